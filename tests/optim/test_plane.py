@@ -24,7 +24,7 @@ def at(psi, alpha, dtype=torch.float64):
 
 def plane_of(direction, gradient):
     direction, gradient = [torch.as_tensor(direction)], [torch.as_tensor(gradient)]
-    return Plane.of(direction, norm(direction), gradient, norm(gradient))
+    return Plane.of(direction, norm(direction), gradient)
 
 
 def vectors(direction, gradient, alphas, length=1.0):
@@ -159,3 +159,19 @@ def test_non_finite_losses_flow_into_the_weights(method, bad):
     loss = optimizer.step(lambda: (weight * bad).sum())
     assert not loss.isfinite()
     assert not weight.isfinite().all()
+
+
+finite_norms = st.sampled_from([0.0, 1e-25, 1e-3, 1.0, 4e7])
+cosines = st.one_of(st.floats(-1.0, 1.0), st.sampled_from([-1.5, -1.0, 1.0, 1.5]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@given(first=finite_norms, second=finite_norms, cosine=cosines, alpha=alphas)
+def test_plain_numbers_and_tensors_give_the_same_weights(dtype, first, second, cosine, alpha):
+    plane = Plane(torch.tensor([first, second], dtype=dtype), torch.tensor(cosine, dtype=dtype))
+    on_host, on_device = plane._weights_on_host((alpha, 1.0), 0.3), plane._weights_on_device((alpha, 1.0), 0.3)
+    tolerance = {"rtol": 2e-3, "atol": 1e-6} if dtype is torch.float32 else {"rtol": 1e-6, "atol": 1e-12}
+    for mine, theirs in zip(on_host, on_device, strict=True):
+        for one, other, norm_ in zip(mine, theirs, (first, second), strict=True):
+            scale = max(norm_, torch.finfo(dtype).tiny ** 0.5)
+            torch.testing.assert_close(one.double() * scale, other.double() * scale, **tolerance)

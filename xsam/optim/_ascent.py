@@ -14,6 +14,7 @@ from xsam.optim import _options as options
 from xsam.optim._base import Common, SharpnessAware
 from xsam.optim._foreach import Tensors
 from xsam.optim._passes import Passes
+from xsam.optim._weights import Weights
 
 
 class AscentMethod(SharpnessAware):
@@ -93,7 +94,7 @@ def ascend(
     gradients, unless the direction is kept.
     """
     keep_direction = old_direction is not None
-    trail = _Trail(parameters, rho / steps, steps, keep_direction, metric)
+    trail = _Trail(passes.weights, parameters, rho / steps, steps, keep_direction, metric)
     loss = passes.gradient()
     if old_direction is not None:
         old_direction.clear()
@@ -115,8 +116,15 @@ class _Trail:
     """
 
     def __init__(
-        self, parameters: Tensors, step_length: float, steps: int, keep_direction: bool, metric: Metric
+        self,
+        weights: Weights,
+        parameters: Tensors,
+        step_length: float,
+        steps: int,
+        keep_direction: bool,
+        metric: Metric,
     ) -> None:
+        self._weights = weights
         self._parameters = parameters
         self._step_length = step_length
         self._scaled = steps > 1
@@ -130,7 +138,7 @@ class _Trail:
         moved = [parameter for parameter in self._parameters if parameter.grad is not None]
         vectors, norm = self._metric(moved, _gradients(moved))
         length = _foreach.divisor(norm)
-        _foreach.add_scaled_(moved, vectors, self._step_length / length)
+        self._weights.move(moved, vectors, self._step_length / length)
         if self._keep:
             self._add(length)
         self._mark_seen()

@@ -16,10 +16,11 @@ from xsam.optim import _foreach
 from xsam.optim import _options as options
 from xsam.optim._buffers import Buffers
 from xsam.optim._distributed import Perturbation, Replicas
-from xsam.optim._foreach import Backup, Tensors
+from xsam.optim._foreach import Tensors
 from xsam.optim._objective import Objective
 from xsam.optim._passes import Passes, Rng, clear_gradients
 from xsam.optim._precision import LossScale, Overflow
+from xsam.optim._weights import Weights
 
 STATE_KEY = "sharpness_aware"
 STATE_VERSION = 1
@@ -100,7 +101,7 @@ class SharpnessAware(Optimizer):
         self.forwards = 0
         self.backwards = 0
         self.skipped = 0
-        self._weights = Backup()
+        self._weights = Weights()
         self._buffers = Buffers()
 
     @abstractmethod

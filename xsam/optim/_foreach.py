@@ -34,6 +34,19 @@ def dot(first: Tensors, second: Tensors) -> Tensor:
     return torch.stack([_dot(x, y, dtype) for x, y in zip(first, second, strict=True)]).sum()
 
 
+def dot_and_norm(first: Tensors, second: Tensors) -> tuple[Tensor, Tensor]:
+    """:func:`dot` of both and :func:`norm` of ``second``, which on a CPU is read from memory once for the two."""
+    dtypes = {tensor.dtype for tensor in second}
+    if len(dtypes) != 1 or second[0].device.type != "cpu":
+        return dot(first, second), norm(second)
+    dtype = _sum_dtype(dtypes)
+    dots, norms = [], []
+    for x, y in zip(first, second, strict=True):
+        dots.append(_dot(x, y, dtype))
+        norms.append(torch.linalg.vector_norm(y, dtype=dtype))
+    return torch.stack(dots).sum(), torch.linalg.vector_norm(torch.stack(norms))
+
+
 def divisor(norms: Tensor) -> Tensor:
     """``norms`` kept off zero, to divide a vector of that norm by: a zero vector stays zero. NaN and infinity pass.
 
@@ -65,6 +78,11 @@ def scale_(tensors: Tensors, scale: Tensor) -> None:
 def combine_(targets: Tensors, scale: Tensor, sources: Tensors, source_scale: Tensor) -> None:
     """``targets = scale * targets + source_scale * sources`` with 0-d scales."""
     if _wide(targets):
+        if targets[0].device.type == "cpu":
+            # Tensor by tensor and from the end, where whoever read them last has left them in the cache.
+            for target, source in zip(reversed(targets), reversed(sources), strict=True):
+                target.mul_(scale).addcmul_(source, source_scale)
+            return
         torch._foreach_mul_(targets, scale)
         torch._foreach_addcmul_(targets, sources, [source_scale] * len(targets))
         return
@@ -109,6 +127,10 @@ class Backup:
         if self._tensors:
             copy_(self._tensors, self._copies)
 
+    def draw_back(self, tensors: Tensors, share: float) -> None:
+        """Move ``tensors``, those of the last ``save``, this share of the way back to the copies."""
+        torch._foreach_lerp_(tensors, self._copies, share)
+
     def release(self) -> None:
         """Forget the tensors, so that ``restore`` does nothing; keep the memory."""
         self._tensors = []
@@ -118,6 +140,11 @@ class Backup:
             tensor.shape == copy.shape and tensor.dtype is copy.dtype and tensor.device == copy.device
             for tensor, copy in zip(tensors, self._copies, strict=True)
         )
+
+
+def wide(tensor: Tensor) -> bool:
+    """Whether arithmetic on ``tensor`` rounds to float32 or finer."""
+    return tensor.dtype in _WIDE
 
 
 def _wide(tensors: Tensors) -> bool:

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from xsam.optim._buffers import Buffers
 from xsam.optim._distributed import Replicas
-from xsam.optim._foreach import Backup, Tensors
+from xsam.optim._foreach import Tensors
 from xsam.optim._objective import Objective
 from xsam.optim._precision import LossScale, Overflow
+from xsam.optim._weights import Weights
 
 Rng = Literal["shared", "fresh"]
 RandomState = tuple[Tensor, Tensor | None]
@@ -29,7 +30,7 @@ class Passes:
     Args:
         objective: the loss.
         parameters: the trainable parameters, whose gradients are computed.
-        weights: a backup that the method saves before it first moves the weights, and restores after its last pass.
+        weights: which the method saves, moves for its passes, and restores after the last one.
         buffers: memory for copies of the model's buffers.
         model: whose buffers (BatchNorm's running statistics and counters, and all others) are kept; None: none are.
         rng: ``"shared"``: every pass replays torch's random state (CPU, and the parameters' CUDA device) of the first;
@@ -46,7 +47,7 @@ class Passes:
         self,
         objective: Objective,
         parameters: Tensors,
-        weights: Backup,
+        weights: Weights,
         buffers: Buffers,
         model: nn.Module | None,
         rng: Rng,

@@ -4,11 +4,13 @@ With psi the angle between v0 and v1,
 
     v(alpha) = [sin((1 - alpha) psi) v0 + sin(alpha psi) v1] / sin psi,    ||v(alpha)|| = 1
 
-(Chen & Zhou, ICLR 2026, arXiv 2603.10048). Everything stays on the device: no function here waits for it.
+(Chen & Zhou, ICLR 2026, arXiv 2603.10048). No function here waits for an accelerator: there
+everything stays on the device.
 """
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -66,17 +68,42 @@ class Plane(NamedTuple):
     cosine: Tensor
 
     @classmethod
-    def of(cls, direction: Tensors, direction_norm: Tensor, gradient: Tensors, gradient_norm: Tensor) -> Plane:
-        """The plane of two vectors whose norms are known."""
+    def of(cls, direction: Tensors, direction_norm: Tensor, gradient: Tensors) -> Plane:
+        """The plane of a direction whose norm is known and a gradient."""
+        dot, gradient_norm = _foreach.dot_and_norm(direction, gradient)
         norms = torch.stack((direction_norm, gradient_norm))
-        return cls(norms, _foreach.dot(direction, gradient) / _foreach.divisor(norms).prod())
+        return cls(norms, dot / _foreach.divisor(norms).prod())
 
     def weights(self, alphas: Alphas, length: float | Tensor) -> list[tuple[Tensor, ...]]:
         """For each alpha (a, b) such that ``a * direction + b * gradient`` is ``length * v(alpha)``.
 
         Where one of the two vectors is zero, v(alpha) is the unit vector of the other; where both are, it is zero.
         """
+        if self.norms.device.type == "cpu":
+            return self._weights_on_host(alphas, length)
+        return self._weights_on_device(alphas, length)
+
+    def _weights_on_device(self, alphas: Alphas, length: float | Tensor) -> list[tuple[Tensor, ...]]:
         # The coefficient of a zero vector does not matter, so 1 is right for both.
         both = coefficients(self.cosine, alphas).masked_fill((self.norms == 0).any(), 1.0)
         scaled = both * (length / _foreach.divisor(self.norms)).unsqueeze(1)
         return [pair.unbind() for pair in scaled.unbind(1)]
+
+    def _weights_on_host(self, alphas: Alphas, length: float | Tensor) -> list[tuple[Tensor, ...]]:
+        # The same in plain numbers. In a CPU's memory they are at hand, and twenty operations on tensors of a single
+        # number would take longer than one on all weights.
+        to_direction, to_gradient = (length / _foreach.divisor(self.norms)).tolist()
+        cosine = self.cosine.tolist()
+        margin = 4 * torch.finfo(self.cosine.dtype).eps
+        psi = math.acos(max(min(cosine, 1.0 - margin), margin - 1.0))  # NaN passes both
+        pairs = []
+        for alpha in alphas:
+            if 0.0 in self.norms.tolist():
+                on_v0, on_v1 = 1.0, 1.0
+            elif cosine <= margin - 1.0:
+                on_v0, on_v1 = 0.0, 1.0
+            else:
+                on_v0, on_v1 = (math.sin(multiple * psi) / math.sin(psi) for multiple in (1.0 - alpha, alpha))
+            pairs.append((on_v0 * to_direction, on_v1 * to_gradient))
+        rows = torch.tensor(pairs, dtype=self.norms.dtype)
+        return [row.unbind() for row in rows.unbind()]

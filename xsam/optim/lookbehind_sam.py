@@ -13,8 +13,9 @@ from xsam.optim import _options as options
 from xsam.optim._ascent import AscentMethod, ascend, owned
 from xsam.optim._base import Common
 from xsam.optim._distributed import Replicas
-from xsam.optim._foreach import Backup, Tensors
+from xsam.optim._foreach import Tensors
 from xsam.optim._passes import Passes
+from xsam.optim._weights import Weights
 
 
 class LookbehindSAM(AscentMethod):
@@ -67,7 +68,7 @@ class LookbehindSAM(AscentMethod):
     ) -> None:
         super().__init__(base, rho, ascent_steps=ascent_steps, **common)
         self.interpolation = options.number("interpolation", interpolation, above=0, at_most=1)
-        self._weights: _SlowWeights = _SlowWeights()
+        self._weights = Weights(copies=True)
         self._later: list[list[Tensor | None]] = []
 
     def _update(self, passes: Passes, parameters: Tensors) -> Tensor:
@@ -96,14 +97,6 @@ class LookbehindSAM(AscentMethod):
                 parameter.grad = gradient
             super()._descend(parameters, replicas)
         self._weights.draw_back(parameters, 1.0 - self.interpolation)
-
-
-class _SlowWeights(Backup):
-    """The weights that a step starts from."""
-
-    def draw_back(self, tensors: Tensors, share: float) -> None:
-        """Move ``tensors``, those of the last ``save``, this share of the way back to the copies."""
-        torch._foreach_lerp_(tensors, self._copies, share)
 
 
 def _filled(parameter: Tensor, gradients: dict[Tensor, Tensor], active: set[Tensor]) -> Tensor | None:

@@ -72,7 +72,7 @@ class MomentumSAM(AscentMethod):
         ]
         momenta = [momentum for _, momentum in pairs]
         length = -self.rho / _foreach.divisor(_foreach.norm(momenta))
-        _foreach.add_scaled_([parameter for parameter, _ in pairs], momenta, length)
+        passes.weights.move([parameter for parameter, _ in pairs], momenta, length)
         loss = passes.gradient()
         passes.weights.restore()
         return loss
