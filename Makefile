@@ -45,6 +45,8 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) --editable .
 	touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) --editable '.[dev]'
+# The wheel of fairseq by its hash, and without its dependencies; on other systems there is none, and its tests skip.
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-fairseq.txt
+	$(BIN)/python -m pip --disable-pip-version-check install --no-deps --require-hashes -r requirements-fairseq.txt
+	$(PIP) --editable '.[dev,translation]'
 	touch $@

@@ -2,7 +2,7 @@
 # Install the Debian packages that tests use, where that is possible: as root on Debian or Ubuntu.
 #   tests/system-deps.sh [0|1]    0: leave the system alone
 set -euo pipefail
-packages=(dataset-fashion-mnist)
+packages=(dataset-fashion-mnist slurmctld slurmd slurm-client munge slurmdbd mariadb-server)
 
 [ "${1:-1}" != 0 ] || exit 0
 command -v dpkg-query >/dev/null || exit 0

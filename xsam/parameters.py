@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-Value = bool | int | float | str | tuple[int, ...] | None
+Value = bool | int | float | str | tuple[int, ...] | tuple[str, ...] | None
 Parameters = Mapping[str, Value]
 
 KINDS = {
@@ -23,7 +23,9 @@ KINDS = {
     "float": "a number",
     "str": "a text",
     "ints": "a list of whole numbers",
+    "names": "a list of names",
 }
+LISTS = ("ints", "names")
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,10 @@ class Parameter:
     """A parameter's kind, default and limits.
 
     Args:
-        kind: one of ``KINDS``; ``"ints"`` is a list of integers, held as a tuple.
+        kind: one of ``KINDS``; a list (one of ``LISTS``) is held as a tuple.
         default: used where the user gives none; ``None`` needs ``nullable``.
         at_least, above, at_most, below: limits of a number (of each, in a list).
-        choices: the only texts allowed.
+        choices: the only texts allowed (for each, in a list).
         nullable: whether ``null`` is a value ("not set") of this parameter.
         omit_at_default: leave the parameter out of a run's id while it has its default. For parameters that came after
             results were first published: those results keep their ids.
@@ -73,8 +75,9 @@ class Parameter:
         for number in typed if isinstance(typed, tuple) else (typed,):
             if isinstance(number, int | float) and not isinstance(number, bool):
                 self._check_limits(name, number)
-        if self.choices and typed not in self.choices:
-            raise ValueError(f"unknown {name} {value!r}{nearest(str(value), self.choices)}")
+        for text in typed if isinstance(typed, tuple) else (typed,):
+            if self.choices and text not in self.choices:
+                raise ValueError(f"unknown {name} {text!r}{nearest(str(text), self.choices)}")
         return typed
 
     def _typed(self, name: str, value: Any) -> Value:
@@ -83,6 +86,12 @@ class Parameter:
             if not isinstance(value, list | tuple) or not all(_is_int(item) for item in value):
                 raise wrong
             return tuple(int(item) for item in value)
+        if self.kind == "names":
+            if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+                raise wrong
+            if len(set(value)) < len(value):
+                raise ValueError(f"{name} names one thing twice: {value!r}")
+            return tuple(value)
         if self.kind == "bool" and isinstance(value, bool):
             return value
         if self.kind == "str" and isinstance(value, str):

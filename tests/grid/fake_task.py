@@ -1,5 +1,6 @@
 """A task with a handful of parameters, so that grids can be tested without the real tasks' tables and their changes."""
 
+from xsam.optim.registry import BASES
 from xsam.parameters import Parameter, Parameters
 from xsam.tasks.common import LOOP_PARAMETERS
 
@@ -9,6 +10,7 @@ MODELS = ("mlp", "resnet8", "resnet18")
 class FakeTask:
     name = "fake"
     numerics = 3
+    bases = BASES
     default_base = "sgd"
     metric = "test_accuracy"
     epoch_metrics = ("test_accuracy",)

@@ -37,6 +37,14 @@ def test_a_run_has_the_parameters_of_task_base_and_method(load_text: LoadText) -
         "schedule": "cosine",
         "max_grad_norm": None,
         "threads": 1,
+        "max_updates": None,
+        "warmup_epochs": 0,
+        "warmup_updates": 0,
+        "precision": "fp32",
+        "compile": False,
+        "accumulation": 1,
+        "ema_decay": None,
+        "devices": 1,
         "model": "mlp",
         "dataset": "digits",
         "batch_size": 128,
@@ -233,7 +241,8 @@ def test_seeds_by_count_are_the_seeds_from_zero(load_text: LoadText) -> None:
 
 def test_a_parameter_that_came_later_leaves_ids_alone_until_it_is_used(load_text: LoadText) -> None:
     plain, noisy = one_run(load_text), one_run(load_text, rest="params: {label_noise: 0.3}")
-    assert (plain.hidden, plain.params["label_noise"]) == (frozenset({"label_noise"}), 0.0)
+    assert "label_noise" in plain.hidden
+    assert plain.params["label_noise"] == 0.0
     assert (noisy.hidden, noisy.params["label_noise"]) == (frozenset(), 0.3)
     without = {name: value for name, value in plain.params.items() if name != "label_noise"}
     assert RunSpec("fake", "sam", "sam", without, 3).run_id == plain.run_id != noisy.run_id

@@ -9,10 +9,20 @@ import pandas as pd
 from rich.console import Console
 
 from xsam.grid.grid import Grid
-from xsam.report.markdown import markdown, means
+from xsam.report.analysis import Analysis, analyse
+from xsam.report.markdown import markdown, markdown_table
 from xsam.report.render import show
-from xsam.report.table import cells
+from xsam.report.sheets import means, sheets
 from xsam.report.tidy import cost_csv, differences_csv, table_csv
+
+
+def page_of(analysis: Analysis) -> str:
+    return markdown(sheets(analysis))
+
+
+def table_of(analysis: Analysis) -> str:
+    return markdown_table(means(analysis))
+
 
 PAGE = """\
 # toy
@@ -124,56 +134,56 @@ w\\n,1,test_accuracy,final,80,,80,1,1,0,0,0,0,80,80
 
 def test_the_markdown_page(multi_step: tuple[Grid, pd.DataFrame]) -> None:
     grid, frame = multi_step
-    assert markdown(cells(frame, grid)) == PAGE
+    assert page_of(analyse(grid, grid.report, frame)) == PAGE
 
 
 def test_the_csv_files(multi_step: tuple[Grid, pd.DataFrame]) -> None:
     grid, frame = multi_step
-    table = cells(frame, grid)
-    assert table_csv(table) == TABLE_CSV
-    assert differences_csv(table) == DIFFERENCES_CSV
-    assert cost_csv(table) == COST_CSV
+    analysis = analyse(grid, grid.report, frame)
+    assert table_csv(analysis.table) == TABLE_CSV
+    assert differences_csv(analysis) == DIFFERENCES_CSV
+    assert cost_csv(analysis.table) == COST_CSV
 
 
 def test_the_order_of_the_rows_changes_no_byte(multi_step: tuple[Grid, pd.DataFrame]) -> None:
     grid, frame = multi_step
     for order in (frame.sort_values("run_id"), frame.sort_values("run_id", ascending=False)):
-        assert markdown(cells(order, grid)) == PAGE
-        assert table_csv(cells(order, grid)) == TABLE_CSV
+        analysis = analyse(grid, grid.report, order)
+        assert page_of(analysis) == PAGE
+        assert table_csv(analysis.table) == TABLE_CSV
 
 
 def small(
     make_grid: Callable[..., Grid], make_row: Callable[..., dict[str, Any]], metric: str = "test_accuracy"
 ) -> Any:
-    """One seed; no row axes; labels that Markdown, CSV or rich could take for their own."""
+    """Three seeds; no row axes; labels that Markdown, CSV or rich could take for their own."""
     labels = ("a*b`c", "x<y, z", "[bold]", "w\\n")
     runs = [(label, "sam", {"k": 1} if place else {}) for place, label in enumerate(labels)]
-    grid = make_grid(runs, {"optimizer": labels, "k": (1,)}, (), ("optimizer", "k"), seeds=1, metric=metric)
+    grid = make_grid(runs, {"optimizer": labels, "k": (1,)}, (), ("optimizer", "k"), seeds=3, metric=metric)
     values = (90.0, 95.001, 95.0, 80.0)
-    rows = [make_row(run.run_id, "done", value) for run, value in zip(grid.runs, values, strict=True)]
-    return cells(pd.DataFrame(rows), grid)
+    rows = [make_row(run.run_id, "done", values[place // 3]) for place, run in enumerate(grid.runs)]
+    return analyse(grid, grid.report, pd.DataFrame(rows))
 
 
 def test_labels_are_escaped_and_equal_means_are_bold_together(
     make_grid: Callable[..., Grid], make_row: Callable[..., dict[str, Any]]
 ) -> None:
-    table = small(make_grid, make_row)
-    assert means(table) == SMALL.strip()
-    assert "\n- –: an axis that the method does not use.\n" in markdown(table)
-    assert "\n- Planned: seed 0.\n" in markdown(table)
-    assert table_csv(table) == SMALL_CSV
+    analysis = small(make_grid, make_row)
+    assert table_of(analysis) == SMALL.strip()
+    assert "\n- –: an axis that the method does not use.\n" in page_of(analysis)
+    assert table_csv(analysis.table) == SMALL_CSV
 
 
 def test_of_losses_the_lowest_is_best_and_has_four_decimals(
     make_grid: Callable[..., Grid], make_row: Callable[..., dict[str, Any]]
 ) -> None:
-    line = means(small(make_grid, make_row, "test_loss_final")).splitlines()[-1]
+    line = table_of(small(make_grid, make_row, "test_loss_final")).splitlines()[-1]
     assert [text.strip() for text in line.strip("|").split("|")] == [
-        *("0.1000 (1)", "**0.0500 (1)**", "**0.0500 (1)**", "0.2000 (1)")
+        *("0.1000 ± 0.0000 (3)", "**0.0500 ± 0.0000 (3)**", "**0.0500 ± 0.0000 (3)**", "0.2000 ± 0.0000 (3)")
     ]
-    page = markdown(small(make_grid, make_row, "test_loss_final"))
+    page = page_of(small(make_grid, make_row, "test_loss_final"))
     assert "- Metric: test_loss_final; lower is better.\n" in page
-    assert "-0.0500, too few seeds (1)" in page
+    assert "-0.0500 [-0.0500, -0.0500] (3), undecided" in page
 
 
 def test_a_terminal_gets_a_drawn_table_and_a_pipe_plain_lines(
@@ -181,10 +191,10 @@ def test_a_terminal_gets_a_drawn_table_and_a_pipe_plain_lines(
 ) -> None:
     grid, frame = multi_step
     plain = StringIO()
-    show(Console(file=plain, width=40), cells(frame, grid))
+    show(Console(file=plain, width=40), analyse(grid, grid.report, frame))
     assert plain.getvalue() == "toy: test_accuracy_final\n" + PAGE.split("\n\n")[1] + "\n"
     drawn = StringIO()
     show(Console(file=drawn, width=160, force_terminal=True, color_system=None), small(make_grid, make_row))
     assert "│" in drawn.getvalue()
     assert "[bold] / 1" in drawn.getvalue()
-    assert "95.00 (1)" in drawn.getvalue()
+    assert "95.00 ± 0.00 (3)" in drawn.getvalue()

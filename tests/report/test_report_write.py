@@ -3,22 +3,28 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from rich.console import Console
 
 from xsam.grid.grid import Grid
-from xsam.report.markdown import markdown, means
-from xsam.report.render import print_table
-from xsam.report.table import cells
-from xsam.report.write import load_table, stale, write_report
+from xsam.report import write
+from xsam.report.analysis import analyse, load_grid_report, load_report
+from xsam.report.markdown import markdown
+from xsam.report.sheets import sheets
 from xsam.store import GridFolder, compact, write_run
 
-FILES = ["table.md", "table.csv", "differences.csv", "cost.csv"]
+FILES = ["table.md", "table.tex", "table.html", "table.csv", "differences.csv", "cost.csv"]
+
+
+def write_report(results: Path, out: Path, names: list[str] | None = None) -> list[Path]:
+    return write.write_report(results, out, names, figures=False)
+
+
+def stale(results: Path, out: Path) -> list[Path]:
+    return write.stale(write.render(load_report(results), figures=False), out)
 
 
 def stored(results: Path, grid: Grid, frame: pd.DataFrame) -> None:
@@ -47,11 +53,11 @@ def test_every_grid_has_its_files_and_the_index_lists_them(
 ) -> None:
     out = tmp_path / "the reports"
     written = write_report(results, out)
-    names = [*(f"{grid}/{name}" for grid in ("toy", "toy@1a2b") for name in FILES), "README.md"]
+    names = [*(f"{grid}/{name}" for grid in ("toy", "toy@1a2b") for name in FILES), "README.md", "claims.csv"]
     assert [path.relative_to(out).as_posix() for path in written] == names
     grid, frame = multi_step
-    assert (out / "toy" / "table.md").read_text(encoding="utf-8") == markdown(cells(frame, grid))
-    assert (out / "README.md").read_text().splitlines()[-2:] == [
+    assert (out / "toy" / "table.md").read_text(encoding="utf-8") == markdown(sheets(analyse(grid, grid.report, frame)))
+    assert (out / "README.md").read_text().splitlines()[4:6] == [
         "- [toy](toy/table.md): 12 of 24 runs done",
         "- [toy@1a2b](toy%401a2b/table.md): 0 of 2 runs done",
     ]
@@ -67,7 +73,7 @@ def test_named_grids_alone_are_written_without_an_index(results: Path, tmp_path:
 
 def test_stale_names_what_would_change_and_writes_nothing(results: Path, tmp_path: Path) -> None:
     out = tmp_path / "reports"
-    assert len(stale(results, out)) == 9
+    assert len(stale(results, out)) == 14
     assert not out.exists()
     write_report(results, out)
     assert stale(results, out) == []
@@ -85,18 +91,14 @@ def test_compaction_and_another_process_give_the_same_bytes(results: Path, tmp_p
     out = tmp_path / "reports"
     write_report(results, out)
     compact(GridFolder(results, "toy"))
-    code = "import pathlib, sys, xsam.report.write as w; print(w.stale(*map(pathlib.Path, sys.argv[1:])))"
+    code = (
+        "import pathlib, sys; from xsam.report.analysis import load_report; from xsam.report.write import render, stale;"
+        "results, out = map(pathlib.Path, sys.argv[1:]); print(stale(render(load_report(results), figures=False), out))"
+    )
     command = [sys.executable, "-c", code, os.path.relpath(results, tmp_path), "reports"]
     environment = {**os.environ, "TZ": "Asia/Tokyo", "PYTHONHASHSEED": "7"}
     answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment)
     assert answer.stdout.strip() == "[]"
-
-
-def test_the_stored_table_is_printed(results: Path, multi_step: tuple[Grid, pd.DataFrame]) -> None:
-    grid, frame = multi_step
-    output = StringIO()
-    print_table(Console(file=output), results, grid)
-    assert output.getvalue() == f"toy: test_accuracy_final\n{means(cells(frame, grid))}\n"
 
 
 def test_bad_input_is_one_clear_error(results: Path, tmp_path: Path) -> None:
@@ -106,7 +108,7 @@ def test_bad_input_is_one_clear_error(results: Path, tmp_path: Path) -> None:
         write_report(results, tmp_path / "reports", ["toyy"])
     (results / "toy").rename(results / "other")
     with pytest.raises(ValueError, match=r"other/grid\.json: holds the grid 'toy'; name its folder so"):
-        load_table(GridFolder(results, "other"))
+        load_grid_report(GridFolder(results, "other"))
     grid = json.loads((results / "toy@1a2b" / "grid.json").read_text())
     grid["runs"][0]["params"]["rho"] = 9.0
     (results / "toy@1a2b" / "grid.json").write_text(json.dumps(grid))
@@ -120,4 +122,4 @@ def test_rows_of_another_grid_copied_into_a_folder_are_strangers(
 ) -> None:
     folder = GridFolder(results, "toy@1a2b")
     write_run(folder, make_row("0123456789abcdef", "done", 50.0, grid=folder.name))
-    assert load_table(folder).strangers == ("0123456789abcdef",)
+    assert load_grid_report(folder).analyses[0].table.strangers == ("0123456789abcdef",)

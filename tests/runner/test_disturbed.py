@@ -49,7 +49,8 @@ def numbers(bench: Bench) -> tuple[pd.DataFrame, pd.DataFrame]:
     runs = read(bench.results).set_index("run_id").sort_index()
     epochs = read(bench.results, "epochs").sort_values(["run_id", "epoch"]).reset_index(drop=True)
     told = [column for column in runs if column.startswith(("test_", "val_", "param_", "best_"))]
-    return runs[["status", "forwards", "backwards", *told]], epochs.drop(columns="seconds")
+    times = [column for column in epochs if column.endswith("seconds")]
+    return runs[["status", "forwards", "backwards", *told]], epochs.drop(columns=times)
 
 
 def assert_same_numbers(bench: Bench, expected: tuple[pd.DataFrame, pd.DataFrame]) -> None:

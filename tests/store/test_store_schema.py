@@ -21,7 +21,8 @@ from xsam.store.schema import arrow_schema
 Row = Callable[..., dict[str, Any]]
 FIXED = [
     *("run_id", "grid", "task", "model", "dataset", "optimizer", "method", "ascent_steps", "seed", "status", "error"),
-    *("attempts", "resumed_from_step", "started_at", "finished_at", "forwards", "backwards", "wall_seconds"),
+    *("attempts", "resumed_from_step", "started_at", "finished_at", "forwards", "backwards", "skipped_steps"),
+    *("wall_seconds", "train_seconds", "eval_seconds", "search_seconds"),
     *("peak_memory_bytes", "parameters", "provenance"),
 ]
 
@@ -50,9 +51,10 @@ def test_each_kind_of_parameter_has_its_own_type() -> None:
 
 
 def test_epochs_and_sharpness_have_their_columns() -> None:
-    fixed = "run_id grid epoch step train_loss lr alpha forwards backwards seconds val_accuracy test_accuracy"
-    assert arrow_schema("epochs").names == fixed.split()
-    assert arrow_schema("sharpness").names == ["run_id", "grid", "measure", "value", "error", "epoch", "details"]
+    epochs = "run_id grid epoch step train_loss lr alpha forwards backwards seconds train_seconds eval_seconds"
+    assert arrow_schema("epochs").names == [*epochs.split(), "search_seconds", "val_accuracy", "test_accuracy"]
+    sharpness = "run_id grid measure value error epoch forwards backwards products seconds details"
+    assert arrow_schema("sharpness").names == sharpness.split()
     with pytest.raises(ValueError, match="did you mean 'epochs'"):
         arrow_schema("epoch")
 

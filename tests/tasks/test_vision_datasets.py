@@ -1,20 +1,26 @@
-"""Reading data sets: content, validation, missing and damaged files."""
+"""Opening data sets: content, memory mapping, missing and damaged files."""
 
 from __future__ import annotations
 
-import dataclasses
 import gzip
-import pickle
+import json
+import shutil
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torchvision.datasets import CIFAR10, CIFAR100, FashionMNIST
 
+from tests.tasks import archives
 from xsam.tasks import DataMissing
-from xsam.tasks.data import available, verify
-from xsam.tasks.vision.catalog import DATASETS
-from xsam.tasks.vision.datasets import load, read
+from xsam.tasks.data import available, prepare, verify
+from xsam.tasks.vision import TASK
+from xsam.tasks.vision.catalog import CORRUPTIONS, DATASETS, EXTRA_CORRUPTIONS
+from xsam.tasks.vision.corruptions import load_corrupted
+from xsam.tasks.vision.datasets import ImageData, load, read
+from xsam.tasks.vision.prepare import names
 
 DEBIAN_FASHION = Path(DATASETS["fashion_mnist"].system_folders[0])
 needs_debian_fashion = pytest.mark.skipif(
@@ -48,25 +54,30 @@ def test_recorded_normalisation_of_digits_is_that_of_its_training_part(tmp_path)
 
 
 @needs_debian_fashion
-def test_fashion_mnist_is_read_from_debians_files(tmp_path):
+def test_fashion_mnist_is_read_from_debians_files_until_it_is_prepared(tmp_path):
     data = load("fashion_mnist", tmp_path)
     assert data.train_images.shape == (60_000, 1, 28, 28)
     assert torch.bincount(data.train_labels).tolist() == [6000] * 10
     assert torch.bincount(data.test_labels).tolist() == [1000] * 10
     assert data.source == str(DEBIAN_FASHION)
+    assert data.checksum == "ca3ab2a37f845e1b"
     assert normalised_moments("fashion_mnist", tmp_path) == pytest.approx((0.2860, 0.3530), abs=1e-4)
+
+    assert prepare("fashion_mnist", tmp_path).source == str(tmp_path / "fashion_mnist")
+    prepared = read(DATASETS["fashion_mnist"], tmp_path)
+    assert prepared.source == str(tmp_path / "fashion_mnist")
+    assert prepared.checksum == data.checksum
+    assert torch.equal(prepared.train_images, data.train_images)
+    assert torch.equal(prepared.test_labels, data.test_labels)
 
 
 @needs_debian_fashion
 def test_fashion_mnist_agrees_with_torchvisions_reader(tmp_path):
-    from torchvision.datasets import FashionMNIST
-
     raw = tmp_path / "FashionMNIST" / "raw"
     raw.mkdir(parents=True)
     for path in DEBIAN_FASHION.glob("*-ubyte.gz"):
         (raw / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
     data = load("fashion_mnist", tmp_path)
-    assert data.source == str(raw)
     for train, images, labels in (
         (True, data.train_images, data.train_labels),
         (False, data.test_images, data.test_labels),
@@ -74,51 +85,121 @@ def test_fashion_mnist_agrees_with_torchvisions_reader(tmp_path):
         theirs = FashionMNIST(tmp_path, train=train, download=False)
         assert torch.equal(images[:, 0], theirs.data)
         assert torch.equal(labels, theirs.targets)
-    assert load("fashion_mnist", tmp_path / "elsewhere").checksum == data.checksum
 
 
-def test_cifar_batches_become_channel_first_images(tiny_cifar):
-    data = load("cifar10", tiny_cifar.folder.parent)
-    assert np.array_equal(data.train_images.numpy(), tiny_cifar.train_images)
-    assert np.array_equal(data.test_images.numpy(), tiny_cifar.test_images)
-    assert data.train_labels.tolist() == list(range(10)) * 2
+@pytest.mark.parametrize("reader", [CIFAR10, CIFAR100])
+def test_cifar_agrees_with_torchvisions_reader(reader, tmp_path, monkeypatch):
+    name = reader.__name__.lower()
+    write = getattr(archives, f"write_{name}")
+    entry = write(tmp_path / DATASETS[name].published, train=200, test=100)
+    monkeypatch.setitem(DATASETS, name, entry)
+    prepare(name, tmp_path / "data", tmp_path / entry.published)
+    data = load(name, tmp_path / "data")
+
+    monkeypatch.setattr(reader, "_check_integrity", lambda self: True)
+    monkeypatch.setattr(reader, "_load_meta", lambda self: None)
+    for train, images, labels in (
+        (True, data.train_images, data.train_labels),
+        (False, data.test_images, data.test_labels),
+    ):
+        theirs = reader(tmp_path, train=train)
+        assert np.array_equal(images.numpy().transpose(0, 2, 3, 1), theirs.data)
+        assert labels.tolist() == theirs.targets
     assert data.train_labels.dtype == torch.int64
 
 
-def test_cifar100_uses_the_fine_labels(tmp_path, monkeypatch):
-    import hashlib
+def test_tiny_imagenet_has_the_views_that_torchvisions_transforms_make(tiny_imagenet, tmp_path):
+    import zipfile
 
-    folder = tmp_path / "cifar-100-python"
-    folder.mkdir()
-    files = {}
-    for name in ("train", "test"):
-        content = {"data": np.zeros((100, 3072), np.uint8), "fine_labels": list(range(100)), "coarse_labels": [0] * 100}
-        files[name] = pickle.dumps(content)
-    files["meta"] = pickle.dumps({"fine_label_names": ["x"] * 100})
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
+    from PIL import Image
+    from torchvision import transforms
 
-    def described(file):
-        return dataclasses.replace(file, md5=hashlib.md5(files[file.name]).hexdigest())
+    prepare("tiny_imagenet", tmp_path / "data", tiny_imagenet.source)
+    small, large = (load(name, tmp_path / "data") for name in ("tiny_imagenet", "tiny_imagenet_64"))
+    with zipfile.ZipFile(tiny_imagenet.source) as archive:
+        archive.extractall(tmp_path / "unzipped")
+    top = tmp_path / "unzipped" / "tiny-imagenet-200"
+    wnids = (top / "wnids.txt").read_text().split()
+    assert wnids != sorted(wnids)
+    train = [(top / f"train/{w}/images/{w}_{i}.JPEG", y) for y, w in enumerate(wnids) for i in range(12)]
+    told = dict(line.split("\t")[:2] for line in (top / "val/val_annotations.txt").read_text().splitlines())
+    test = [(top / f"val/images/val_{i}.JPEG", wnids.index(told[f"val_{i}.JPEG"])) for i in range(10)]
+    view = transforms.Compose([transforms.Resize(36), transforms.CenterCrop(32)])
+    grey = 0
+    for part, raw, seen in (
+        (train, small.train_images, small.eval_train_images),
+        (test, large.test_images, small.test_images),
+    ):
+        assert len(raw) == len(seen) == len(part)
+        for (path, _), at_64, at_32 in zip(part, raw, seen, strict=True):
+            image = Image.open(path)
+            grey += image.mode == "L"
+            image = image.convert("RGB")
+            assert np.array_equal(at_64.permute(1, 2, 0).numpy(), np.asarray(image))
+            assert np.array_equal(at_32.permute(1, 2, 0).numpy(), np.asarray(view(image)))
+    assert grey >= 2
+    assert small.train_labels.tolist() == large.train_labels.tolist() == [label for _, label in train]
+    assert small.test_labels.tolist() == [label for _, label in test]
+    assert large.eval_train_images is large.train_images
+    assert torch.equal(large.train_images, small.train_images)
+    assert small.checksum != large.checksum
+    assert small.mean == (0.4803, 0.4481, 0.3975)
 
-    real = DATASETS["cifar100"]
-    tiny = dataclasses.replace(
-        real,
-        train=100,
-        test=100,
-        train_files=tuple(map(described, real.train_files)),
-        test_files=tuple(map(described, real.test_files)),
-        meta_file=described(real.meta_file),
-    )
-    monkeypatch.setitem(DATASETS, "cifar100", tiny)
-    assert load("cifar100", tmp_path).train_labels.tolist() == list(range(100))
+
+def test_cifar10_c_is_mapped_one_corruption_and_severity_at_a_time(tiny_cifar10_c, tmp_path):
+    import io
+    import tarfile
+
+    report = prepare("cifar10_c", tmp_path / "data", tiny_cifar10_c.source)
+    assert report.verified
+    corrupted = load_corrupted(tmp_path / "data")
+    assert corrupted.checksum == report.checksum
+    assert corrupted.labels.tolist() == list(range(10))
+    with tarfile.open(tiny_cifar10_c.source) as tar:
+        for name in (*CORRUPTIONS, *EXTRA_CORRUPTIONS):
+            published = np.load(io.BytesIO(tar.extractfile(f"CIFAR-10-C/{name}.npy").read()))
+            for severity in (1, 5):
+                images = corrupted.images(name, severity)
+                assert images.dtype == torch.uint8
+                rows = published[(severity - 1) * 10 : severity * 10]
+                assert np.array_equal(images.numpy(), rows.transpose(0, 3, 1, 2))
+    with pytest.raises(ValueError, match="did you mean 'fog'"):
+        corrupted.images("fogg", 1)
+    with pytest.raises(ValueError, match="severity must be 1 to 5, not 6"):
+        corrupted.images("fog", 6)
 
 
-def test_loading_twice_reads_once(tiny_cifar):
-    assert load("cifar10", tiny_cifar.folder.parent) is load("cifar10", tiny_cifar.folder.parent)
+def test_cifar10_c_cannot_be_trained_on_and_the_error_says_what_it_is_for(params):
+    with pytest.raises(ValueError, match=r"no training part: set dataset: cifar10, eval_sets: \[cifar10_c\]"):
+        TASK.check(params(dataset="cifar10_c"))
 
 
-@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_a_missing_cifar10_c_names_the_command(tmp_path):
+    with pytest.raises(DataMissing, match="xsam-bench data prepare cifar10_c --data"):
+        load_corrupted(tmp_path)
+
+
+def prepared_cifar(tiny_cifar, data_dir: Path) -> Path:
+    prepare("cifar10", data_dir, tiny_cifar.source)
+    return data_dir / "cifar10"
+
+
+def test_images_are_mapped_and_writing_to_them_never_reaches_the_file(tiny_cifar, tmp_path):
+    folder = prepared_cifar(tiny_cifar, tmp_path / "data")
+    before = (folder / "train-32.npy").read_bytes()
+    data = load("cifar10", tmp_path / "data")
+    assert "train-32.npy" in Path("/proc/self/maps").read_text()
+    data.train_images.zero_()
+    assert (folder / "train-32.npy").read_bytes() == before
+    assert data.eval_train_images is data.train_images
+
+
+def test_loading_twice_opens_once(tiny_cifar, tmp_path):
+    prepared_cifar(tiny_cifar, tmp_path / "data")
+    assert load("cifar10", tmp_path / "data") is load("cifar10", tmp_path / "data")
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "tiny_imagenet", "tiny_imagenet_64"])
 def test_missing_data_name_the_folder_and_the_command(name, tmp_path):
     data_dir = tmp_path / "my data"
     with pytest.raises(DataMissing) as caught:
@@ -129,36 +210,75 @@ def test_missing_data_name_the_folder_and_the_command(name, tmp_path):
     assert f"xsam-bench data prepare {name} --data '{data_dir}'" in message
 
 
-def test_a_folder_that_lacks_one_file_is_missing_data_and_names_it(tiny_cifar):
-    (tiny_cifar.folder / "data_batch_2").unlink()
-    with pytest.raises(DataMissing, match="lacks data_batch_2"):
-        load("cifar10", tiny_cifar.folder.parent)
+def test_published_files_below_the_data_folder_have_to_be_prepared_and_then_are_the_source(tmp_path, monkeypatch):
+    data_dir = tmp_path / "data"
+    entry = archives.write_cifar10(data_dir / "cifar-10-batches-py", train=100, test=20)
+    monkeypatch.setitem(DATASETS, "cifar10", entry)
+    with pytest.raises(DataMissing, match=r"cifar-10-batches-py has the published files, which have to be prepared"):
+        load("cifar10", data_dir)
+    assert prepare("cifar10", data_dir).verified
+    assert len(load("cifar10", data_dir).train_labels) == 100
 
 
-class Hostile:
-    """Unpickled, it writes a file."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self):
-        return Path.touch, (self.target,)
+def test_a_folder_that_lacks_one_file_is_missing_data_and_names_it(tiny_cifar, tmp_path):
+    (prepared_cifar(tiny_cifar, tmp_path / "data") / "test-32.npy").unlink()
+    with pytest.raises(DataMissing, match=r"lacks test-32\.npy"):
+        load("cifar10", tmp_path / "data")
 
 
-def test_a_changed_cifar_batch_is_named_and_never_unpickled(tiny_cifar, tmp_path):
-    trace = tmp_path / "executed"
-    (tiny_cifar.folder / "data_batch_2").write_bytes(pickle.dumps(Hostile(trace)))
-    with pytest.raises(ValueError, match=r"data_batch_2: damaged"):
-        load("cifar10", tiny_cifar.folder.parent)
-    assert not trace.exists()
+def rewritten(array: np.ndarray, path: Path) -> None:
+    np.save(path, array)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("train-32.npy", lambda path: path.write_bytes(path.read_bytes()[:-1]), r"train-32\.npy: damaged"),
+        ("train-32.npy", lambda path: path.write_bytes(b""), r"train-32\.npy: damaged"),
+        ("train-32.npy", lambda path: rewritten(np.zeros((99, 3, 32, 32), np.uint8), path), "train part has images"),
+        ("train-32.npy", lambda path: rewritten(np.zeros((100, 3, 32, 32)), path), "train part has images"),
+        ("test-labels.npy", lambda path: rewritten(np.full(20, 10), path), "test labels reach 10"),
+        ("test-labels.npy", lambda path: rewritten(np.full(20, -1), path), "test labels reach -1"),
+        ("test-labels.npy", lambda path: rewritten(np.zeros(20, int), path), "0 to 20 images of a class"),
+        ("train-labels.npy", lambda path: rewritten(np.zeros(99, int), path), "99 labels"),
+        ("manifest.json", lambda path: path.write_text("{"), r"manifest\.json: damaged"),
+        ("manifest.json", lambda path: path.write_text("{}"), r"manifest\.json: damaged"),
+        (
+            "manifest.json",
+            lambda path: path.write_text(json.dumps({**json.loads(path.read_text()), "format": 9})),
+            "layout 9, not 1; prepare the data set again",
+        ),
+    ],
+)
+def test_a_damaged_prepared_folder_is_one_line_that_names_it(file, change, message, tiny_cifar, tmp_path):
+    folder = prepared_cifar(tiny_cifar, tmp_path / "data")
+    change(folder / file)
+    with pytest.raises(ValueError, match=message) as caught:
+        load("cifar10", tmp_path / "data")
+    assert str(folder) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    report = verify("cifar10", tmp_path / "data")
+    assert not report.ok
+    assert str(report.problem) == str(caught.value)
+
+
+def test_a_changed_pixel_is_found_by_verifying(tiny_cifar, tmp_path):
+    path = prepared_cifar(tiny_cifar, tmp_path / "data") / "train-32.npy"
+    assert verify("cifar10", tmp_path / "data").verified
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    report = verify("cifar10", tmp_path / "data")
+    assert not report.ok
+    assert "as when it was prepared" in report.problem
 
 
 def fashion_in(folder: Path, tiny_fashion) -> Path:
-    raw = folder / "FashionMNIST" / "raw"
-    raw.mkdir(parents=True)
-    for path in tiny_fashion.folder.iterdir():
-        (raw / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
-    return raw
+    """The source's files in a folder, gunzipped."""
+    folder.mkdir(parents=True)
+    for path in tiny_fashion.source.iterdir():
+        (folder / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
+    return folder
 
 
 @pytest.mark.parametrize(
@@ -170,28 +290,24 @@ def fashion_in(folder: Path, tiny_fashion) -> Path:
         (lambda content: b"", "not an IDX file"),
         (lambda content: b"<html>" + content, "not an IDX file"),
         (lambda content: content[:4] + b"\xff" * 12 + content[16:], "truncated"),
+        (lambda content: content[:4] + struct.pack(">3I", 19, 28, 28) + content[16 : 16 + 19 * 784], r"\(19, 1, 28"),
     ],
 )
-def test_a_damaged_idx_file_is_one_line_that_names_it(change, message, tiny_fashion, tmp_path):
-    raw = fashion_in(tmp_path / "data", tiny_fashion)
-    damaged = raw / "train-images-idx3-ubyte"
+def test_a_damaged_idx_file_is_one_line(change, message, tiny_fashion, tmp_path):
+    damaged = fashion_in(tmp_path / "raw", tiny_fashion) / "train-images-idx3-ubyte"
     damaged.write_bytes(change(damaged.read_bytes()))
     with pytest.raises(ValueError, match=message) as caught:
-        load("fashion_mnist", tmp_path / "data")
-    assert str(damaged) in str(caught.value)
+        prepare("fashion_mnist", tmp_path / "data", tmp_path / "raw")
+    assert str(tmp_path / "raw") in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("change", [lambda content: content[:-20], lambda content: b"plain" + content])
 def test_a_damaged_gzip_file_is_one_line_that_names_it(change, tiny_fashion, tmp_path):
-    raw = tmp_path / "FashionMNIST" / "raw"
-    raw.parent.mkdir()
-    tiny_fashion.folder.rename(raw)
-    damaged = raw / "t10k-images-idx3-ubyte.gz"
+    damaged = tiny_fashion.source / "t10k-images-idx3-ubyte.gz"
     damaged.write_bytes(change(damaged.read_bytes()))
-    with pytest.raises(ValueError, match="broken gzip file") as caught:
-        load("fashion_mnist", tmp_path)
-    assert str(damaged) in str(caught.value)
+    with pytest.raises(ValueError, match=r"t10k-images-idx3-ubyte\.gz: broken archive"):
+        prepare("fashion_mnist", tmp_path / "data", tiny_fashion.source)
 
 
 @pytest.mark.parametrize(
@@ -203,34 +319,32 @@ def test_a_damaged_gzip_file_is_one_line_that_names_it(change, tiny_fashion, tmp
     ],
 )
 def test_impossible_labels_are_refused(labels, message, tiny_fashion, tmp_path):
-    raw = fashion_in(tmp_path / "data", tiny_fashion)
-    (raw / "train-labels-idx1-ubyte").write_bytes(tiny_fashion.encode(labels))
+    raw = fashion_in(tmp_path / "raw", tiny_fashion)
+    (raw / "train-labels-idx1-ubyte").write_bytes(archives.idx(labels))
     with pytest.raises(ValueError, match=message):
-        load("fashion_mnist", tmp_path / "data")
-    report = verify("fashion_mnist", tmp_path / "data")
-    assert not report.ok
-    assert message in report.problem
+        prepare("fashion_mnist", tmp_path / "data", raw, allow_unverified=True)
+    assert list((tmp_path / "data").iterdir()) == []
 
 
-def test_other_content_of_the_right_form_is_not_the_published_data(tiny_fashion, tmp_path):
-    fashion_in(tmp_path / "data", tiny_fashion)
-    good = read(tiny_fashion.dataset, tmp_path / "data")
-    recorded = dataclasses.replace(tiny_fashion.dataset, checksum=good.checksum)
-    assert read(recorded, tmp_path / "data").checksum == good.checksum
-    raw = tmp_path / "data" / "FashionMNIST" / "raw" / "train-images-idx3-ubyte"
-    content = bytearray(raw.read_bytes())
-    content[-1] ^= 1
-    raw.write_bytes(content)
-    with pytest.raises(ValueError, match="not fashion_mnist as published"):
-        read(recorded, tmp_path / "data")
-
-
-def test_listing_tells_what_is_prepared(tiny_cifar, tmp_path):
-    rows = {row.name: row for row in available(tiny_cifar.folder.parent)}
-    assert list(rows) == ["digits", "fashion_mnist", "cifar10", "cifar100"]
+def test_listing_tells_what_is_prepared(tiny_cifar, tiny_imagenet, tmp_path):
+    folder = prepared_cifar(tiny_cifar, tmp_path / "data")
+    prepare("tiny_imagenet_64", tmp_path / "data", tiny_imagenet.source)
+    rows = {row.name: row for row in available(tmp_path / "data")}
+    assert [name for name in rows if name in names()] == [*DATASETS, "cifar10_c"]
     assert rows["digits"].prepared
     assert rows["cifar10"].prepared
-    assert rows["cifar10"].where == str(tiny_cifar.folder)
+    assert rows["cifar10"].where == str(folder)
+    assert rows["tiny_imagenet"].prepared, "both sizes are prepared together"
     assert not rows["cifar100"].prepared
     assert "50,000" in rows["cifar100"].facts
-    assert not {row.name: row for row in available(tmp_path / "nowhere")}["cifar10"].prepared
+    assert rows["cifar10_c"].facts == "950,000 test images, 3×32×32, 10 classes"
+    shutil.rmtree(folder)
+    assert not {row.name: row for row in available(tmp_path / "data")}["cifar10"].prepared
+
+
+def test_only_a_smaller_test_view_makes_a_second_tensor(tmp_path):
+    data: ImageData = load("digits", tmp_path)
+    assert data.eval_train_images is data.train_images
+    assert DATASETS["digits"].raw_size == DATASETS["digits"].size == 8
+    assert (DATASETS["tiny_imagenet"].raw_size, DATASETS["tiny_imagenet"].size) == (64, 32)
+    assert (DATASETS["tiny_imagenet_64"].raw_size, DATASETS["tiny_imagenet_64"].size) == (64, 64)

@@ -23,6 +23,67 @@ def test_parameter_counts_are_the_published_ones(name, millions):
     assert round(count / 1e6, 3) == round(millions, 3)
 
 
+def convolution(inputs: int, outputs: int, side: int, bias: bool = False) -> int:
+    return inputs * outputs * side**2 + bias * outputs
+
+
+def norm(channels: int) -> int:
+    return 2 * channels
+
+
+def linear(inputs: int, outputs: int) -> int:
+    return (inputs + 1) * outputs
+
+
+def resnet18(classes: int) -> int:
+    """He et al. 2016, table 1, with a 3×3 stem."""
+    count, inputs = convolution(3, 64, 3) + norm(64), 64
+    for width in (64, 128, 256, 512):
+        for _ in range(2):
+            count += convolution(inputs, width, 3) + convolution(width, width, 3) + 2 * norm(width)
+            if inputs != width:
+                count += convolution(inputs, width, 1) + norm(width)
+            inputs = width
+    return count + linear(512, classes)
+
+
+def vgg11_bn(classes: int) -> int:
+    """Simonyan & Zisserman 2015, column A, with BatchNorm and one pixel left before the classifier."""
+    count, inputs = 0, 3
+    for width in (64, 128, 256, 256, 512, 512, 512, 512):
+        count += convolution(inputs, width, 3, bias=True) + norm(width)
+        inputs = width
+    return count + linear(512, 4096) + linear(4096, 4096) + linear(4096, classes)
+
+
+def densenet121(classes: int) -> int:
+    """Huang et al. 2017, table 1, growth 32, with a 3×3 stem."""
+    count, width = convolution(3, 64, 3), 64
+    for block, layers in enumerate((6, 12, 24, 16)):
+        if block:
+            count += norm(width) + convolution(width, width // 2, 1)
+            width //= 2
+        for _ in range(layers):
+            count += norm(width) + convolution(width, 128, 1) + norm(128) + convolution(128, 32, 3)
+            width += 32
+    return count + norm(64) + norm(width) + linear(width, classes)
+
+
+@pytest.mark.parametrize("classes", [10, 100, 200])
+@pytest.mark.parametrize("counted", [resnet18, vgg11_bn, densenet121])
+def test_parameter_counts_are_those_of_the_architectures(counted, classes):
+    with torch.device("meta"):
+        assert parameters(build(counted.__name__, channels=3, size=32, classes=classes)) == counted(classes)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vgg11_bn", "densenet121"])
+def test_larger_images_need_no_other_network(name):
+    with torch.device("meta"):
+        small, large = (build(name, 3, size, classes=200) for size in (32, 64))
+        assert large(torch.zeros(2, 3, 64, 64, device="meta")).shape == (2, 200)
+    assert parameters(small) == parameters(large)
+
+
 def test_resnet8_has_exactly_its_parameters():
     assert parameters(build("resnet8", channels=3, size=32, classes=10)) == 78_042
 

@@ -1,67 +1,118 @@
-"""Preparing data sets: from archives and folders, over the net, and from hostile or broken sources."""
+"""Preparing data sets: from archives and folders, and from hostile, broken or other sources."""
 
 from __future__ import annotations
 
 import dataclasses
-import gzip
 import io
+import os
+import pickle
 import shutil
+import signal
+import subprocess
+import sys
 import tarfile
-import threading
-from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.tasks import archives
 from xsam.tasks.data import prepare, verify
 from xsam.tasks.vision.catalog import DATASETS
 from xsam.tasks.vision.datasets import load
 
-CIFAR_FOLDER = DATASETS["cifar10"].folder
-DEBIAN_FASHION = Path(DATASETS["fashion_mnist"].system_folders[0])
+CIFAR = DATASETS["cifar10"].published
+TINY = DATASETS["tiny_imagenet"].published
 
 
 def tree(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")} if folder.exists() else set()
 
 
+def refused(name: str, data: Path, source: Path, message: str, **given: bool) -> None:
+    """``prepare`` answers with one line that has ``message``, and leaves no file."""
+    with pytest.raises(ValueError, match=message) as caught:
+        prepare(name, data, source, **given)
+    assert "\n" not in str(caught.value)
+    assert ".prepare-" not in str(caught.value), "the user's own path is named"
+    assert tree(data) == set()
+
+
+def unpacked(source: Path, into: Path) -> Path:
+    """The published folder that an archive unpacks to."""
+    if source.suffix == ".zip":
+        with zipfile.ZipFile(source) as archive:
+            archive.extractall(into)
+    else:
+        with tarfile.open(source) as tar:
+            tar.extractall(into, filter="data")
+    return next(path for path in into.iterdir())
+
+
 @pytest.mark.parametrize("given", ["archive", "folder with archive", "extracted folder", "parent of extracted folder"])
 def test_cifar_from_every_published_form(given, tiny_cifar, tmp_path):
     alone = tmp_path / "alone"
     alone.mkdir()
-    shutil.copy(tiny_cifar.archive, alone)
+    shutil.copy(tiny_cifar.source, alone)
+    folder = unpacked(tiny_cifar.source, tmp_path / "unpacked")
     source = {
-        "archive": tiny_cifar.archive,
+        "archive": tiny_cifar.source,
         "folder with archive": alone,
-        "extracted folder": tiny_cifar.folder,
-        "parent of extracted folder": tiny_cifar.folder.parent,
+        "extracted folder": folder,
+        "parent of extracted folder": folder.parent,
     }[given]
     report = prepare("cifar10", tmp_path / "data", source)
-    assert report.ok
-    assert report.counts == {"train": 20, "test": 10}
-    names = {"data_batch_1", "data_batch_2", "test_batch", "batches.meta"}
-    assert tree(tmp_path / "data") == {CIFAR_FOLDER, *(f"{CIFAR_FOLDER}/{name}" for name in names)}
-    assert np.array_equal(load("cifar10", tmp_path / "data").train_images.numpy(), tiny_cifar.train_images)
+    assert report.verified
+    assert report.counts == {"train": 100, "test": 20}
+    files = ("manifest.json", "train-32.npy", "train-labels.npy", "test-32.npy", "test-labels.npy")
+    assert tree(tmp_path / "data") == {"cifar10", *(f"cifar10/{file}" for file in files)}
+    assert load("cifar10", tmp_path / "data").checksum == report.checksum
 
 
-def test_fashion_files_are_written_gunzipped_where_torchvision_reads_them(tiny_fashion, tmp_path):
-    from torchvision.datasets import FashionMNIST
+@pytest.mark.parametrize("form", ["zip", "tar", "folder"])
+def test_tiny_imagenet_is_the_same_from_every_form(form, tiny_imagenet, tmp_path):
+    published = prepare("tiny_imagenet", tmp_path / "published", tiny_imagenet.source)
+    folder = unpacked(tiny_imagenet.source, tmp_path / "unpacked")
+    source = {"zip": tiny_imagenet.source, "tar": tmp_path / "tiny.tar.gz", "folder": folder}[form]
+    if form == "tar":
+        with tarfile.open(source, "w:gz") as tar:
+            tar.add(folder, TINY)
+    if form != "zip":
+        refused("tiny_imagenet", tmp_path / "data", source, "--allow-unverified takes it all the same")
+    report = prepare("tiny_imagenet", tmp_path / "data", source, allow_unverified=True)
+    assert report.checksum.removesuffix("+unverified") == published.checksum
+    assert report.verified == (form == "zip")
 
-    assert prepare("fashion_mnist", tmp_path / "data", tiny_fashion.folder).ok
-    theirs = FashionMNIST(tmp_path / "data", train=True, download=False)
-    assert np.array_equal(theirs.data.numpy(), tiny_fashion.train_images)
-    assert prepare("fashion_mnist", tmp_path / "again", tmp_path / "data").ok, "a data folder is a source too"
+
+def test_a_copy_that_is_not_the_published_one_is_taken_only_on_demand_and_marked_for_good(tmp_path):
+    archive = tmp_path / "copy.tar.gz"
+    entry = archives.write_cifar10(archive, train=100, test=20)
+    files = {"train_files": DATASETS["cifar10"].train_files, "test_files": DATASETS["cifar10"].test_files}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(DATASETS, "cifar10", dataclasses.replace(entry, **files))  # the digests of the real files
+        refused("cifar10", tmp_path / "data", archive, r"copy.tar.gz/.*data_batch_1: not the published file \(MD5")
+        report = prepare("cifar10", tmp_path / "data", archive, allow_unverified=True)
+        assert report.ok
+        assert not report.verified
+        assert load("cifar10", tmp_path / "data").checksum == report.checksum
+        assert report.checksum.endswith("+unverified")
+        assert verify("cifar10", tmp_path / "data").checksum == report.checksum
+        with pytest.raises(ValueError, match="not the published file"):
+            prepare("cifar10", tmp_path / "data", archive)
+        assert verify("cifar10", tmp_path / "data").ok, "what was there stays"
+        patch.setitem(DATASETS, "cifar10", entry)
+        assert prepare("cifar10", tmp_path / "data", archive).verified, "the published data take its place"
 
 
-@pytest.mark.skipif(not DEBIAN_FASHION.is_dir(), reason="Debian's package dataset-fashion-mnist is not installed")
-def test_real_fashion_mnist_is_prepared_from_the_system_package(tmp_path):
-    report = prepare("fashion_mnist", tmp_path)
-    assert report.ok
-    assert report.counts == {"train": 60_000, "test": 10_000}
-    assert report.source == str(tmp_path / "FashionMNIST" / "raw")
+def test_other_content_of_the_right_form_is_not_the_published_data(tiny_fashion, tmp_path, monkeypatch):
+    good = prepare("fashion_mnist", tmp_path / "good", tiny_fashion.source)
+    recorded = dataclasses.replace(tiny_fashion.dataset, checksum=good.checksum)
+    monkeypatch.setitem(DATASETS, "fashion_mnist", recorded)
+    assert prepare("fashion_mnist", tmp_path / "again", tiny_fashion.source).verified
+    archives.write_fashion_mnist(tmp_path / "other", train=20, test=10, seed=1)
+    refused("fashion_mnist", tmp_path / "data", tmp_path / "other", "not fashion_mnist as published")
+    assert not prepare("fashion_mnist", tmp_path / "data", tmp_path / "other", allow_unverified=True).verified
 
 
 def test_digits_need_no_preparation(tmp_path):
@@ -71,91 +122,227 @@ def test_digits_need_no_preparation(tmp_path):
 
 def test_preparing_again_changes_nothing_and_repairs_damage(tiny_cifar, tmp_path):
     data = tmp_path / "data"
-    prepare("cifar10", data, tiny_cifar.archive)
+    prepare("cifar10", data, tiny_cifar.source)
     before = {path: path.stat().st_mtime_ns for path in data.rglob("*")}
     prepare("cifar10", data)
     assert {path: path.stat().st_mtime_ns for path in data.rglob("*")} == before
-    (data / CIFAR_FOLDER / "test_batch").write_bytes(b"damaged")
+    (data / "cifar10" / "train-32.npy").write_bytes(b"damaged")
     assert not verify("cifar10", data).ok
-    assert prepare("cifar10", data, tiny_cifar.archive).ok
+    assert prepare("cifar10", data, tiny_cifar.source).ok
+    assert verify("cifar10", data).ok
+    assert {path.name for path in data.iterdir()} == {"cifar10"}
 
 
-def refused(name: str, data: Path, source: Path, message: str) -> None:
-    """``prepare`` answers with one line that has ``message``, and leaves no file."""
-    with pytest.raises(ValueError, match=message) as caught:
-        prepare(name, data, source)
-    assert "\n" not in str(caught.value)
-    assert tree(data) == set()
+def member(name: str, kind: bytes = tarfile.REGTYPE, **given: object) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type = kind
+    for key, value in given.items():
+        setattr(info, key, value)
+    return info
 
 
-def test_an_archive_cannot_write_outside_the_data_folder(tiny_cifar, tmp_path):
-    hostile = tmp_path / "hostile.tar.gz"
-    with tarfile.open(hostile, "w:gz") as tar:
-        tar.add(tiny_cifar.folder, CIFAR_FOLDER)
-        for name in ("../escaped", str(tmp_path / "absolute"), f"{CIFAR_FOLDER}/../../escaped"):
-            member = tarfile.TarInfo(name)
-            member.size = 4
-            tar.addfile(member, io.BytesIO(b"evil"))
-    assert prepare("cifar10", tmp_path / "in" / "data", hostile).ok
-    assert not (tmp_path / "absolute").exists()
-    assert not list(tmp_path.rglob("escaped"))
-    assert tree(tmp_path / "in" / "data") == {CIFAR_FOLDER} | {
-        f"{CIFAR_FOLDER}/{file.name}" for file in tiny_cifar.dataset.files
-    }
+@pytest.mark.parametrize(
+    ("hostile", "message"),
+    [
+        (member("../escaped"), r"member '\.\./escaped' would be unpacked outside"),
+        (member(f"{CIFAR}/../../escaped"), "would be unpacked outside"),
+        (member("/tmp/absolute"), "member '/tmp/absolute' would be unpacked outside"),
+        (member("C:\\absolute"), "would be unpacked outside"),
+        (member(f"{CIFAR}/link", tarfile.SYMTYPE, linkname="/etc/passwd"), "/link' is a link or a device"),
+        (member(f"{CIFAR}/hard", tarfile.LNKTYPE, linkname="/etc/passwd"), "/hard' is a link or a device"),
+        (member(f"{CIFAR}/pipe", tarfile.FIFOTYPE), "/pipe' is a link or a device"),
+        (member(f"{CIFAR}/disk", tarfile.BLKTYPE), "/disk' is a link or a device"),
+        (member(f"{CIFAR}/zeros", size=1 << 40), "/zeros' unpacks to more than the 67,108,864 bytes"),
+    ],
+)
+def test_a_hostile_member_of_a_tar_archive_is_named_and_nothing_is_written(hostile, message, tiny_cifar, tmp_path):
+    folder = unpacked(tiny_cifar.source, tmp_path / "unpacked")
+    archive = tmp_path / "hostile.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(folder, CIFAR)
+        tar.addfile(hostile)
+    (tmp_path / "in").mkdir()
+    refused("cifar10", tmp_path / "in" / "data", archive, message)
+    assert not list(tmp_path.rglob("*escaped*"))
 
 
-def test_links_in_an_archive_are_refused(tiny_cifar, tmp_path):
-    secret = tmp_path / "secret"
-    secret.write_text("secret")
-    hostile = tmp_path / "hostile.tar.gz"
-    with tarfile.open(hostile, "w:gz") as tar:
-        for file in tiny_cifar.dataset.files:
-            member = tarfile.TarInfo(f"{CIFAR_FOLDER}/{file.name}")
-            member.type, member.linkname = tarfile.SYMTYPE, str(secret)
-            tar.addfile(member)
-    refused("cifar10", tmp_path / "data", hostile, "data_batch_1 is not a file")
+def linked(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name)
+    info.external_attr = 0o120777 << 16
+    return info
 
 
-def test_an_archive_with_other_content_is_refused_with_the_file_named(tiny_cifar, tmp_path):
-    (tiny_cifar.folder / "test_batch").write_bytes(b"other")
-    other = tmp_path / "other.tar.gz"
-    with tarfile.open(other, "w:gz") as tar:
-        tar.add(tiny_cifar.folder, CIFAR_FOLDER)
-    refused("cifar10", tmp_path / "data", other, r"other.tar.gz/test_batch: damaged")
+@pytest.mark.parametrize(
+    ("hostile", "message"),
+    [
+        (zipfile.ZipInfo("../escaped"), r"member '\.\./escaped' would be unpacked outside"),
+        (zipfile.ZipInfo("/tmp/absolute"), "member '/tmp/absolute' would be unpacked outside"),
+        (linked(f"{TINY}/link"), "/link' is a link or a device"),
+    ],
+)
+def test_a_hostile_member_of_a_zip_archive_is_named(hostile, message, tiny_imagenet, tmp_path):
+    with zipfile.ZipFile(tiny_imagenet.source, "a") as archive:
+        archive.writestr(hostile, "target")
+    refused("tiny_imagenet", tmp_path / "data", tiny_imagenet.source, message, allow_unverified=True)
+
+
+def test_bombs_are_refused_before_they_grow(tiny_cifar, tiny_imagenet, tmp_path):
+    with zipfile.ZipFile(tiny_imagenet.source, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"{TINY}/zeros", bytes(80 << 20))
+    refused("tiny_imagenet", tmp_path / "data", tiny_imagenet.source, "/zeros' unpacks to more than")
+    bomb = tmp_path / "bomb.tar.gz"
+    with tarfile.open(bomb, "w:gz") as tar:
+        tar.addfile(member(f"{CIFAR}/zeros", size=80 << 20), io.BytesIO(bytes(80 << 20)))
+    refused("cifar10", tmp_path / "data", bomb, "/zeros' unpacks to more than")
+
+
+def test_too_many_members_are_refused(tiny_imagenet, tmp_path, monkeypatch):
+    from xsam.tasks.vision import archives as reading
+
+    with zipfile.ZipFile(tiny_imagenet.source) as archive:
+        count = len(archive.infolist())
+    for members, fits in ((count, True), (count - 1, False)):
+        limits = reading.Limits(members=members)
+        with (
+            pytest.raises(ValueError, match="is one of more than") if not fits else pytest.MonkeyPatch.context(),
+            reading.opened(tiny_imagenet.source, tmp_path, lambda name: True, limits) as opened,
+        ):
+            assert opened.has(f"{TINY}/wnids.txt")
+
+
+class Hostile:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self):
+        return Path.touch, (self.target,)
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_hostile_pickle_runs_nothing_even_where_it_is_allowed(allowed, tiny_cifar, tmp_path):
+    trace = tmp_path / "executed"
+    folder = unpacked(tiny_cifar.source, tmp_path / "unpacked")
+    (folder / "data_batch_2").write_bytes(pickle.dumps(Hostile(trace)))
+    message = r"data_batch_2: not in the format of cifar10 \(it asks for" if allowed else "data_batch_2: not the publ"
+    refused("cifar10", tmp_path / "data", folder, message, allow_unverified=allowed)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"data": np.zeros((20, 3072), np.uint8)}, "not in the format of cifar10"),
+        ({"data": np.zeros((20, 3071), np.uint8), "labels": [0] * 20}, "not in the format of cifar10"),
+        ({"data": np.zeros((20, 3072), np.float32), "labels": [0] * 20}, "images of float32"),
+        ({"data": np.zeros((20, 3072), np.uint8), "labels": [10] * 20}, "train labels reach 10"),
+        ({"data": np.zeros((20, 3072), np.uint8), "labels": [0] * 20}, "images of a class"),
+        ({"data": np.zeros((19, 3072), np.uint8), "labels": [0] * 19}, r"train part has images \(99, 3, 32, 32\)"),
+        ([], "not in the format of cifar10"),
+    ],
+)
+def test_an_impossible_batch_is_refused_though_unverified_data_are_allowed(content, message, tiny_cifar, tmp_path):
+    folder = unpacked(tiny_cifar.source, tmp_path / "unpacked")
+    (folder / "data_batch_2").write_bytes(archives.pickled(content))
+    refused("cifar10", tmp_path / "data", folder, message, allow_unverified=True)
 
 
 def test_an_archive_without_a_batch_is_refused(tiny_cifar, tmp_path):
-    (tiny_cifar.folder / "test_batch").unlink()
+    folder = unpacked(tiny_cifar.source, tmp_path / "unpacked")
+    (folder / "test_batch").unlink()
     short = tmp_path / "short.tar.gz"
     with tarfile.open(short, "w:gz") as tar:
-        tar.add(tiny_cifar.folder, CIFAR_FOLDER)
-    refused("cifar10", tmp_path / "data", short, "short.tar.gz: not the archive of cifar10.*test_batch")
+        tar.add(folder, CIFAR)
+    refused("cifar10", tmp_path / "data", short, r"short\.tar\.gz/cifar-10-batches-py: no file test_batch")
 
 
-@pytest.mark.parametrize("keep", [0, 10, 20_000])
-def test_a_truncated_archive_is_refused(keep, tiny_cifar, tmp_path):
-    cut = tmp_path / "cut.tar.gz"
-    cut.write_bytes(tiny_cifar.archive.read_bytes()[:keep])
-    refused("cifar10", tmp_path / "data", cut, "cut.tar.gz")
+@pytest.mark.parametrize("keep", [0, 10, 20_000, 300_000])
+def test_a_truncated_archive_is_refused(keep, tiny_cifar, tiny_imagenet, tiny_cifar10_c, tmp_path):
+    for number, published in enumerate((tiny_cifar, tiny_imagenet, tiny_cifar10_c)):
+        cut = tmp_path / f"cut{number}"
+        content = published.source.read_bytes()
+        cut.write_bytes(content[: min(keep, len(content) - 1000)])
+        refused(published.dataset.name, tmp_path / "data", cut, f"cut{number}: ", allow_unverified=True)
 
 
-def test_a_source_without_the_data_is_refused(tiny_cifar, tmp_path):
+def rezipped(source: Path, target: Path, change) -> Path:
+    """A copy of a zip archive in which ``change(name, content)`` gives each file's content, ``None`` for none."""
+    with zipfile.ZipFile(source) as reading, zipfile.ZipFile(target, "w") as writing:
+        for info in reading.infolist():
+            content = change(info.filename, reading.read(info))
+            if content is not None:
+                writing.writestr(info.filename, content)
+    return target
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("val_annotations.txt", lambda text: text.split(b"\n", 1)[1], r"no line for val/images/val_\d\.JPEG"),
+        ("val_annotations.txt", lambda text: text + b"val_99.JPEG\tX\n", "line 11 names class 'X'"),
+        ("val_annotations.txt", lambda text: text + text.split(b"\n", 1)[0], "a second time"),
+        ("val_annotations.txt", lambda text: None, "no file val/val_annotations.txt"),
+        ("val_annotations.txt", lambda text: text.replace(b"val_3.", b"val_33."), r"no line for val/images/val_3\."),
+        ("images/val_7.JPEG", lambda image: None, "names val_7.JPEG, which is not in val/images"),
+        ("images/val_7.JPEG", lambda image: image[:300], r"val_7\.JPEG: not a whole JPEG"),
+        ("images/val_7.JPEG", lambda image: b"", r"val_7\.JPEG: not a whole JPEG"),
+        (
+            "images/val_7.JPEG",
+            lambda image: archives.jpeg(archives.random_image(np.random.default_rng(0), side=65)),
+            r"val_7\.JPEG: 65×65 pixels, not 64×64",
+        ),
+        ("_3.JPEG", lambda image: None, "tiny-imagenet-200: 55 train images; tiny_imagenet has 60"),
+        ("wnids.txt", lambda text: text.split(b"\n", 1)[1], r"wnids\.txt: 4 classes; tiny_imagenet has 5"),
+    ],
+)
+def test_an_incomplete_or_damaged_tiny_imagenet_names_the_file(file, change, message, tiny_imagenet, tmp_path):
+    source = rezipped(
+        tiny_imagenet.source,
+        tmp_path / "other.zip",
+        lambda name, content: change(content) if name.endswith(file) and "test/" not in name else content,
+    )
+    if file == "_3.JPEG":
+        source = rezipped(
+            tiny_imagenet.source,
+            tmp_path / "fewer.zip",
+            lambda name, content: None if name.endswith(file) and "/train/" in name else content,
+        )
+    refused("tiny_imagenet", tmp_path / "data", source, message, allow_unverified=True)
+
+
+def test_a_damaged_member_of_a_zip_archive_is_named(tiny_imagenet, tmp_path):
+    with zipfile.ZipFile(tiny_imagenet.source) as archive:
+        offset = archive.getinfo(f"{TINY}/val/images/val_5.JPEG").header_offset
+    content = bytearray(tiny_imagenet.source.read_bytes())
+    content[offset + 200] ^= 255
+    tiny_imagenet.source.write_bytes(content)
+    refused("tiny_imagenet", tmp_path / "data", tiny_imagenet.source, r"val_5\.JPEG", allow_unverified=True)
+
+
+@pytest.mark.parametrize(
+    ("file", "array", "message"),
+    [
+        ("fog", np.zeros((49, 32, 32, 3), np.uint8), r"fog is uint8 \(49, 32, 32, 3\)"),
+        ("fog", np.zeros((50, 32, 32, 3), np.float32), "fog is float32"),
+        ("fog", np.array([None]), "fog.npy: damaged"),
+        ("labels", np.full(50, 10), "labels reach 10"),
+        ("labels", np.arange(50) // 5, "labels differ between the severities"),
+        ("labels", np.tile(np.zeros(10, int), 5), "not the same number of images of each class"),
+    ],
+)
+def test_an_impossible_cifar10_c_is_refused(file, array, message, tiny_cifar10_c, tmp_path):
+    folder = unpacked(tiny_cifar10_c.source, tmp_path / "unpacked")
+    np.save(folder / f"{file}.npy", array, allow_pickle=True)
+    refused("cifar10_c", tmp_path / "data", folder, message, allow_unverified=True)
+
+
+def test_a_source_without_the_data_is_refused(tiny_cifar, tiny_fashion, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
     refused("cifar10", tmp_path / "data", empty, "no cifar10 here; give cifar-10-python.tar.gz or the folder with")
-    refused("fashion_mnist", tmp_path / "data", tiny_cifar.archive, "no fashion_mnist here; give the folder with train")
+    refused("fashion_mnist", tmp_path / "data", tiny_cifar.source, "no fashion_mnist here; give the folder with train")
     refused("cifar10", tmp_path / "data", tmp_path / "nothing", "no such file or folder")
-
-
-def test_a_damaged_gzip_source_is_refused(tiny_fashion, tmp_path):
-    path = tiny_fashion.folder / "train-images-idx3-ubyte.gz"
-    path.write_bytes(path.read_bytes()[:-30])
-    refused("fashion_mnist", tmp_path / "data", tiny_fashion.folder, "train-images-idx3-ubyte.gz: broken gzip file")
-
-
-def test_a_source_with_too_few_images_is_refused(tiny_fashion, tmp_path, monkeypatch):
-    monkeypatch.setitem(DATASETS, "fashion_mnist", dataclasses.replace(tiny_fashion.dataset, train=21))
-    refused("fashion_mnist", tmp_path / "data", tiny_fashion.folder, r"train part has images \(20, 1, 28, 28\)")
 
 
 def test_an_unknown_data_set_is_answered_with_the_nearest(tmp_path):
@@ -163,62 +350,38 @@ def test_an_unknown_data_set_is_answered_with_the_nearest(tmp_path):
         prepare("cifra10", tmp_path)
 
 
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, str]]:
-    """A folder and the address at which a real HTTP server gives its files."""
-    for variable in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(variable, raising=False)
-    folder = tmp_path / "www"
-    folder.mkdir()
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *args: object) -> None:
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
-    thread = threading.Thread(target=http.serve_forever)
-    thread.start()
-    yield folder, f"http://127.0.0.1:{http.server_port}/"
-    http.shutdown()
-    thread.join()
-    http.server_close()
-
-
-def test_download_of_an_archive(tiny_cifar, server, tmp_path, monkeypatch):
-    www, url = server
-    shutil.copy(tiny_cifar.archive, www)
-    monkeypatch.setitem(DATASETS, "cifar10", dataclasses.replace(tiny_cifar.dataset, url=url))
-    assert prepare("cifar10", tmp_path / "data").ok
-    assert {path.name for path in (tmp_path / "data").iterdir()} == {CIFAR_FOLDER}
-
-
-def test_download_of_single_files(tiny_fashion, server, tmp_path, monkeypatch):
-    import hashlib
-
-    www, url = server
-    for path in tiny_fashion.folder.iterdir():
-        shutil.copy(path, www)
-    downloads = tuple(
-        dataclasses.replace(file, md5=hashlib.md5((www / file.name).read_bytes()).hexdigest())
-        for file in tiny_fashion.dataset.downloads
-    )
-    served = dataclasses.replace(tiny_fashion.dataset, url=url, downloads=downloads)
-    monkeypatch.setitem(DATASETS, "fashion_mnist", served)
-    assert prepare("fashion_mnist", tmp_path / "data").ok
-    raw = tmp_path / "data" / "FashionMNIST" / "raw"
-    published = gzip.decompress((tiny_fashion.folder / "t10k-images-idx3-ubyte.gz").read_bytes())
-    assert (raw / "t10k-images-idx3-ubyte").read_bytes() == published
+@pytest.mark.slow
+def test_a_killed_preparation_leaves_nothing_that_is_read_and_the_next_one_cleans_up(tmp_path):
+    """The real entry has many images to decode; the process is killed while it does."""
+    source, data = tmp_path / "tiny-imagenet-200.zip", tmp_path / "data"
+    both = archives.write_tiny_imagenet_zip(source, per_class=50, val_per_class=1, classes=40)
+    program = f"""
+import dataclasses, pathlib
+from xsam.tasks.data import prepare
+from xsam.tasks.vision.catalog import DATASETS, DataFile
+for name in ("tiny_imagenet", "tiny_imagenet_64"):
+    DATASETS[name] = dataclasses.replace(DATASETS[name], classes=40, train=2000, test=40)
+prepare("tiny_imagenet", pathlib.Path({str(data)!r}), pathlib.Path({str(source)!r}), allow_unverified=True,
+    report=lambda what, done, total: print(done, flush=True) or __import__("time").sleep(60))
+"""
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline().strip().isdigit(), "it is in the middle of its images"
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    left = list(data.iterdir())
+    assert [path.name.startswith(".prepare-") for path in left] == [True]
+    with pytest.MonkeyPatch.context() as patch:
+        for entry in both:
+            patch.setitem(DATASETS, entry.name, entry)
+        assert prepare("tiny_imagenet", data, source).verified
+    assert [path.name for path in data.iterdir()] == ["tiny_imagenet"]
 
 
-@pytest.mark.parametrize("fault", ["not there", "other content", "nobody answers"])
-def test_a_failed_download_is_one_line_and_leaves_nothing(fault, tiny_cifar, server, tmp_path, monkeypatch):
-    www, url = server
-    if fault == "other content":
-        (www / tiny_cifar.archive.name).write_bytes(b"a portal's login page")
-    if fault == "nobody answers":
-        url = "http://127.0.0.1:9/"
-    monkeypatch.setitem(DATASETS, "cifar10", dataclasses.replace(tiny_cifar.dataset, url=url))
-    with pytest.raises(ValueError, match=r"cannot download .*--from") as caught:
-        prepare("cifar10", tmp_path / "data")
-    assert "\n" not in str(caught.value)
+def test_an_interruption_leaves_nothing(tiny_imagenet, tmp_path):
+    def interrupt(what: str, done: int, total: int | None) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare("tiny_imagenet", tmp_path / "data", tiny_imagenet.source, report=interrupt)
     assert tree(tmp_path / "data") == set()

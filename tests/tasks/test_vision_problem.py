@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import collections
 import math
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torchvision.transforms import functional as by_image
 
+from tests.tasks.archives import write_cifar10, write_cifar10_c
+from xsam.tasks import DataMissing
+from xsam.tasks.data import prepare
 from xsam.tasks.vision import TASK
-from xsam.tasks.vision.augment import crop_flip
-from xsam.tasks.vision.datasets import load
+from xsam.tasks.vision.catalog import CORRUPTIONS, DATASETS, EVALUATION_SETS
+from xsam.tasks.vision.datasets import ImageData, load
 from xsam.tasks.vision.problem import VisionProblem
-from xsam.tasks.vision.summary import RUN_METRICS, summarise
+from xsam.tasks.vision.splits import fixed_subset
+from xsam.tasks.vision.summary import EVAL_SETS, HISTORY_METRICS, RUN_METRICS, summarise
 
 CPU = torch.device("cpu")
 NOWHERE = Path("no-such-folder")
@@ -190,33 +196,129 @@ def test_sgd_learns_digits(params):
     assert metrics["test_accuracy"] > 90
 
 
-def reference_crops(image: torch.Tensor, pad: int) -> dict[bytes, tuple[int, int, bool]]:
-    """Every shift and mirror of ``image``, cut with plain slicing."""
-    channels, size, _ = image.shape
-    canvas = torch.zeros(channels, size + 2 * pad, size + 2 * pad, dtype=image.dtype)
-    canvas[:, pad : pad + size, pad : pad + size] = image
-    outcomes = {}
-    for y in range(2 * pad + 1):
-        for x in range(2 * pad + 1):
-            crop = canvas[:, y : y + size, x : x + size]
-            outcomes[crop.numpy().tobytes()] = (y, x, False)
-            outcomes[crop.flip(-1).contiguous().numpy().tobytes()] = (y, x, True)
-    return outcomes
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 100])
+def test_the_weighted_mean_of_the_parts_losses_is_the_batchs(count, params):
+    problem = opened(params, batch_size=20)
+    batch = problem.batch(0, 0)
+    parts = problem.parts(batch, count)
+    assert len(parts) == min(count, 20)
+    assert same(tuple(torch.cat(tensors) for tensors in zip(*(part for part, _ in parts), strict=True)), batch)
+    sizes = [len(labels) for (_, labels), _ in parts]
+    assert max(sizes) - min(sizes) <= 1
+    assert [weight for _, weight in parts] == [size / 20 for size in sizes]
+    whole = float(problem.loss(batch).detach())
+    assert sum(weight * float(problem.loss(part).detach()) for part, weight in parts) == pytest.approx(whole, rel=1e-5)
 
 
-@pytest.mark.parametrize(("channels", "size", "pad"), [(1, 8, 1), (1, 28, 4), (3, 32, 4)])
-def test_augmentation_draws_every_shift_and_mirror_equally_often(channels, size, pad):
-    image = torch.randint(1, 256, (channels, size, size), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
-    outcomes = reference_crops(image, pad)
-    n = 8000
-    drawn = crop_flip(image.expand(n, -1, -1, -1), torch.Generator().manual_seed(1))
-    seen = [outcomes[crop.numpy().tobytes()] for crop in drawn]
-    for axis, values in ((0, 2 * pad + 1), (1, 2 * pad + 1), (2, 2)):
-        counts = collections.Counter(outcome[axis] for outcome in seen)
-        mean, spread = n / values, math.sqrt(n * (1 / values) * (1 - 1 / values))
-        assert len(counts) == values
-        assert max(abs(count - mean) for count in counts.values()) < 5 * spread
-    assert {outcome[:2] for outcome in seen} == {outcome[:2] for outcome in outcomes.values()}
+def test_the_loss_is_that_of_whatever_stands_for_the_model(params):
+    problem = opened(params)
+    assert problem.network is problem.model
+    problem.network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    problem.loss(problem.batch(0, 0)).backward()
+    assert all(parameter.grad is not None for parameter in problem.network.parameters())
+    assert all(parameter.grad is None for parameter in problem.model.parameters())
+
+
+def test_a_test_subset_is_the_same_for_every_seed_and_grows_by_more_images(params):
+    small, other, larger = (
+        opened(params, test_subset=size, seed=seed).test for size, seed in ((50, 0), (50, 1), (120, 0))
+    )
+    assert torch.equal(small.images, other.images)
+    assert torch.equal(small.labels, other.labels)
+
+    def contents(part) -> set[bytes]:
+        return {image.numpy().tobytes() for image in part.images}
+
+    assert contents(small) < contents(larger) < contents(opened(params).test)
+    assert len(larger) == 120
+    assert torch.bincount(larger.labels, minlength=10).min() > 3, "not the first classes alone"
+
+
+def test_channels_last_changes_nothing_but_last_bits(params):
+    plain, last = (opened(params, model="resnet8", channels_last=channels_last) for channels_last in (False, True))
+    assert last.model.stages[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
+    assert last.batch(0, 0)[0].is_contiguous(memory_format=torch.channels_last)
+    assert same(plain.batch(0, 0), last.batch(0, 0))
+    losses = [float(problem.loss(problem.batch(0, 0)).detach()) for problem in (plain, last)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+@pytest.fixture
+def two_views() -> ImageData:
+    """Images stored at 16×16 that are seen at 8×8: the two views of image i have the values 2 i and 2 i + 1."""
+    numbers = torch.arange(100, dtype=torch.uint8).view(100, 1, 1, 1)
+    return ImageData(
+        train_images=(2 * numbers).expand(100, 1, 16, 16),
+        eval_train_images=(2 * numbers + 1).expand(100, 1, 8, 8),
+        train_labels=torch.arange(100) % 10,
+        test_images=torch.zeros(10, 1, 8, 8, dtype=torch.uint8),
+        test_labels=torch.arange(10),
+        mean=(0.0,),
+        std=(1.0,),
+        peak=1,
+        classes=10,
+        checksum="",
+        source="",
+    )
+
+
+@pytest.mark.parametrize(("augment", "odd"), [("none", True), ("crop_flip", True), ("resized_crop_flip", False)])
+def test_only_resized_crops_start_from_the_stored_images(augment, odd, two_views, params):
+    problem = VisionProblem(params(augment=augment, hidden=()), two_views, CPU)
+    assert (problem.val.images % 2 == 1).all()
+    assert problem.val.images.shape[-1] == 8
+    images, labels = problem.batch(0, 0)
+    assert images.shape == (90, 1, 8, 8)
+    centres = images[:, 0, 4, 4].round().long()
+    assert ((centres % 2 == 1) == odd).all()
+    assert torch.equal(centres // 2 % 10, labels)
+
+
+@pytest.fixture
+def cifar10_with_corruptions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder with ``cifar10`` of 100 + 20 images and its corruptions, prepared from files as published."""
+    monkeypatch.setitem(DATASETS, "cifar10", write_cifar10(tmp_path / "cifar", train=100, test=20))
+    monkeypatch.setitem(EVALUATION_SETS, "cifar10_c", write_cifar10_c(tmp_path / "corrupted", images=20))
+    prepare("cifar10", tmp_path / "data", tmp_path / "cifar", allow_unverified=True)
+    prepare("cifar10_c", tmp_path / "data", tmp_path / "corrupted", allow_unverified=True)
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize("test_subset", [None, 7])
+def test_accuracy_on_corruptions_is_the_mean_over_their_files(test_subset, cifar10_with_corruptions, params, tmp_path):
+    resolved = params(dataset="cifar10", hidden=(), eval_sets=("cifar10_c",), test_subset=test_subset)
+    problem = TASK.open(resolved, cifar10_with_corruptions, CPU)
+    labels = np.arange(20) % 10
+    tested = fixed_subset(20, test_subset)
+    chosen = np.arange(20) if tested is None else tested.numpy()
+    accuracies = []
+    for name in CORRUPTIONS:
+        (file,) = cifar10_with_corruptions.parent.glob(f"corrupted/**/{name}.npy")
+        pixels = torch.from_numpy(np.load(file)).permute(0, 3, 1, 2) / 255
+        with torch.no_grad():
+            scores = problem.model(by_image.normalize(pixels, DATASETS["cifar10"].mean, DATASETS["cifar10"].std))
+        right = (scores.argmax(1).numpy() == np.tile(labels, 5)).reshape(5, 20)
+        accuracies.append(100 * right[:, chosen].mean())
+    random = torch.random.get_rng_state()
+    metrics = problem.finish(tmp_path)
+    assert metrics["cifar10_c_accuracy"] == pytest.approx(np.mean(accuracies))
+    assert np.std(accuracies) > 0
+    assert problem.model.training
+    assert torch.equal(torch.random.get_rng_state(), random)
+
+
+def test_what_a_run_saw_names_its_further_test_sets(cifar10_with_corruptions, params, tmp_path):
+    given = params(dataset="cifar10", hidden=())
+    plain = TASK.open(given, cifar10_with_corruptions, CPU)
+    further = TASK.open({**given, "eval_sets": ("cifar10_c",)}, cifar10_with_corruptions, CPU)
+    assert further.data_checksum.startswith(plain.data_checksum + "+")
+    assert plain.finish(tmp_path) == {}
+
+
+def test_a_missing_further_test_set_is_told_before_training(cifar10_with_corruptions, params):
+    shutil.rmtree(cifar10_with_corruptions / "cifar10_c")
+    with pytest.raises(DataMissing, match="cifar10_c"):
+        TASK.open(params(dataset="cifar10", eval_sets=("cifar10_c",)), cifar10_with_corruptions, CPU)
 
 
 ROW = {"val_accuracy": math.nan, "val_loss": math.nan, "test_accuracy": 0.0, "test_loss": 0.0}
@@ -253,4 +355,5 @@ def test_short_runs_and_runs_without_validation():
     assert metrics["test_loss_final"] == 3
     assert all(math.isnan(metrics[name]) for name in ("test_accuracy_best_val", "val_accuracy_best", "best_val_epoch"))
     assert all(math.isnan(value) for value in summarise([]).values())
-    assert set(summarise([])) == set(metrics) == set(RUN_METRICS)
+    assert set(summarise([])) == set(metrics) == set(HISTORY_METRICS)
+    assert set(RUN_METRICS) == {*HISTORY_METRICS, *(f"{name}_accuracy" for name in EVAL_SETS)}

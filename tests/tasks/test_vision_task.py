@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -31,7 +32,8 @@ assert not heavy, heavy
 
 def test_defaults_are_valid_values_of_their_own_parameters():
     for name, parameter in TASK.parameters.items():
-        assert parameter.parse(name, parameter.default) == parameter.default
+        if not parameter.unset:
+            assert parameter.parse(name, parameter.default) == parameter.default
 
 
 @pytest.mark.parametrize(
@@ -47,6 +49,10 @@ def test_defaults_are_valid_values_of_their_own_parameters():
         ({"model": "densenet121", "train_subset": 1, "val_fraction": 0.0}, "one image of digits at a time"),
         ({"train_subset": 1400}, "needs 1,540 images; there are 1,437"),
         ({"train_subset": 4}, "is not one image"),
+        ({"test_subset": 361}, "test_subset 361 is more than the 360 test images of digits"),
+        ({"cutout": 9}, "cutout 9 is wider than the 8×8 images of digits"),
+        ({"dataset": "cifar100", "eval_sets": ("cifar10_c",)}, "trained on cifar10, not on cifar100"),
+        ({"model": "resnet18", "batch_size": 8, "accumulation": 8}, "one image of digits at a time"),
     ],
 )
 def test_combinations_that_cannot_work_are_one_line(given, message, params):
@@ -67,6 +73,9 @@ def test_combinations_that_cannot_work_are_one_line(given, message, params):
         {"model": "timm/test_resnet", "dataset": "cifar10"},
         {"train_subset": 1437, "val_fraction": 0.0},
         {"train_subset": 5000, "dataset": "fashion_mnist"},
+        {"test_subset": 360, "cutout": 8},
+        {"dataset": "cifar10", "eval_sets": ("cifar10_c",)},
+        {"dataset": "tiny_imagenet_64", "model": "vgg11_bn", "augment": "resized_crop_flip"},
     ],
 )
 def test_combinations_that_work_pass(given, params):
@@ -74,10 +83,41 @@ def test_combinations_that_work_pass(given, params):
 
 
 def test_parameters_that_a_model_does_not_use(params):
-    assert TASK.unused(params(model="mlp")) == {"init"}
-    assert TASK.unused(params(model="resnet8")) == {"hidden", "init"}
-    assert TASK.unused(params(model="resnet18")) == {"hidden"}
-    assert TASK.unused(params(model="timm/test_vit")) == {"hidden", "init"}
+    def unused(**given: object) -> frozenset[str]:
+        return TASK.unused(params(augment="resized_crop_flip", cutout=2, **given))
+
+    assert unused(model="mlp") == {"init", "channels_last"}
+    assert unused(model="resnet8") == {"hidden", "init"}
+    assert unused(model="resnet18") == {"hidden"}
+    assert unused(model="timm/test_vit") == {"hidden", "init"}
+
+
+def test_parameters_that_an_augmentation_does_not_use(params):
+    common = TASK.unused(params(augment="resized_crop_flip", cutout=2))
+    assert TASK.unused(params(augment="crop_flip", cutout=2)) - common == {"crop_scale_min"}
+    assert TASK.unused(params(augment="resized_crop_flip")) - common == {"cutout_probability"}
+
+
+def test_an_older_run_without_the_newer_parameters_stays_valid(params):
+    newer = {name for name, parameter in TASK.parameters.items() if parameter.omit_at_default}
+    older = {name: value for name, value in params(model="resnet8").items() if name not in newer}
+    TASK.check(older)
+    assert TASK.unused(older) == TASK.unused(params(model="resnet8"))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (["cifar10_d"], "unknown eval_sets 'cifar10_d'; did you mean 'cifar10_c'?"),
+        (["cifar10_c", "cifar10_c"], "names one thing twice"),
+        ("cifar10_c", "must be a list of names"),
+        ([1], "must be a list of names"),
+    ],
+)
+def test_further_test_sets_are_a_list_of_known_names(value, message):
+    assert TASK.parameters["eval_sets"].parse("eval_sets", ["cifar10_c"]) == ("cifar10_c",)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        TASK.parameters["eval_sets"].parse("eval_sets", value)
 
 
 @pytest.mark.parametrize("model", ["mlp", "resnet8", "resnet18"])

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from xsam.cli import common
 from xsam.tasks import DataMissing
 from xsam.tasks import data as datasets
-from xsam.tasks.data import Verified
+from xsam.tasks.data import Report, Verified
 
 app = typer.Typer(help="List, prepare and verify data sets.", no_args_is_help=True)
 
@@ -20,6 +24,14 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="A data set; see 'data
 Source = Annotated[
     Path | None,
     typer.Option("--from", metavar="PATH", help="Take it from this archive or folder instead of the net."),
+]
+BpeMerges = Annotated[
+    int | None,
+    typer.Option("--bpe-merges", metavar="N", min=1, help="Byte-pair merges of a parallel corpus, if not its usual."),
+]
+AllowUnverified = Annotated[
+    bool,
+    typer.Option("--allow-unverified", help="Take a copy that is not known to be the published data; runs will tell."),
 ]
 
 
@@ -40,13 +52,24 @@ def list_(data: common.Data = common.DEFAULT_DATA, as_json: common.AsJson = Fals
 
 
 @app.command()
-def prepare(name: Name, data: common.Data = common.DEFAULT_DATA, source: Source = None) -> None:
+def prepare(
+    name: Name,
+    data: common.Data = common.DEFAULT_DATA,
+    source: Source = None,
+    bpe_merges: BpeMerges = None,
+    allow_unverified: AllowUnverified = False,
+) -> None:
     """Download a data set, or take it from a local copy, check it, and put it where training finds it.
+
+    A download that was cut goes on where it ended when the command is given again.
 
     Example: xsam-bench data prepare cifar10 --from cifar-10-python.tar.gz
     """
-    with common.bad_input(ValueError, OSError):
-        _show(datasets.prepare(name, data, source))
+    with common.bad_input(ValueError, OSError), _progress() as report:
+        verified = datasets.prepare(
+            name, data, source, bpe_merges=bpe_merges, allow_unverified=allow_unverified, report=report
+        )
+    _show(verified)
 
 
 @app.command()
@@ -59,6 +82,22 @@ def verify(name: Name, data: common.Data = common.DEFAULT_DATA) -> None:
         verified = datasets.verify(name, data)
     _show(verified)
     raise typer.Exit(0 if verified.ok else common.EXIT_INCOMPLETE)
+
+
+@contextmanager
+def _progress() -> Iterator[Report]:
+    """A bar on a terminal's standard error for what is being done; nothing elsewhere."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        tasks = {}
+
+        def report(what: str, done: int, total: int | None) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what)
+            progress.update(tasks[what], completed=done, total=total)
+
+        yield report
 
 
 def _show(verified: Verified) -> None:

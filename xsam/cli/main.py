@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from xsam.cli import data, plan, report, run, status
+from xsam.cli import compare, data, plan, report, run, sharpness, status, tune
 from xsam.cli.common import BadInput
 
 app = typer.Typer(
@@ -17,7 +17,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-for module in (plan, run, status, report):
+for module in (plan, run, status, tune, report, compare, sharpness):
     module.register(app)
 app.add_typer(data.app, name="data")
 

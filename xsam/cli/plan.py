@@ -1,15 +1,35 @@
-"""``xsam-bench plan``: what a grid means, before anything is run."""
+"""``xsam-bench plan``: what a grid means and costs, before anything is run."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.table import Table
 
 from xsam.cli import common
+from xsam.cli.run import Device, check_data
+from xsam.grid import RunSpec
+from xsam.grid.cost import Passes, passes_of, total_passes
 from xsam.launch import status
 from xsam.store.layout import GridFolder
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds of each run by its id, on the device called ``device``."""
+
+    device: str
+    seconds: Mapping[str, float]
+
+    def hours(self, states: Sequence[status.RunStatus]) -> float:
+        """Of all these runs."""
+        return sum(self.seconds[state.run.run_id] for state in states) / 3600
 
 
 def register(app: typer.Typer) -> None:
@@ -19,25 +39,36 @@ def register(app: typer.Typer) -> None:
 def plan(
     grid_file: common.GridFile,
     results: common.Results = common.DEFAULT_RESULTS,
+    data: common.Data = common.DEFAULT_DATA,
     sets: common.Sets = [],  # noqa: B006
     only: common.Only = [],  # noqa: B006
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Time a few steps of each kind of run here, and tell hours; needs data.")
+    ] = False,
+    device: Device = "auto",
     as_json: common.AsJson = False,
 ) -> None:
-    """Show the runs of a grid and which of them are done. Needs no data and writes nothing.
+    """Show the runs of a grid, which of them are done, and what they cost. Writes nothing.
 
-    Example: xsam-bench plan configs/quickstart.yaml --only optimizer=xsam
+    Forwards and backwards are passes of one batch through the model. Hours (--calibrate) count steps, alpha searches
+    and evaluations; starting up and saving checkpoints come on top.
+
+    Example: xsam-bench plan configs/quickstart.yaml --only optimizer=xsam --calibrate
     """
     grid, runs = common.load(grid_file, sets, only)
     states = status.survey(GridFolder(results, grid.name), runs)
+    console = common.console()
+    estimate = _estimate(runs, data, device, Console(stderr=True)) if calibrate else None
     if as_json:
         shown = {name: value for name, value in grid.to_json().items() if name != "runs"}
-        common.print_json({**shown, "runs": [state.to_json() for state in states]})
+        common.print_json({**shown, **_totals(runs, states, estimate), "runs": [_run(one, estimate) for one in states]})
         return
-    console = common.console()
     table = Table(title=f"{grid.name}: {status.summary(states)}")
     columns = [axis for axis in grid.axes if axis != "seed"]
     for name in (*columns, "seeds", "state"):
         table.add_column(name)
+    for name in ("forwards a run", "backwards a run", *(("hours a run", "hours") if estimate else ())):
+        table.add_column(name, justify="right")
     cells: dict[tuple[str, ...], list[status.RunStatus]] = {}
     for state in states:
         key = tuple(str(state.run.axes.get(axis, "–")) for axis in columns)
@@ -45,5 +76,61 @@ def plan(
     for key, members in cells.items():
         counts = Counter(member.state for member in members)
         seeds = ", ".join(str(member.run.params["seed"]) for member in members)
-        table.add_row(*key, seeds, ", ".join(f"{count} {name}" for name, count in counts.items()))
+        hours = () if estimate is None else (_hours(estimate.hours(members[:1])), _hours(estimate.hours(members)))
+        stand = ", ".join(f"{count} {name}" for name, count in counts.items())
+        table.add_row(*key, seeds, stand, *_counts(passes_of(members[0].run)), *hours)
     console.print(table)
+    for line in _summary(runs, states, estimate):
+        console.print(line, markup=False)
+
+
+def _estimate(runs: Sequence[RunSpec], data: Path, device: str, console: Console) -> Estimate:
+    check_data(runs, data)
+    from xsam.runner.calibrate import calibrate  # imports torch
+
+    name, timings = calibrate(runs, data, device, lambda line: console.print(line, markup=False, highlight=False))
+    return Estimate(name, {run.run_id: timings[run.run_id].seconds(run.params) for run in runs})
+
+
+def _counts(passes: Passes | None) -> tuple[str, str]:
+    return ("?", "?") if passes is None else (f"{passes.forwards:,}", f"{passes.backwards:,}")
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:.3g}"
+
+
+def _to_do(states: Sequence[status.RunStatus]) -> list[status.RunStatus]:
+    return [state for state in states if state.state not in status.FINISHED]
+
+
+def _summary(runs: Sequence[RunSpec], states: Sequence[status.RunStatus], estimate: Estimate | None) -> list[str]:
+    forwards, backwards = _counts(total_passes(runs))
+    lines = [f"{len(runs):,} runs: {forwards} forwards and {backwards} backwards of a batch, evaluation apart"]
+    if estimate is not None:
+        kind = "hours of one worker" if estimate.device == "cpu" else "GPU hours"
+        lines.append(
+            f"about {_hours(estimate.hours(states))} {kind} on {estimate.device}, "
+            f"{_hours(estimate.hours(_to_do(states)))} of them for runs that are not finished: every step, search and "
+            "evaluation as long as those timed here; start and checkpoints come on top"
+        )
+    return lines
+
+
+def _totals(runs: Sequence[RunSpec], states: Sequence[status.RunStatus], estimate: Estimate | None) -> dict[str, Any]:
+    passes = total_passes(runs)
+    content: dict[str, Any] = {
+        "forwards": passes and passes.forwards,
+        "backwards": passes and passes.backwards,
+    }
+    if estimate is not None:
+        content["device"] = estimate.device
+        content["hours"] = estimate.hours(states)
+        content["hours_to_do"] = estimate.hours(_to_do(states))
+    return content
+
+
+def _run(state: status.RunStatus, estimate: Estimate | None) -> dict[str, Any]:
+    passes = passes_of(state.run)
+    content = {**state.to_json(), "forwards": passes and passes.forwards, "backwards": passes and passes.backwards}
+    return content if estimate is None else {**content, "seconds": estimate.seconds[state.run.run_id]}

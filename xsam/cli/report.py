@@ -1,7 +1,8 @@
-"""``xsam-bench report``: tables from results."""
+"""``xsam-bench report``: tables and figures from results."""
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -24,25 +25,33 @@ def report(
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; exit status 1 where a report is out of date.")
     ] = False,
+    references: Annotated[
+        list[Path],
+        typer.Option("--references", metavar="FILE", help="Further published values to compare with (CSV)."),
+    ] = [],  # noqa: B006
+    figures: Annotated[bool, typer.Option("--figures/--no-figures", help="Draw the figures too.")] = True,
 ) -> None:
-    """Make the tables of every grid in a results folder, or of those named, and show them.
+    """Make the tables and figures of every grid in a results folder, or of those named, and show the tables.
 
     Example: xsam-bench report quickstart --out reports
     """
-    from xsam.report import render, write
+    from xsam.report import analysis, render, write
+    from xsam.report import references as published
 
-    grids = common.stored_grids(results, names)
-    chosen = [folder.name for folder, _ in grids] if names else None
+    chosen = [folder.name for folder, _ in common.stored_grids(results, names)] if names else None
     console = common.console()
+    with common.bad_input(ValueError, FileNotFoundError):
+        further = [one for path in references for one in published.load_references(path)]
+        made = analysis.load_report(results, chosen, further)
+    files = write.render(made, index=chosen is None, figures=figures)
     if check:
-        with common.bad_input(ValueError):
-            stale = write.stale(results, out, chosen)
+        stale = write.stale(files, out)
         for path in stale:
             console.print(f"out of date: {path}")
         raise typer.Exit(common.EXIT_INCOMPLETE if stale else 0)
-    with common.bad_input(ValueError):
-        written = write.write_report(results, out, chosen)
-        for _, grid in grids:
-            render.print_table(console, results, grid)
-    for path in written:
-        console.print(f"wrote {path}")
+    written = write.write(files, out)
+    for grid in made.grids:
+        for table in grid.analyses:
+            render.show(console, table)
+    for folder, count in Counter(path.parent for path in written).items():
+        console.print(f"wrote {count} files in {folder}")

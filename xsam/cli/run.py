@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from xsam.cli import common
 from xsam.cli.common import BadInput
 from xsam.cli.progress import Display
-from xsam.grid import Grid, RunSpec
+from xsam.grid import Grid, GridError, RunSpec
 from xsam.launch import status
 from xsam.launch.local import LocalLauncher, visible_gpus
+from xsam.launch.profile import Profile as ClusterProfile
+from xsam.launch.profile import load_profile
 from xsam.launch.supervise import WorkersFail, supervise
 from xsam.runner.stop import StopFlag
 from xsam.runner.work import WorkOrder, settled, utc_now
 from xsam.store.atomic import write_json
 from xsam.tasks import DataMissing
+from xsam.tasks.common import loop_option
 from xsam.tasks.data import require
 
 
@@ -27,6 +33,137 @@ class LauncherName(StrEnum):
     """Who starts the workers."""
 
     local = "local"
+    slurm = "slurm"
+
+
+Launch = Annotated[LauncherName, typer.Option("--launcher", help="Who starts the workers.")]
+Profile = Annotated[
+    Path | None,
+    typer.Option("--profile", metavar="FILE", help="The cluster, for --launcher slurm: see slurm/profiles."),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, help="Workers at a time; by default as many as cores, or the profile, allow."),
+]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Train failed runs again.")]
+CheckpointSeconds = Annotated[float, typer.Option(min=0.0, help="Time between checkpoints within an epoch.")]
+Device = Annotated[
+    str, typer.Option(help="torch's name of the device, such as cpu or cuda; auto: a GPU if there is one.")
+]
+
+DEFAULT_CHECKPOINT_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a verb has runs trained: where, by whom, and what is said about it (the options of ``run``)."""
+
+    results: Path
+    data: Path
+    launcher: LauncherName
+    jobs: int | None
+    retry_failed: bool
+    checkpoint_seconds: float
+    device: str
+    console: Console
+    profile: Path | None = None
+
+    def __call__(self, grid: Grid, runs: Sequence[RunSpec], detach: bool = False) -> list[status.RunStatus]:
+        """Train what is missing of ``runs`` of ``grid``; returns how all of them stand when no worker is left.
+
+        With ``detach``, as soon as workers are started. Raises ``BadInput`` where nothing can be trained.
+        """
+        start = self._cluster(runs) if self.launcher is LauncherName.slurm else self._machine(grid, runs)
+        order = WorkOrder(
+            results=self.results.resolve(),
+            grid=grid.name,
+            rule=grid.report.rule,
+            run_ids=tuple(one.run_id for one in runs),
+            data_dir=self.data.resolve(),
+            launch=f"{utc_now():%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}",
+            created_at=utc_now(),
+            retry_failed=self.retry_failed,
+            checkpoint_seconds=self.checkpoint_seconds,
+            device=self.device,
+            diagnostics=grid.diagnostics,
+            devices=_devices(runs, grid.name),
+        )
+        missing = [one for one in runs if not settled(order, one.run_id)]
+        check_data(missing, self.data)
+        _store_grid(grid, order)
+        if not missing:
+            states = status.survey(order.folder, runs)
+            self.console.print(f"{grid.name}: nothing to do, {status.summary(states)}")
+            return states
+        states = start(order, runs, missing, detach)
+        if detach:
+            return states
+        self.console.print(f"{grid.name}: {status.summary(states)}")
+        for state in states:
+            if state.state == "failed" or state.lost:
+                reason = state.last_line or state.why
+                self.console.print(
+                    f"  {state.state} {state.run.run_id} {status.name_of(state.run)}: {reason}", markup=False
+                )
+        return states
+
+    def _machine(self, grid: Grid, runs: Sequence[RunSpec]) -> Start:
+        """How runs are trained on this machine."""
+        jobs = _jobs(self.jobs, runs, grid.name)
+
+        def start(order: WorkOrder, runs: Sequence[RunSpec], missing: Sequence[RunSpec], detach: bool) -> States:
+            workers = LocalLauncher(order, visible_gpus() if self.device != "cpu" else ())
+            if detach:
+                workers.start(min(jobs, len(missing)))
+                self.console.print(
+                    f"{order.grid}: started {min(jobs, len(missing))} workers; "
+                    "'xsam-bench status' tells how far they are"
+                )
+                return status.survey(order.folder, runs)
+            stop = StopFlag(before_exit=workers.kill)
+            stop.install()
+            with Display(self.console, order.grid) as display:
+                try:
+                    return supervise(order, runs, workers, jobs, stop, display)
+                except WorkersFail as error:
+                    raise BadInput(f"{order.grid}: {error}") from None
+
+        return start
+
+    def _cluster(self, runs: Sequence[RunSpec]) -> Start:
+        """How runs are trained on a cluster."""
+        from xsam.launch import slurm
+        from xsam.launch.cluster import ClusterError
+        from xsam.launch.slurm_status import explain
+
+        profile = _profile(self.profile, self.jobs, runs)
+
+        def start(order: WorkOrder, runs: Sequence[RunSpec], missing: Sequence[RunSpec], detach: bool) -> States:
+            with common.bad_input(ClusterError):
+                wanted = slurm.uncovered(order.folder, [one.run_id for one in missing])
+                arrays = slurm.submit(replace(order, run_ids=wanted), profile) if wanted else []
+            already = len(missing) - len(wanted)
+            self.console.print(
+                f"{order.grid}: submitted {len(wanted)} runs"
+                + (f" as job {', '.join(arrays)}" if arrays else "")
+                + (f"; {already} are waiting or running already" if already else "")
+                + ("; 'xsam-bench status' tells how far they are" if detach else "")
+            )
+            if detach:
+                return status.survey(order.folder, runs)
+            stop = StopFlag()
+            stop.install()
+            with Display(self.console, order.grid) as display:
+                states = slurm.watch(order, runs, stop, display)
+            if stop.requested:
+                self.console.print(f"{order.grid}: its jobs go on; 'xsam-bench cancel {order.grid}' ends them")
+            return explain([(order.folder, states)])[0]
+
+        return start
+
+
+States = list[status.RunStatus]
+Start = Callable[[WorkOrder, Sequence[RunSpec], Sequence[RunSpec], bool], States]
 
 
 def register(app: typer.Typer) -> None:
@@ -37,87 +174,74 @@ def run(
     grid_file: common.GridFile,
     results: common.Results = common.DEFAULT_RESULTS,
     data: common.Data = common.DEFAULT_DATA,
-    launcher: Annotated[LauncherName, typer.Option(help="Who starts the workers.")] = LauncherName.local,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Workers at a time; by default as many as cores allow.")
-    ] = None,
+    launcher: Launch = LauncherName.local,
+    profile: Profile = None,
+    jobs: Jobs = None,
     sets: common.Sets = [],  # noqa: B006
     only: common.Only = [],  # noqa: B006
     detach: Annotated[bool, typer.Option("--detach", help="Start the workers and return.")] = False,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train failed runs again.")] = False,
-    checkpoint_seconds: Annotated[
-        float, typer.Option(min=0.0, help="Time between checkpoints within an epoch.")
-    ] = 120.0,
-    device: Annotated[
-        str, typer.Option(help="torch's name of the device, such as cpu or cuda; auto: a GPU if there is one.")
-    ] = "auto",
+    retry_failed: RetryFailed = False,
+    checkpoint_seconds: CheckpointSeconds = DEFAULT_CHECKPOINT_SECONDS,
+    device: Device = "auto",
 ) -> None:
     """Train what is missing of a grid: finished runs are skipped, interrupted ones go on from their checkpoint.
 
-    Ctrl-C once saves and stops; twice stops at once. The same command goes on later.
+    Ctrl-C once saves and stops; twice stops at once. The same command goes on later. On a cluster Ctrl-C ends the
+    display alone: jobs need nobody who watches, and the same command submits what no job has.
 
     Example: xsam-bench run configs/quickstart.yaml --jobs 2
     """
     grid, runs = common.load(grid_file, sets, only)
-    jobs = _jobs(jobs, runs, grid_file)
-    order = WorkOrder(
-        results=results.resolve(),
-        grid=grid.name,
-        rule=grid.report.rule,
-        run_ids=tuple(one.run_id for one in runs),
-        data_dir=data.resolve(),
-        launch=f"{utc_now():%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}",
-        created_at=utc_now(),
-        retry_failed=retry_failed,
-        checkpoint_seconds=checkpoint_seconds,
-        device=device,
-    )
-    missing = [one for one in runs if not settled(order, one.run_id)]
-    _check_data(missing, data)
-    _store_grid(grid, order)
-    console = common.console()
-    if not missing:
-        states = status.survey(order.folder, runs)
-        console.print(f"{grid.name}: nothing to do, {status.summary(states)}")
+    train = Training(results, data, launcher, jobs, retry_failed, checkpoint_seconds, device, common.console(), profile)
+    states = train(grid, runs, detach)
+    if not detach:
         raise typer.Exit(_exit_status(states))
-    workers = LocalLauncher(order, visible_gpus() if device != "cpu" else ())
-    if detach:
-        workers.start(min(jobs, len(missing)))
-        console.print(
-            f"{grid.name}: started {min(jobs, len(missing))} workers; 'xsam-bench status' tells how far they are"
-        )
-        return
-
-    stop = StopFlag(before_exit=workers.kill)
-    stop.install()
-    with Display(console, grid.name) as display:
-        try:
-            states = supervise(order, runs, workers, jobs, stop, display)
-        except WorkersFail as error:
-            raise BadInput(f"{grid.name}: {error}") from None
-    console.print(f"{grid.name}: {status.summary(states)}")
-    for state in states:
-        if state.state == "failed":
-            console.print(f"  failed {state.run.run_id} {status.name_of(state.run)}: {state.last_line}", markup=False)
-    raise typer.Exit(_exit_status(states))
 
 
-def _jobs(jobs: int | None, runs: tuple[RunSpec, ...], grid_file: Path) -> int:
+def _profile(path: Path | None, jobs: int | None, runs: Sequence[RunSpec]) -> ClusterProfile:
+    if path is None:
+        raise BadInput("--launcher slurm needs --profile FILE, such as one in slurm/profiles")
+    with common.bad_input(GridError):
+        profile = load_profile(path)
+    if profile.members > 1 and any(loop_option(one.params, "devices") != 1 for one in runs):
+        raise BadInput(f"{path}: a job trains runs on several devices one after the other; set at_a_time to 1")
     threads = max(int(one.params["threads"]) for one in runs)  # type: ignore[arg-type]
+    if profile.members * threads > profile.cpus:
+        raise BadInput(
+            f"{path}: {profile.members} runs at a time of {threads} threads need {profile.members * threads} cpus, "
+            f"a job has {profile.cpus}; raise cpus or lower at_a_time"
+        )
+    return profile if jobs is None else replace(profile, parallelism=jobs)
+
+
+def _devices(runs: Sequence[RunSpec], grid: str) -> int:
+    """Processes that train one run, the same for all ``runs``, since a launch starts workers of one size."""
+    sizes = sorted({int(loop_option(one.params, "devices")) for one in runs})
+    if len(sizes) > 1:
+        raise BadInput(
+            f"{grid}: runs on {' and '.join(map(str, sizes))} devices need workers of different sizes; "
+            f"train them one after the other, with --only devices={sizes[0]} first"
+        )
+    return sizes[0]
+
+
+def _jobs(jobs: int | None, runs: Sequence[RunSpec], grid: str) -> int:
+    threads = max(int(one.params["threads"]) * int(loop_option(one.params, "devices")) for one in runs)  # type: ignore[arg-type]
     cores = common.available_cores()
     if jobs is None:
         jobs = max(1, cores // threads)
     if jobs * threads > cores:
         raise BadInput(
-            f"{grid_file}: {jobs} jobs of {threads} threads need {jobs * threads} cores, there are {cores}; "
-            "use fewer jobs"
+            f"{grid}: {jobs} jobs of {threads} threads need {jobs * threads} cores, there are {cores}; use fewer jobs"
         )
     return jobs
 
 
-def _check_data(runs: list[RunSpec], data: Path) -> None:
+def check_data(runs: Sequence[RunSpec], data: Path) -> None:
     """Say what is missing before a hundred runs fail of it."""
-    for name in sorted({str(one.params["dataset"]) for one in runs}):
+    names = {str(one.params["dataset"]) for one in runs}
+    names |= {str(name) for one in runs for name in one.params.get("eval_sets") or ()}  # type: ignore[union-attr]
+    for name in sorted(names):
         with common.bad_input(DataMissing):
             require(name, data)
 

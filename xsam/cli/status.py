@@ -1,50 +1,103 @@
-"""``xsam-bench status``, ``failures`` and ``logs``: how far runs are, and what went wrong."""
+"""``xsam-bench status``, ``failures``, ``logs`` and ``cancel``: how far runs are, what went wrong, how to end them."""
 
 from __future__ import annotations
 
+import contextlib
+import time
+from collections import Counter
 from typing import Annotated
 
 import typer
+from rich.console import Group, RenderableType
+from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from xsam.cli import common
 from xsam.cli.common import BadInput
 from xsam.cli.progress import describe
+from xsam.grid import Grid
+from xsam.launch import cancel as end
 from xsam.launch import status as look
+from xsam.launch.cluster import ClusterError
+from xsam.launch.slurm_status import NEVER, explain
+from xsam.store.layout import GridFolder
 
 Names = Annotated[list[str], typer.Argument(metavar="[NAME]...", help="Grids by name; all where none is given.")]
+Survey = tuple[GridFolder, list[look.RunStatus]]
+
+FOLLOW_SECONDS = 0.5
+MANY = 20  # pending runs, alike but for their name, are one line above this number
 
 
 def register(app: typer.Typer) -> None:
     app.command()(status)
     app.command()(failures)
     app.command()(logs)
+    app.command()(cancel)
 
 
 def status(
     names: Names = [],  # noqa: B006
     results: common.Results = common.DEFAULT_RESULTS,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on showing it, until nothing is left to wait for.")
+    ] = False,
+    every: Annotated[float, typer.Option(min=1.0, help="Seconds between two looks of --watch.")] = 10.0,
     as_json: common.AsJson = False,
 ) -> None:
-    """Show how far every grid is, and each of its runs that is not finished.
+    """Show how far every grid is, and why each of its runs that is not finished is not.
+
+    On a cluster that is what the files say, explained by one call of squeue and one of sacct, however many jobs.
 
     Example: xsam-bench status quickstart
     """
-    surveys = [(grid, look.survey(folder, grid.runs)) for folder, grid in common.stored_grids(results, names)]
+    grids = common.stored_grids(results, names)
     if as_json:
-        common.print_json({grid.name: [state.to_json() for state in states] for grid, states in surveys})
+        if watch:
+            raise BadInput("--watch is for people, --json for programs: leave out one of them")
+        common.print_json({folder.name: [state.to_json() for state in states] for folder, states in _surveys(grids)})
         return
     console = common.console()
-    for grid, states in surveys:
-        console.print(f"{grid.name}: {look.summary(states)}")
+    if not watch:
+        console.print(_shown(_surveys(grids)))
+        return
+    with contextlib.suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
+        while True:
+            surveys = _surveys(grids)
+            live.update(_shown(surveys), refresh=True)
+            if not any(_goes_on(state) for _, states in surveys for state in states):
+                break
+            time.sleep(every)
+
+
+def _surveys(grids: list[tuple[GridFolder, Grid]]) -> list[Survey]:
+    seen = [(folder, look.survey(folder, grid.runs)) for folder, grid in grids]
+    return [(folder, states) for (folder, _), states in zip(seen, explain(seen), strict=True)]
+
+
+def _goes_on(state: look.RunStatus) -> bool:
+    """Whether somebody trains the run, or a job will."""
+    return state.state == "running" or (state.why not in ("", NEVER) and not state.lost)
+
+
+def _shown(surveys: list[Survey]) -> RenderableType:
+    parts: list[RenderableType] = []
+    for folder, states in surveys:
+        parts.append(f"{folder.name}: {look.summary(states)}")
         table = Table.grid(padding=(0, 2))
+        alike = Counter((state.state, state.why) for state in states if state.state == "pending")
         for state in states:
-            if state.state in ("running", "interrupted", "failed"):
-                table.add_row(
-                    "", state.state, state.run.run_id, look.name_of(state.run), state.last_line or describe(state)
-                )
+            if state.state in ("done", "diverged") or alike[state.state, state.why] > MANY:
+                continue
+            facts = [part for part in (state.last_line, state.why, describe(state)) if part]
+            table.add_row("", state.state, state.run.run_id, look.name_of(state.run), Text("; ".join(facts)))
+        for (kind, why), count in alike.items():
+            if count > MANY:
+                table.add_row("", kind, f"{count} runs", "", Text(why))
         if table.row_count:
-            console.print(table)
+            parts.append(table)
+    return Group(*parts)
 
 
 def failures(
@@ -52,12 +105,16 @@ def failures(
     results: common.Results = common.DEFAULT_RESULTS,
     as_json: common.AsJson = False,
 ) -> None:
-    """Show the traceback of every failed run, and where its log is. Exit status 1 where there is one.
+    """Show the traceback of every failed run and what ended the jobs of others. Exit status 1 where there is one.
 
     Example: xsam-bench failures quickstart
     """
-    surveys = [(folder, look.survey(folder, grid.runs)) for folder, grid in common.stored_grids(results, names)]
-    failed = [(folder, state) for folder, states in surveys for state in states if state.state == "failed"]
+    failed = [
+        (folder, state)
+        for folder, states in _surveys(common.stored_grids(results, names))
+        for state in states
+        if state.state == "failed" or state.lost
+    ]
     if as_json:
         common.print_json(
             [{"grid": folder.name, "log": str(folder.log(one.run.run_id)), **one.to_json()} for folder, one in failed]
@@ -65,7 +122,7 @@ def failures(
     else:
         for folder, one in failed:
             print(f"{folder.name} {one.run.run_id} {look.name_of(one.run)}\n  log: {folder.log(one.run.run_id)}")
-            print("".join(f"  {line}\n" for line in (one.error or "").strip().splitlines()))
+            print("".join(f"  {line}\n" for line in (one.error or one.why).strip().splitlines()))
         if not failed:
             print("no failed runs")
     raise typer.Exit(common.EXIT_INCOMPLETE if failed else 0)
@@ -74,6 +131,7 @@ def failures(
 def logs(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or its first digits.", show_default=False)],
     results: common.Results = common.DEFAULT_RESULTS,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing until the run is finished.")] = False,
 ) -> None:
     """Print a run's log.
 
@@ -81,6 +139,31 @@ def logs(
     """
     folder, spec = common.find_run(results, run)
     path = folder.log(spec.run_id)
-    if not path.exists():
+    if not path.exists() and not follow:
         raise BadInput(f"{path}: no log; the run was never started here")
-    print(path.read_text(encoding="utf-8"), end="")
+    position = 0
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            over = not follow or look.status(folder, spec).state in look.FINISHED
+            with contextlib.suppress(FileNotFoundError), path.open(encoding="utf-8") as file:
+                file.seek(position)
+                print(file.read(), end="", flush=True)
+                position = file.tell()
+            if over:
+                return
+            time.sleep(FOLLOW_SECONDS)
+
+
+def cancel(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Grids by name.", show_default=False)],
+    results: common.Results = common.DEFAULT_RESULTS,
+) -> None:
+    """End the jobs and workers of grids: running runs are saved, and another ``run`` goes on with them.
+
+    Example: xsam-bench cancel quickstart
+    """
+    for folder, grid in common.stored_grids(results, names):
+        with common.bad_input(ClusterError):
+            jobs = end.cancel_jobs(folder)
+        workers = end.stop_workers(folder, grid.runs)
+        print(f"{grid.name}: cancelled {len(jobs)} jobs, stopped {workers} workers")

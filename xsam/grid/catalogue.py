@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from xsam.grid.source import Node, Place
+from xsam.grid.source import GridError, Node, Place
 from xsam.optim.registry import ALTERNATIVES, BASE, BASES, METHODS, parameters_of
-from xsam.parameters import Parameter, Value, nearest
+from xsam.parameters import LISTS, Parameter, Value, nearest
 from xsam.tasks import Task
+from xsam.tasks.common import LOOP_ALTERNATIVES
 
 # The other one of two ways to say the same thing.
-PARTNER: Mapping[str, str] = {**dict(ALTERNATIVES), **{second: first for first, second in ALTERNATIVES}}
+_PAIRS = (*ALTERNATIVES, *LOOP_ALTERNATIVES)
+PARTNER: Mapping[str, str] = {**dict(_PAIRS), **{second: first for first, second in _PAIRS}}
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Written:
 
 def table_of(task: Task, method: str, base: str) -> dict[str, Parameter]:
     """The parameters of a run of ``task`` by ``method`` on ``base`` (and ``base``, where the method wraps one)."""
-    return {**task.parameters, **_base_parameter(task, method), **parameters_of(method, base)}
+    return {**task.parameters, **_base_parameter(task, method), **parameters_of(method, base, task.bases)}
 
 
 def _base_parameter(task: Task, method: str) -> dict[str, Parameter]:
@@ -75,6 +77,14 @@ class Catalogue:
                 errors.append(str(error))
         raise node.place.error(errors[0])
 
+    def takes(self, name: str, value: Value) -> bool:
+        """Whether ``value`` is within the limits of the parameter ``name``."""
+        try:
+            self.value(name, Node(value, Place("")))  # type: ignore[arg-type]
+        except GridError:
+            return False
+        return True
+
     def params(self, entries: Mapping[str, Node]) -> dict[str, Written]:
         """The parameters of one mapping, in which each thing may be said once."""
         params = {name: self.value(name, node) for name, node in entries.items()}
@@ -87,7 +97,7 @@ class Catalogue:
         For a parameter that is itself a list, ``[64, 64]`` is one value and ``[[64], [64, 64]]`` are two.
         """
         self.check(name, node.place)
-        lists = self._known[name][0].kind == "ints"
+        lists = self._known[name][0].kind in LISTS
         items = node.value if isinstance(node.value, tuple) else (node,)
         if lists and not any(isinstance(item.value, tuple) for item in items):
             items = (node,)

@@ -8,12 +8,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from xsam.grid.axes import MAX_CELLS
+from xsam.grid.diagnostics import diagnostics_of
 from xsam.grid.grid import Grid
 from xsam.grid.layout import Layout
 from xsam.grid.resolve import Cell, meets, resolve_cell
 from xsam.grid.source import Place
-from xsam.grid.table import report_of
+from xsam.grid.table import reports_of
 from xsam.parameters import Value
+from xsam.tasks.common import check_loop_parameters
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ def check_runs(layout: Layout, plan: Plan) -> None:
     _check_distinct(plan.kept, layout)
     for cell in plan.kept:
         try:
+            check_loop_parameters(cell.spec.params)
             layout.task.check(cell.spec.params)
         except ValueError as error:
             raise cell.error(str(error), layout.matrix) from None
@@ -51,8 +54,9 @@ def grid_of(layout: Layout, plan: Plan) -> Grid:
         present = _present(name, plan.kept)
         if values := tuple(written.value for written in axis.values if written.value in present):
             axes[name] = values
-    report = report_of(layout.report, layout.task, tuple(layout.axes), axes, runs)
-    return Grid(layout.name, layout.task.name, axes, report, runs)
+    report, *further = reports_of(layout.report, layout.task, tuple(layout.axes), axes, runs)
+    diagnostics = None if layout.diagnostics is None else diagnostics_of(layout.diagnostics, runs)
+    return Grid(layout.name, layout.task.name, axes, report, runs, tuple(further), diagnostics)
 
 
 def _present(axis: str, cells: Iterable[Cell]) -> set[Value]:

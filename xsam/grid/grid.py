@@ -5,25 +5,73 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from xsam.grid.diagnostics import Diagnostics
 from xsam.grid.spec import RunSpec, canonical_json
 from xsam.parameters import Value
 
 FORMAT = 1
 RULES = ("final", "last5_mean", "best_val", "best_test")
+SHOWN = ("median", "difference", "verdict", "published")
+TABLE = "table"  # the name of a table that is given none
+FIGURES = "figures"  # no table's name: its folder is the figures'
 
 
 @dataclass(frozen=True)
 class ReportSpec:
-    """The table that a grid asks for: axes as rows and columns, the metric, and the selection rule (in ``RULES``)."""
+    """A table that a grid asks for.
+
+    Attributes:
+        rows, columns: axes.
+        metric: a metric of the task.
+        rule: the selection rule, in ``RULES``.
+        name: what its files are called.
+        baseline: the label of ``optimizer`` that every cell is compared with; empty: the table's first column.
+        where: axis → the values that the table is limited to; an axis that a run does not use limits nothing.
+        show: what stands beside each column, of ``SHOWN``.
+    """
 
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     metric: str
     rule: str
+    name: str = TABLE
+    baseline: str = ""
+    where: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    show: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The table as ``grid.json`` holds it; what is at its default is left out."""
+        optional = {
+            "name": "" if self.name == TABLE else self.name,
+            "baseline": self.baseline,
+            "where": _lists(self.where),
+            "show": list(self.show),
+        }
+        return {
+            "rows": list(self.rows),
+            "columns": list(self.columns),
+            "metric": self.metric,
+            "rule": self.rule,
+            **{key: value for key, value in optional.items() if value},
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ReportSpec:
+        """The inverse of :meth:`to_json`."""
+        return cls(
+            rows=tuple(data["rows"]),
+            columns=tuple(data["columns"]),
+            metric=data["metric"],
+            rule=data["rule"],
+            name=data.get("name", TABLE),
+            baseline=data.get("baseline", ""),
+            where=_tuples(data.get("where", {})),
+            show=tuple(data.get("show", ())),
+        )
 
 
 @dataclass(frozen=True)
@@ -32,7 +80,10 @@ class Grid:
 
     Attributes:
         axes: axis name → its values in table order; for ``optimizer`` the labels.
+        report: its first table.
         runs: in the order of the matrix (the last axis varies fastest), each run id once.
+        further: its other tables.
+        diagnostics: the measurements of sharpness that its runs make; None: none.
     """
 
     name: str
@@ -40,6 +91,13 @@ class Grid:
     axes: Mapping[str, tuple[Value, ...]]
     report: ReportSpec
     runs: tuple[RunSpec, ...]
+    further: tuple[ReportSpec, ...] = ()
+    diagnostics: Diagnostics | None = None
+
+    @property
+    def tables(self) -> tuple[ReportSpec, ...]:
+        """Every table that the grid asks for."""
+        return (self.report, *self.further)
 
     def to_json(self) -> dict[str, Any]:
         """The content of ``grid.json``; its ``digest`` tells whether somebody changed it by hand."""
@@ -47,18 +105,14 @@ class Grid:
             "format": FORMAT,
             "name": self.name,
             "task": self.task,
-            "axes": {
-                name: [list(value) if isinstance(value, tuple) else value for value in values]
-                for name, values in self.axes.items()
-            },
-            "report": {
-                "rows": list(self.report.rows),
-                "columns": list(self.report.columns),
-                "metric": self.report.metric,
-                "rule": self.report.rule,
-            },
+            "axes": _lists(self.axes),
+            "report": self.report.to_json(),
             "runs": [run.to_json() for run in self.runs],
         }
+        if self.further:
+            content["further_reports"] = [report.to_json() for report in self.further]
+        if self.diagnostics is not None:
+            content["diagnostics"] = self.diagnostics.to_json()
         return {**content, "digest": _digest(content)}
 
     @classmethod
@@ -72,17 +126,11 @@ class Grid:
         return cls(
             name=data["name"],
             task=data["task"],
-            axes={
-                name: tuple(tuple(value) if isinstance(value, list) else value for value in values)
-                for name, values in data["axes"].items()
-            },
-            report=ReportSpec(
-                rows=tuple(data["report"]["rows"]),
-                columns=tuple(data["report"]["columns"]),
-                metric=data["report"]["metric"],
-                rule=data["report"]["rule"],
-            ),
+            axes=_tuples(data["axes"]),
+            report=ReportSpec.from_json(data["report"]),
             runs=runs,
+            further=tuple(ReportSpec.from_json(report) for report in data.get("further_reports", ())),
+            diagnostics=Diagnostics.from_values(data["diagnostics"]) if "diagnostics" in data else None,
         )
 
     @classmethod
@@ -95,6 +143,19 @@ class Grid:
             return cls.from_json(data)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: not a grid that this version can read ({error}); plan the grid again") from None
+
+
+def _lists(axes: Mapping[str, tuple[Value, ...]]) -> dict[str, list[Any]]:
+    return {
+        name: [list(value) if isinstance(value, tuple) else value for value in values] for name, values in axes.items()
+    }
+
+
+def _tuples(axes: Mapping[str, list[Any]]) -> dict[str, tuple[Value, ...]]:
+    return {
+        name: tuple(tuple(value) if isinstance(value, list) else value for value in values)
+        for name, values in axes.items()
+    }
 
 
 def _digest(content: Mapping[str, Any]) -> str:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from xsam.grid.axes import Axis, Entry, axis_of, entries_of, optimizer_axis
 from xsam.grid.catalogue import PARTNER, Catalogue, Written, check_pairs
 from xsam.grid.source import Node, Place, check_keys
+from xsam.grid.tuning import Tuning, tuning_of
 from xsam.parameters import nearest
 from xsam.tasks import Task, get_task
 
-KEYS = ("name", "task", "matrix", "params", "overrides", "exclude", "report")
+KEYS = ("name", "task", "matrix", "params", "overrides", "exclude", "report", "tune", "diagnostics")
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 Condition = Mapping[str, tuple[Written, ...]]
@@ -37,7 +38,11 @@ class Exclusion:
 
 @dataclass(frozen=True)
 class Layout:
-    """A grid file's content; ``matrix`` is where the mapping of axes begins, ``report`` is still as written."""
+    """A grid file's content.
+
+    ``matrix`` is where the mapping of axes begins; ``report`` and ``diagnostics`` are still as written;
+    not every grid has a ``tune`` or ``diagnostics``.
+    """
 
     name: str
     task: Task
@@ -49,6 +54,8 @@ class Layout:
     exclude: tuple[Exclusion, ...]
     report: Node
     matrix: Place
+    tune: Tuning | None
+    diagnostics: Node | None
 
 
 def layout_of(root: Node) -> Layout:
@@ -80,6 +87,8 @@ def layout_of(root: Node) -> Layout:
         exclude=tuple(_exclusion(node, catalogue) for node in _list(top, "exclude")),
         report=top.get("report", Node({}, root.place)),
         matrix=top["matrix"].place,
+        tune=tuning_of(top["tune"], axes, task, catalogue) if "tune" in top else None,
+        diagnostics=top.get("diagnostics"),
     )
 
 

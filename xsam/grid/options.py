@@ -22,8 +22,8 @@ HASH_DIGITS = 8
 def apply_sets(layout: Layout, sets: Sequence[str]) -> Layout:
     """``layout`` with each ``key=value``: an axis gets these values, any other parameter this value in every run.
 
-    What is set wins over ``params``, labels and overrides, which lose what they say about it. The name becomes
-    ``NAME@<hash of the sets>``, whatever their order. Raises ``GridError`` that names the option.
+    What is set wins over ``params``, labels, overrides and ``tune``, which lose what they say about it. The name
+    becomes ``NAME@<hash of the sets>``, whatever their order. Raises ``GridError`` that names the option.
     """
     nodes = assignments("--set", sets)
     names = frozenset(nodes)
@@ -40,6 +40,7 @@ def apply_sets(layout: Layout, sets: Sequence[str]) -> Layout:
         entries={label: dataclasses.replace(entry, own=without(entry.own, names)) for label, entry in entries.items()},
         params=params,
         overrides=tuple(entry for entry in overrides if entry.params),
+        tune=None if layout.tune is None else layout.tune.less(names),
     )
     return dataclasses.replace(edited, name=f"{layout.name}@{_hash(edited, nodes)}")
 

@@ -11,9 +11,11 @@ from xsam.grid.catalogue import PARTNER, Written, layered, show, table_of
 from xsam.grid.layout import Condition, Layout
 from xsam.grid.source import GridError, Place
 from xsam.grid.spec import RunSpec
+from xsam.optim import registry
 from xsam.optim.registry import METHODS
 from xsam.parameters import Parameter, Parameters, Value
 from xsam.tasks import Task
+from xsam.tasks.common import unused_loop_parameters
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class _Values:
             for name, parameter in table.items()
             if name in typed or not (parameter.unset or PARTNER.get(name) in typed)
         }
-        return cls(table, values, frozenset(table) - task.unused(values))
+        return cls(table, values, frozenset(table) - task.unused(values) - unused_loop_parameters(values))
 
 
 def _base(task: Task, given: Mapping[str, Written]) -> str:
@@ -131,7 +133,7 @@ def _view(entry: Entry, free: Mapping[str, Written], used: frozenset[str], value
 def _finish(layout: Layout, entry: Entry, settled: _Values, given: Mapping[str, Written]) -> dict[str, Value]:
     """The run's parameters in the order of their table: alternatives resolved by the method, unused ones dropped."""
     try:
-        resolved = METHODS[entry.method].resolve(settled.values)
+        resolved = registry.resolve(entry.method, settled.values)
     except ValueError as error:
         raise entry.place.error(f"{error} (in a run of {entry.label!r})") from None
     params = {name: resolved[name] for name in settled.table if name in resolved and name in settled.used}

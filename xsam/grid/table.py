@@ -1,16 +1,34 @@
-"""The table that a grid asks for: its rows, columns, metric and selection rule."""
+"""The tables that a grid asks for: rows, columns, metric, selection rule, and what they compare."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
-from xsam.grid.grid import RULES, ReportSpec
+from xsam.grid.grid import FIGURES, RULES, SHOWN, TABLE, ReportSpec
 from xsam.grid.source import Node, check_keys
 from xsam.grid.spec import RunSpec
 from xsam.parameters import Value, nearest
 from xsam.tasks import Task
 
 Axes = Mapping[str, tuple[Value, ...]]
+KEYS = ("name", "rows", "columns", "metric", "rule", "baseline", "where", "show")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
+
+
+def reports_of(
+    node: Node, task: Task, names: Sequence[str], axes: Axes, runs: Sequence[RunSpec]
+) -> tuple[ReportSpec, ...]:
+    """The tables that ``node`` asks for: one where it is a mapping, each where it is a list of named ones."""
+    if not isinstance(node.value, tuple):
+        return (report_of(node, task, names, axes, runs),)
+    if not node.value:
+        raise node.place.error("the list of tables is empty: leave out report for the usual one")
+    reports = [report_of(item, task, names, axes, runs) for item in node.value]
+    for place, (item, report) in enumerate(zip(node.value, reports, strict=True)):
+        if report.name in [other.name for other in reports[:place]]:
+            raise item.place.error(f"two tables are called {report.name!r}: give each its own name")
+    return tuple(reports)
 
 
 def report_of(node: Node, task: Task, names: Sequence[str], axes: Axes, runs: Sequence[RunSpec]) -> ReportSpec:
@@ -20,19 +38,69 @@ def report_of(node: Node, task: Task, names: Sequence[str], axes: Axes, runs: Se
     (``optimizer``, ``ascent_steps``) columns; where one of the two is given, the other one takes all further axes.
     """
     entries = node.mapping("report")
-    check_keys(entries, ("rows", "columns", "metric", "rule"), "key of report")
+    check_keys(entries, KEYS, "key of report")
     rows, columns = _rows_and_columns(entries, task, [name for name in names if name != "seed"])
     metric = _choice(entries, "metric", task.metric, (task.metric, *task.run_metrics))
     rule = _choice(entries, "rule", "final", RULES)
+    where = _where(entries["where"], axes) if "where" in entries else {}
     if rule == "best_val" or metric.endswith("_best_val"):
         _check_validation(entries["rule"] if rule == "best_val" else entries["metric"], runs)
     for name, values in axes.items():
-        if len(values) > 1 and name not in (*rows, *columns, "seed"):
+        if len(where.get(name, values)) > 1 and name not in (*rows, *columns, "seed"):
             raise node.place.error(
                 f"the axis {name!r} is neither in rows nor in columns: cells would average over its values"
             )
+    labels = [str(label) for label in where.get("optimizer", axes.get("optimizer", ()))]
     rows, columns = (tuple(name for name in chosen if name in axes) for chosen in (rows, columns))
-    return ReportSpec(rows, columns, metric, rule)
+    return ReportSpec(
+        rows,
+        columns,
+        metric,
+        rule,
+        name=_name(entries["name"]) if "name" in entries else TABLE,
+        baseline=_choice(entries, "baseline", "", labels),
+        where=where,
+        show=_show(entries["show"]) if "show" in entries else (),
+    )
+
+
+def _name(node: Node) -> str:
+    name = node.plain()
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or name == FIGURES:
+        raise node.place.error(
+            f"the name of a table must be small letters, digits, '_' and '-', and not {FIGURES}, not {name!r}"
+        )
+    return name
+
+
+def _where(node: Node, axes: Axes) -> dict[str, tuple[Value, ...]]:
+    chosen: dict[str, tuple[Value, ...]] = {}
+    for axis, item in node.mapping("where").items():
+        if axis not in axes:
+            raise item.place.error(f"where names {axis!r}, which is not an axis of this grid{nearest(axis, axes)}")
+        written = item.value if isinstance(item.value, tuple) else (item,)
+        if not written:
+            raise item.place.error(f"where: the list of values of {axis!r} is empty")
+        wanted = [_value(one) for one in written]
+        for one, value in zip(written, wanted, strict=True):
+            if value not in axes[axis]:
+                near = nearest(str(value), [str(known) for known in axes[axis]])
+                raise one.place.error(f"where: no run has the {axis} {one.plain()!r}{near}")
+        chosen[axis] = tuple(value for value in axes[axis] if value in wanted)
+    return chosen
+
+
+def _value(node: Node) -> Value:
+    value = node.plain()
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _show(node: Node) -> tuple[str, ...]:
+    shown = [(item, item.plain()) for item in node.items("show")]
+    for item, name in shown:
+        if name not in SHOWN:
+            raise item.place.error(f"show: unknown {name!r}{nearest(str(name), SHOWN)}")
+    return tuple(name for name in SHOWN if name in [given for _, given in shown])
 
 
 def _rows_and_columns(

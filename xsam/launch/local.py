@@ -18,11 +18,11 @@ FOREVER_MINUTES = 60 * 24 * 365 * 10  # submitit ends a local job after two minu
 
 
 class LocalLauncher:
-    """Starts worker processes here and can stop them.
+    """Starts worker processes here and can stop them. A worker is ``order.devices`` processes.
 
     Args:
         order: what every worker is to do.
-        gpus: the GPUs that workers may use; each new worker gets the next one.
+        gpus: the GPUs that workers may use; each new process gets the next one.
     """
 
     def __init__(self, order: WorkOrder, gpus: Sequence[int] = ()) -> None:
@@ -37,14 +37,19 @@ class LocalLauncher:
         self._folder.chmod(0o700)  # it holds pickles: whoever may write them may run code
         for _ in range(count):
             executor = submitit.LocalExecutor(folder=self._folder)
-            executor.update_parameters(timeout_min=FOREVER_MINUTES, name="xsam-bench", **self._gpu())
+            executor.update_parameters(
+                timeout_min=FOREVER_MINUTES, name="xsam-bench", tasks_per_node=self.order.devices, **self._gpus()
+            )
             with _detached():
                 self._jobs.append(executor.submit(work, self.order))
 
-    def _gpu(self) -> dict[str, object]:
+    def _gpus(self) -> dict[str, object]:
         if not self.gpus:
             return {"gpus_per_node": 0}
-        return {"gpus_per_node": 1, "visible_gpus": (self.gpus[len(self._jobs) % len(self.gpus)],)}
+        count = min(self.order.devices, len(self.gpus))
+        first = len(self._jobs) * count
+        chosen = tuple(self.gpus[(first + each) % len(self.gpus)] for each in range(count))
+        return {"gpus_per_node": count, "visible_gpus": chosen}
 
     def live(self) -> int:
         """How many workers still run."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from xsam.grid.spec import RunSpec
 from xsam.runner import lease
-from xsam.store import finished
+from xsam.store import finished, finished_runs
 from xsam.store.layout import GridFolder
 
 STATES = ("done", "diverged", "failed", "running", "interrupted", "pending")
@@ -26,6 +26,8 @@ class RunStatus:
         launch: the launch whose worker holds it.
         progress: epoch, epochs, done (fraction), loss, metric, eta_seconds; of running and interrupted runs.
         error: the traceback of a failed run.
+        why: in words, why a run is not finished, where the cluster tells more than the state.
+        lost: something ended the run's job, and no other will do the run: it waits for a new ``run``.
     """
 
     run: RunSpec
@@ -34,6 +36,8 @@ class RunStatus:
     launch: str | None = None
     progress: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
+    why: str = ""
+    lost: bool = False
 
     @property
     def last_line(self) -> str:
@@ -48,6 +52,7 @@ class RunStatus:
             "attempts": self.attempts,
             "progress": self.progress,
             "error": self.error,
+            "why": self.why,
         }
 
 
@@ -64,9 +69,19 @@ def status(folder: GridFolder, run: RunSpec) -> RunStatus:
     return RunStatus(run, "pending", number)
 
 
+def held(folder: GridFolder, run_id: str) -> bool:
+    """Whether a living worker holds the run."""
+    return lease.current(folder.leases(run_id))[2]
+
+
 def survey(folder: GridFolder, runs: Sequence[RunSpec]) -> list[RunStatus]:
-    """Look all runs up, in order."""
-    return [status(folder, run) for run in runs]
+    """Look all runs up, in order. What no worker has touched, most of a large new grid, costs nothing."""
+    ends = finished_runs(folder)
+    started = folder.started()
+    return [
+        status(folder, run) if run.run_id in ends or run.run_id in started else RunStatus(run, "pending")
+        for run in runs
+    ]
 
 
 def summary(states: Iterable[RunStatus]) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from xsam.grid.spec import RunSpec
+from xsam.launch.cancel import cancelled
 from xsam.launch.status import FINISHED, RunStatus, status
 from xsam.runner.stop import StopFlag
 from xsam.runner.work import WorkOrder, settled
@@ -51,7 +52,8 @@ def supervise(
     workers hold are waited for.
 
     Args:
-        stop: once requested, workers are asked to save and end; the caller's second signal ends the front end.
+        stop: once requested, or the launch cancelled by another front end, workers are asked to save and end; the
+            caller's second signal ends the front end.
         show: called after every look with the state of all runs.
 
     Returns:
@@ -64,11 +66,11 @@ def supervise(
     in_vain, stopping = 0, False
     taken_before = -1
     while True:
-        states = _look(order, runs, known)
+        states = look(order, runs, known)
         show(states)
         open_runs = [one for one in states if one.run.run_id not in known]
         live = launcher.live()
-        if stop.requested:
+        if stop.requested or cancelled(order.folder, order.launch):
             if not stopping:
                 launcher.stop()
                 stopping = True
@@ -93,8 +95,8 @@ def supervise(
         time.sleep(POLL_SECONDS)
 
 
-def _look(order: WorkOrder, runs: Sequence[RunSpec], known: dict[str, RunStatus]) -> list[RunStatus]:
-    """The state of all runs; settled ones are remembered, since nothing can change them any more."""
+def look(order: WorkOrder, runs: Sequence[RunSpec], known: dict[str, RunStatus]) -> list[RunStatus]:
+    """The state of all runs; settled ones are remembered in ``known``, since nothing can change them any more."""
     states = []
     for run in runs:
         one = known.get(run.run_id) or status(order.folder, run)

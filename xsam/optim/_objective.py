@@ -40,7 +40,7 @@ class Objective:
         if not closure:
             raise ValueError("step() needs at least one closure, and the list is empty")
         self._closures: Sequence[Closure] = closure
-        self._shares = _shares(len(closure), weights)
+        self._shares = shares(len(closure), weights)
 
     def backward(self, parameters: Tensors, scale: LossScale, replicas: Replicas) -> Tensor:
         """Add the scaled loss's gradient to ``.grad`` of ``parameters``; return the loss itself without its graph."""
@@ -96,7 +96,8 @@ def _checked(loss: Any) -> Tensor:
     return loss
 
 
-def _shares(count: int, weights: Sequence[float] | None) -> list[float]:
+def shares(count: int, weights: Sequence[float] | None) -> list[float]:
+    """The weights of ``count`` closures, equal ones for None, brought to the sum 1; ``ValueError`` if they misfit."""
     numbers = [1.0] * count if weights is None else [float(weight) for weight in weights]
     if len(numbers) != count:
         raise ValueError(f"{count} closures need {count} weights, not {len(numbers)}")

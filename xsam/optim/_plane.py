@@ -93,7 +93,7 @@ class Plane(NamedTuple):
         # The same in plain numbers. In a CPU's memory they are at hand, and twenty operations on tensors of a single
         # number would take longer than one on all weights.
         to_direction, to_gradient = (length / _foreach.divisor(self.norms)).tolist()
-        cosine = self.cosine.tolist()
+        cosine = float(self.cosine.tolist())  # type: ignore[arg-type]
         margin = 4 * torch.finfo(self.cosine.dtype).eps
         psi = math.acos(max(min(cosine, 1.0 - margin), margin - 1.0))  # NaN passes both
         pairs = []

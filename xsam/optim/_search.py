@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 
 Probe = Callable[[int], float]
 
@@ -43,6 +44,30 @@ def bracket(value_at: Probe, count: int) -> dict[int, float]:
         shorter, length = length - shorter, shorter
     value(start)
     return dict(sorted(values.items()))
+
+
+def alpha_grid(largest: float, step: float) -> tuple[float, ...]:
+    """0, step, 2 step, ... up to ``largest``, as the decimal numbers that were meant (0.3, not 0.30000000000000004).
+
+    Example:
+        >>> alpha_grid(0.5, 0.1)
+        (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+    """
+    return tuple(round(i * step, 10) for i in range(math.floor(largest / step + 1e-9) + 1))
+
+
+def most_probes(search: str, count: int) -> int:
+    """How often ``search`` looks at most, where the values rise to their maximum and fall behind it.
+
+    Example:
+        >>> most_probes("grid", 21), most_probes("bracket", 21)
+        (21, 7)
+    """
+    return max(len(SEARCHES[search](partial(_hill, peak), count)) for peak in range(count))
+
+
+def _hill(peak: int, index: int) -> float:
+    return -abs(index - peak)
 
 
 SEARCHES: Mapping[str, Callable[[Probe, int], dict[int, float]]] = {"grid": everywhere, "bracket": bracket}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Unpack
 
 import torch
@@ -63,17 +64,19 @@ class ASAM(AscentMethod):
         self.eta = options.number("eta", eta, at_least=0)
 
     def _update(self, passes: Passes, parameters: Tensors) -> Tensor:
-        loss = ascend(passes, parameters, self.rho, self.ascent_steps, metric=self._scaled).loss
+        metric = partial(scaled_by_weights, eta=self.eta)
+        loss = ascend(passes, parameters, self.rho, self.ascent_steps, metric=metric).loss
         passes.weights.restore()
         return loss
 
-    def _scaled(self, parameters: Tensors, gradients: Tensors) -> tuple[Tensors, Tensor]:
-        """T^2 g and ||T g||, in the memory of the gradients."""
-        if not parameters:
-            return gradients, _foreach.norm(gradients)
-        sizes = torch._foreach_abs(parameters)
-        torch._foreach_add_(sizes, self.eta)
-        torch._foreach_mul_(gradients, sizes)
-        length = _foreach.norm(gradients)
-        torch._foreach_mul_(gradients, sizes)
-        return gradients, length
+
+def scaled_by_weights(parameters: Tensors, gradients: Tensors, eta: float) -> tuple[Tensors, Tensor]:
+    """The metric of ASAM: T^2 g and ||T g||, in the memory of the gradients."""
+    if not parameters:
+        return gradients, _foreach.norm(gradients)
+    sizes = torch._foreach_abs(parameters)
+    torch._foreach_add_(sizes, eta)
+    torch._foreach_mul_(gradients, sizes)
+    length = _foreach.norm(gradients)
+    torch._foreach_mul_(gradients, sizes)
+    return gradients, length

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from xsam.parameters import Parameter, Parameters, Value
 
 if TYPE_CHECKING:
     from torch import nn
+    from torch.amp.grad_scaler import GradScaler
 
     from xsam.optim._base import SharpnessAware
 
@@ -41,18 +43,23 @@ def _resolve(given: dict[str, Value]) -> dict[str, Value]:
     return params
 
 
+def _ascent_passes(params: Parameters) -> Fraction:
+    return Fraction(int(params.get("ascent_steps", 1)) + 1)  # type: ignore[arg-type]
+
+
 @dataclass(frozen=True)
 class Method:
     """A way to train: a base optimizer alone (``alone`` names it) or one that wraps a base (``target``).
 
     ``resolve`` turns the values that were given, and defaults, into the parameters of a run; it raises ``ValueError``
-    where they do not fit together.
+    where they do not fit together. ``passes``: see :func:`passes_per_step`.
     """
 
     target: str
     parameters: Table = field(default_factory=dict)
     alone: str | None = None
     resolve: Callable[[dict[str, Value]], dict[str, Value]] = _resolve
+    passes: Callable[[Parameters], Fraction] = _ascent_passes
 
 
 _LR = Parameter("float", 0.05, above=0, help="peak learning rate")
@@ -135,10 +142,18 @@ def _resolve_xsam(given: dict[str, Value]) -> dict[str, Value]:
     return params
 
 
+def _one_pass(params: Parameters) -> Fraction:
+    return Fraction(1)
+
+
+def _looksam_passes(params: Parameters) -> Fraction:
+    return 1 + Fraction(1, int(params["refresh_every"]))  # type: ignore[arg-type]
+
+
 METHODS: Mapping[str, Method] = {
-    "sgd": Method("xsam.optim._base:BaseAlone", alone="sgd"),
-    "adam": Method("xsam.optim._base:BaseAlone", alone="adam"),
-    "adamw": Method("xsam.optim._base:BaseAlone", alone="adamw"),
+    "sgd": Method("xsam.optim._base:BaseAlone", alone="sgd", passes=_one_pass),
+    "adam": Method("xsam.optim._base:BaseAlone", alone="adam", passes=_one_pass),
+    "adamw": Method("xsam.optim._base:BaseAlone", alone="adamw", passes=_one_pass),
     "sam": Method("xsam.optim.sam:SAM", _STEPPED),
     "asam": Method(
         "xsam.optim.asam:ASAM",
@@ -170,6 +185,7 @@ METHODS: Mapping[str, Method] = {
             ),
             "strength": Parameter("float", 0.7, at_least=0, help="length of the reused part (the paper's alpha)"),
         },
+        passes=_looksam_passes,
     ),
     "friendly_sam": Method(
         "xsam.optim.friendly_sam:FriendlySAM",
@@ -187,7 +203,10 @@ METHODS: Mapping[str, Method] = {
         },
     ),
     "momentum_sam": Method(
-        "xsam.optim.momentum_sam:MomentumSAM", _with_rho(_RADIUS, 0.3), resolve=_resolve_momentum_sam
+        "xsam.optim.momentum_sam:MomentumSAM",
+        _with_rho(_RADIUS, 0.3),
+        resolve=_resolve_momentum_sam,
+        passes=_one_pass,
     ),
     "lookbehind_sam": Method(
         "xsam.optim.lookbehind_sam:LookbehindSAM",
@@ -230,9 +249,55 @@ METHODS: Mapping[str, Method] = {
 BASE = Parameter("str", "sgd", choices=tuple(BASES), help="the base optimizer that a method wraps")
 
 
-def parameters_of(method: str, base: str) -> dict[str, Parameter]:
-    """Every parameter that ``method`` on ``base`` uses, those of the base first."""
-    return {**BASES[base].parameters, **METHODS[method].parameters}
+def parameters_of(method: str, base: str, bases: Mapping[str, Base] = BASES) -> dict[str, Parameter]:
+    """Every parameter that ``method`` on ``base`` uses, those of the base first; ``bases`` says what its name means."""
+    return {**bases[base].parameters, **METHODS[method].parameters}
+
+
+def passes_per_step(method: str, params: Parameters) -> Fraction:
+    """Forward-backward passes over its batch that a step of ``method`` takes, in the mean over a run.
+
+    Forwards without a backward, the probes of XSAM's alpha searches, are not among them: a run's column ``forwards``
+    has them, beside ``backwards``, which counts these passes.
+
+    Example:
+        >>> passes_per_step("sam", {"ascent_steps": 3}), passes_per_step("looksam", {"refresh_every": 5})
+        (Fraction(4, 1), Fraction(6, 5))
+    """
+    return METHODS[method].passes(params)
+
+
+def resolve(method: str, given: dict[str, Value]) -> dict[str, Value]:
+    """The parameters of a run from the values that were given, and defaults.
+
+    The method's own rules (``Method.resolve``), and then ``epochs`` of a run that has a ``pass_budget`` instead: as
+    many as it pays for, each costing :func:`passes_per_step`.
+
+    Raises:
+        ValueError: values that do not fit together, or a budget below the price of one epoch.
+
+    Example:
+        >>> resolve("sam", {"ascent_steps": 2, "pass_budget": 100})["epochs"]
+        33
+    """
+    params = METHODS[method].resolve(given)
+    budget = params.get("pass_budget")
+    if budget is None:
+        return params
+    passes = passes_per_step(method, params)
+    epochs = int(int(budget) / passes)  # type: ignore[arg-type]
+    if not epochs:
+        raise ValueError(f"pass_budget {budget} pays for no epoch of {method}, which takes {float(passes):g} passes")
+    return {**params, "epochs": epochs}
+
+
+def searches(params: Parameters) -> bool:
+    """Whether a run ever searches for alpha: it is not fixed, or searched every so many steps all the same.
+
+    >>> searches({"rho": 0.1}), searches({"alpha": 1.3, "search_every": None}), searches({"alpha": None})
+    (False, False, True)
+    """
+    return "alpha" in params and (params["alpha"] is None or params.get("search_every") is not None)
 
 
 def searches_each_epoch(params: Parameters) -> bool:
@@ -240,22 +305,30 @@ def searches_each_epoch(params: Parameters) -> bool:
     return "alpha" in params and params["alpha"] is None and params.get("search_every") is None
 
 
-def build(method: str, params: Parameters, model: nn.Module) -> SharpnessAware:
+def build(
+    method: str,
+    params: Parameters,
+    model: nn.Module,
+    grad_scaler: GradScaler | None = None,
+    bases: Mapping[str, Base] = BASES,
+) -> SharpnessAware:
     """Build the optimizer of a run for ``model`` from the run's resolved parameters.
 
     Args:
         method: a name in ``METHODS``.
         params: resolved parameters (others than the optimizer's are ignored); ``base`` names the base optimizer.
         model: the model to train; parameters that need no gradient are left out.
+        grad_scaler: of a run in float16.
+        bases: what the names of base optimizers mean (the task's).
     """
     entry = METHODS[method]
-    base_entry = BASES[entry.alone or str(params["base"])]
+    base_entry = bases[entry.alone or str(params["base"])]
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     base = _load(base_entry.target)(trainable, **base_entry.keywords(params))
     keywords = {name: params[name] for name in entry.parameters if name in params}
     if params.get("max_grad_norm") is not None:
         keywords["max_grad_norm"] = params["max_grad_norm"]
-    return _load(entry.target)(base, model=model, **keywords)  # type: ignore[no-any-return]
+    return _load(entry.target)(base, model=model, grad_scaler=grad_scaler, **keywords)  # type: ignore[no-any-return]
 
 
 def _load(target: str) -> Any:

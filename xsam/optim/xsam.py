@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 import warnings
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Unpack
@@ -17,7 +18,7 @@ from xsam.optim._base import Common
 from xsam.optim._foreach import Tensors
 from xsam.optim._passes import Passes, clear_gradients
 from xsam.optim._plane import Plane
-from xsam.optim._search import SEARCHES
+from xsam.optim._search import SEARCHES, alpha_grid
 
 STEPS_BEFORE_WARNING = 1000
 FALLBACK_ALPHA = 1.0  # SAM's direction, where the very first search finds no finite loss
@@ -69,6 +70,7 @@ class XSAM(AscentMethod):
     Attributes:
         alpha: the value in use; None before the first search.
         last_search: the latest :class:`AlphaSearch`; None before the first.
+        search_seconds: wall time of this object's searches so far, which is not part of its saved state.
 
     Raises:
         ValueError: a value out of its range.
@@ -111,6 +113,7 @@ class XSAM(AscentMethod):
         self.scale = options.choice("scale", scale, ("ascent", "local"))
         self.search = options.choice("search", search, tuple(SEARCHES))
         self.last_search: AlphaSearch | None = None
+        self.search_seconds = 0.0
         self._alphas = _grid(alpha_max, alpha_step)
         self._may_warn = alpha is None and search_every is None
         self._direction: Tensors = []
@@ -126,15 +129,14 @@ class XSAM(AscentMethod):
     def _update(self, passes: Passes, parameters: Tensors) -> Tensor:
         ascent = ascend(passes, parameters, self.rho, self.ascent_steps, old_direction=self._direction)
         gradient = [parameter.grad for parameter in ascent.active if parameter.grad is not None]
-        gradient_norm = _foreach.norm(gradient)
-        plane = Plane.of(ascent.direction, ascent.direction_norm, gradient, gradient_norm)
+        plane = Plane.of(ascent.direction, ascent.direction_norm, gradient)
         if self._search_is_due():
             self._search(passes, ascent, gradient, plane)
         else:
             self._count_step_without_search()
         passes.weights.restore()
         assert self.alpha is not None
-        length = gradient_norm if self.scale == "ascent" else ascent.local_norm
+        length = plane.norms[1] if self.scale == "ascent" else ascent.local_norm
         ((on_direction, on_gradient),) = plane.weights((self.alpha,), length)
         _foreach.combine_(gradient, on_gradient, ascent.direction, on_direction)
         for parameter, part in zip(ascent.active, gradient, strict=True):
@@ -150,14 +152,16 @@ class XSAM(AscentMethod):
 
     def _search(self, passes: Passes, ascent: Ascent, gradient: Tensors, plane: Plane) -> None:
         """Probe alphas and keep the first with the greatest finite loss; without one alpha stays."""
+        cosine = plane.cosine.item()  # waits for the device, as the last probe does: the time between is the search's
+        started = time.perf_counter()
         clear_gradients(ascent.active)  # out of reach of a closure that calls zero_grad()
         steps = plane.weights(self._alphas, self.probe_radius)
 
         def loss_at(index: int) -> float:
             on_direction, on_gradient = steps[index]
             passes.weights.restore()
-            _foreach.add_scaled_(ascent.active, ascent.direction, on_direction)
-            _foreach.add_scaled_(ascent.active, gradient, on_gradient)
+            passes.weights.move(ascent.active, ascent.direction, on_direction)
+            passes.weights.move(ascent.active, gradient, on_gradient)
             return passes.probe()
 
         losses = SEARCHES[self.search](loss_at, len(self._alphas))
@@ -167,7 +171,8 @@ class XSAM(AscentMethod):
         elif self.alpha is None:
             self.alpha = FALLBACK_ALPHA
         probed = tuple(self._alphas[index] for index in losses)
-        self.last_search = AlphaSearch(probed, tuple(losses.values()), plane.cosine.item())
+        self.last_search = AlphaSearch(probed, tuple(losses.values()), cosine)
+        self.search_seconds += time.perf_counter() - started
         self._requested = False
         self._searches += 1
         self._steps_since_search = 0
@@ -205,9 +210,8 @@ class XSAM(AscentMethod):
 
 
 def _grid(largest: float, step: float) -> tuple[float, ...]:
-    """0, step, 2 step, ... up to ``largest``, as the decimal numbers that were meant (0.3, not 0.30000000000000004)."""
     largest = options.number("alpha_max", largest, above=0)
     step = options.number("alpha_step", step, above=0)
     if step > largest:
         raise ValueError(f"alpha_step must be at most alpha_max ({largest:g}), not {step:g}")
-    return tuple(round(i * step, 10) for i in range(math.floor(largest / step + 1e-9) + 1))
+    return alpha_grid(largest, step)

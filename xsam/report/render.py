@@ -2,56 +2,48 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rich.console import Console
 from rich.table import Table as RichTable
-from rich.text import Text
+from rich.text import Text as RichText
 
-from xsam.grid.grid import Grid
-from xsam.report.markdown import means
-from xsam.report.table import Key, Table, cells
-from xsam.report.text import best, cell_text, column_label, label
-from xsam.store import read
+from xsam.report.analysis import Analysis
+from xsam.report.markdown import markdown_table
+from xsam.report.sheet import BEST, SECOND, Sheet, Text
+from xsam.report.sheets import means
+
+_CAPTION = "mean ± standard deviation over seeds (number of seeds); bold: best of its row among complete cells"
+_STYLES = {BEST: "bold", SECOND: "italic", "": ""}
 
 
-def print_table(console: Console, results: Path, grid: Grid) -> None:
-    """Print the table of means of ``grid``, whose runs are in the folder of its name under ``results``.
+def show(console: Console, analysis: Analysis) -> None:
+    """Print the table of means to ``console``.
 
     Example:
-        >>> from xsam.store import GridFolder                            # doctest: +SKIP
-        >>> folder = GridFolder(Path("results"), "quickstart")           # doctest: +SKIP
-        >>> print_table(Console(), folder.results, Grid.load(folder.grid_json))   # doctest: +SKIP
+        >>> from pathlib import Path                                     # doctest: +SKIP
+        >>> from xsam.report.analysis import load_report                 # doctest: +SKIP
+        >>> report = load_report(Path("results"))                        # doctest: +SKIP
+        >>> show(Console(), report.grids[0].analyses[0])                 # doctest: +SKIP
     """
-    show(console, cells(read(results, grids=[grid.name]), grid))
+    title = f"{analysis.table.title}: {analysis.table.column}"
+    show_sheet(console, means(analysis), title, _CAPTION)
 
 
-def show(console: Console, table: Table) -> None:
-    """Print the table of means to ``console``."""
+def show_sheet(console: Console, sheet: Sheet, title: str, caption: str = "") -> None:
+    """Print any sheet: drawn on a terminal, and as it is where no one wraps lines at a width."""
     if console.is_terminal:
-        console.print(_rich(table))
+        console.print(_rich(sheet, title, caption))
     else:
-        # As it is: no markup, no wrapping at a width that a file or a pipe does not have.
-        console.print(f"{table.name}: {table.column}\n{means(table)}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{title}\n{markdown_table(sheet)}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _rich(table: Table) -> RichTable:
-    caption = "mean ± standard deviation over seeds (number of seeds); bold: best of its row among complete cells"
-    shown = RichTable(title=Text(f"{table.name}: {table.column}"), caption=caption)
-    for axis in table.row_axes:
-        shown.add_column(Text(axis))
-    for column in table.columns:
-        shown.add_column(Text(column_label(table, column)), justify="right")
-    for row in table.rows:
-        bold = best(table, row)
-        shown.add_row(*(Text(label(value)) for value in row), *(_cell(table, row, key, bold) for key in table.columns))
+def _rich(sheet: Sheet, title: str, caption: str) -> RichTable:
+    shown = RichTable(title=RichText(title), caption=caption or None)
+    for place, name in enumerate(sheet.header):
+        shown.add_column(RichText(name), justify="left" if place < sheet.labels else "right")
+    for row in sheet.rows:
+        shown.add_row(*map(_cell, row))
     return shown
 
 
-def _cell(table: Table, row: Key, column: Key, bold: set[Key]) -> Text:
-    cell = table.cells.get((row, column))
-    if cell is None:
-        return Text("")
-    incomplete = "yellow" if cell.n else "red"
-    style = "" if cell.n == cell.expected else incomplete
-    return Text(cell_text(table, cell), style="bold" if column in bold else style)
+def _cell(text: Text) -> RichText:
+    return RichText(text.text, style=_STYLES[text.mark])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
-from xsam.grid.grid import Grid
+from xsam.grid.grid import RULES, TABLE, Grid, ReportSpec
 from xsam.grid.spec import RunSpec
 from xsam.parameters import Value, nearest
 
@@ -26,19 +27,29 @@ class Outcome:
     """What became of one planned run.
 
     Attributes:
-        run_id: the run's id.
-        seed: the run's seed.
+        spec: the run.
         status: ``"done"`` or one of ``PROBLEMS``; ``"missing"`` has no row, and ``"no value"`` is done without this
             metric (a rule that needs a validation split, where there is none).
         value: the metric of a done run.
         costs: each of ``COSTS`` that a done run's row holds.
+        by_rule: selection rule → the metric of a done run under it, for each rule that its row has.
     """
 
-    run_id: str
-    seed: int
+    spec: RunSpec
     status: str
     value: float | None
     costs: Mapping[str, float]
+    by_rule: Mapping[str, float]
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self.spec.run_id
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return int(self.spec.params["seed"])  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,11 @@ class Cell:
             raise ValueError(f"runs with the same seed in one cell ({runs}): name every axis in the report; plan again")
 
     @property
+    def spec(self) -> RunSpec:
+        """The first run; the others differ from it in their seed alone."""
+        return self.outcomes[0].spec
+
+    @cached_property
     def values(self) -> dict[int, float]:
         """Seed → value, of the done runs that have one."""
         return {outcome.seed: outcome.value for outcome in self.outcomes if outcome.value is not None}
@@ -91,6 +107,10 @@ class Cell:
         """The seeds of the runs with ``status``, sorted."""
         return sorted(outcome.seed for outcome in self.outcomes if outcome.status == status)
 
+    def under(self, rule: str) -> dict[int, float]:
+        """Seed → the metric under another selection rule, of the done runs that have it."""
+        return {outcome.seed: outcome.by_rule[rule] for outcome in self.outcomes if rule in outcome.by_rule}
+
     def cost(self, name: str) -> float | None:
         """Mean of one of ``COSTS`` over the done runs; ``None`` where no row holds it."""
         found = [outcome.costs[name] for outcome in self.outcomes if name in outcome.costs]
@@ -99,29 +119,46 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A grid's runs arranged as its ``report`` asks.
+    """A grid's runs arranged as one of its tables asks.
 
     Attributes:
-        name: the grid.
-        metric: the metric that the grid asks for.
+        grid: the grid's name.
+        report: what the grid asks for: the metric, the rule, and the rest.
         rule: the selection rule; empty for a metric that is not chosen by one.
         column: the column of the table ``runs`` that holds the metric under the rule (``"test_accuracy_final"``).
-        row_axes, column_axes: names of the axes.
         rows, columns: their keys in table order: the values of these axes, ``ABSENT`` on an axis that is not used.
         cells: (row, column) → cell, for every planned one.
         strangers: run ids that have rows in the folder and are not in the grid.
     """
 
-    name: str
-    metric: str
+    grid: str
+    report: ReportSpec
     rule: str
     column: str
-    row_axes: tuple[str, ...]
-    column_axes: tuple[str, ...]
     rows: tuple[Key, ...]
     columns: tuple[Key, ...]
     cells: Mapping[tuple[Key, Key], Cell]
     strangers: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """The grid's name, and the table's where it has one of its own."""
+        return self.grid if self.report.name == TABLE else f"{self.grid}: {self.report.name}"
+
+    @property
+    def metric(self) -> str:
+        """The metric that the grid asks for."""
+        return self.report.metric
+
+    @property
+    def row_axes(self) -> tuple[str, ...]:
+        """Names of the axes that are rows."""
+        return self.report.rows
+
+    @property
+    def column_axes(self) -> tuple[str, ...]:
+        """Names of the axes that are columns."""
+        return self.report.columns
 
     @property
     def lower_is_better(self) -> bool:
@@ -136,11 +173,16 @@ class Table:
                     yield row, column, self.cells[row, column]
 
 
-def cells(frame: pd.DataFrame, grid: Grid) -> Table:
+def cells(frame: pd.DataFrame, grid: Grid, report: ReportSpec | None = None) -> Table:
     """Arrange the rows of ``grid`` in ``frame`` (as ``xsam.store.read`` gives it; other grids' rows are ignored).
 
     Only the run ids of the grid are counted; a planned run without a row is missing. A run that does not use a row axis
     stands in every row, one that does not use a column axis in a column of its own.
+
+    Args:
+        frame: rows of the table ``runs``.
+        grid: the grid.
+        report: one of ``grid.tables``; the first where it is not given.
 
     Raises:
         ValueError: the metric is no column, or the report leaves out an axis over which cells would then average.
@@ -150,20 +192,19 @@ def cells(frame: pd.DataFrame, grid: Grid) -> Table:
         >>> folder = GridFolder(Path("results"), "quickstart")           # doctest: +SKIP
         >>> table = cells(read(folder.results), Grid.load(folder.grid_json))   # doctest: +SKIP
     """
-    report = grid.report
+    report = report or grid.report
     column = _value_column(frame.columns, report.metric, report.rule)
-    stored = _stored(frame, grid.name, column)
-    placed = _placed(grid)
+    stored = _stored(frame, grid.name, column, report.metric)
+    placed = _placed(grid, report)
+    outcomes = {run.run_id: _outcome(run, stored, column, report.metric) for runs in placed.values() for run in runs}
     return Table(
-        name=grid.name,
-        metric=report.metric,
+        grid=grid.name,
+        report=report,
         rule="" if column == report.metric else report.rule,
         column=column,
-        row_axes=report.rows,
-        column_axes=report.columns,
         rows=_ordered((row for row, _ in placed), report.rows, grid),
         columns=_ordered((key for _, key in placed), report.columns, grid),
-        cells={place: Cell(tuple(_outcome(run, stored, column) for run in runs)) for place, runs in placed.items()},
+        cells={place: Cell(tuple(outcomes[run.run_id] for run in runs)) for place, runs in placed.items()},
         strangers=tuple(sorted(stored.keys() - {run.run_id for run in grid.runs})),
     )
 
@@ -176,42 +217,57 @@ def _value_column(columns: Iterable[str], metric: str, rule: str) -> str:
     raise ValueError(f"unknown metric {metric!r}{nearest(metric, known)}")
 
 
-def _stored(frame: pd.DataFrame, name: str, column: str) -> dict[str, dict[str, Any]]:
-    own = frame.loc[frame["grid"] == name, list(dict.fromkeys(("run_id", "status", column, *COSTS)))]
+def _stored(frame: pd.DataFrame, name: str, column: str, metric: str) -> dict[str, dict[str, Any]]:
+    rules = [f"{metric}_{rule}" for rule in RULES if f"{metric}_{rule}" in frame.columns]
+    own = frame.loc[frame["grid"] == name, list(dict.fromkeys(("run_id", "status", column, *COSTS, *rules)))]
     return {str(row["run_id"]): {str(key): value for key, value in row.items()} for row in own.to_dict("records")}
 
 
-def _outcome(run: RunSpec, stored: Mapping[str, Mapping[str, Any]], column: str) -> Outcome:
-    seed = int(run.params["seed"])  # type: ignore[arg-type]
+def _outcome(run: RunSpec, stored: Mapping[str, Mapping[str, Any]], column: str, metric: str) -> Outcome:
     row = stored.get(run.run_id)
     if row is None or row["status"] != "done":
-        return Outcome(run.run_id, seed, "missing" if row is None else str(row["status"]), None, {})
+        return Outcome(run, "missing" if row is None else str(row["status"]), None, {}, {})
     costs = {name: float(row[name]) for name in COSTS if not pd.isna(row[name])}
-    if pd.isna(row[column]) or not math.isfinite(row[column]):
-        return Outcome(run.run_id, seed, "no value", None, costs)
-    return Outcome(run.run_id, seed, "done", float(row[column]), costs)
+    rules = {rule: row[f"{metric}_{rule}"] for rule in RULES if f"{metric}_{rule}" in row}
+    by_rule = {rule: float(value) for rule, value in rules.items() if _is_number(value)}
+    value = float(row[column]) if _is_number(row[column]) else None
+    return Outcome(run, "no value" if value is None else "done", value, costs, by_rule)
 
 
-def _placed(grid: Grid) -> dict[tuple[Key, Key], list[RunSpec]]:
+def _is_number(value: Any) -> bool:
+    return not pd.isna(value) and math.isfinite(value)
+
+
+def _placed(grid: Grid, report: ReportSpec) -> dict[tuple[Key, Key], list[RunSpec]]:
     """(row, column) → the runs that stand there."""
-    keys = {run.run_id: _key(run, grid.report.rows) for run in grid.runs}
+    wanted = {axis: {ABSENT, *values} for axis, values in report.where.items()}
+    runs = [run for run in grid.runs if all(run.axes.get(axis, ABSENT) in wanted[axis] for axis in wanted)]
+    keys = {run.run_id: _key(run, report.rows) for run in runs}
     full = {key for key in keys.values() if ABSENT not in key}
+    rows = {key: _rows(key, full) for key in set(keys.values())}
     placed: dict[tuple[Key, Key], list[RunSpec]] = {}
-    for run in grid.runs:
-        key = keys[run.run_id]
-        # Where the whole table does without the axis there are no rows to repeat the run in, and it has one of its own.
-        rows = [row for row in full if _matches(key, row)] or [key]
-        for row in rows:
-            placed.setdefault((row, _key(run, grid.report.columns)), []).append(run)
+    for run in runs:
+        column = _key(run, report.columns)
+        for row in rows[keys[run.run_id]]:
+            placed.setdefault((row, column), []).append(run)
     return placed
+
+
+def _rows(key: Key, full: Collection[Key]) -> list[Key]:
+    """The rows where a run with ``key`` stands.
+
+    Where the whole table does without an axis there are no rows to repeat the run in, and it has one of its own.
+    """
+    return ([row for row in full if fits(key, row)] if ABSENT in key else []) or [key]
 
 
 def _key(run: RunSpec, axes: Iterable[str]) -> Key:
     return tuple(run.axes.get(axis, ABSENT) for axis in axes)
 
 
-def _matches(key: Key, row: Key) -> bool:
-    return all(own in (ABSENT, value) for own, value in zip(key, row, strict=True))
+def fits(key: Key, place: Key) -> bool:
+    """Whether ``key`` is ``place`` but for axes that it does not use."""
+    return all(own in (ABSENT, value) for own, value in zip(key, place, strict=True))
 
 
 def _ordered(keys: Iterable[Key], axes: Iterable[str], grid: Grid) -> tuple[Key, ...]:

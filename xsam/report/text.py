@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import statistics
+from collections.abc import Iterable, Mapping
 
 from xsam.parameters import Value
-from xsam.report.stats import Difference
+from xsam.report.sheet import BEST, SECOND, Text
+from xsam.report.stats import FEWEST_PAIRS, Difference
 from xsam.report.table import PROBLEMS, Cell, Key, Table
 
 
@@ -71,20 +73,80 @@ def of(n: int, expected: int) -> str:
     return str(n) if n == expected else f"{n} of {expected}"
 
 
-def best(table: Table, row: Key) -> set[Key]:
-    """The columns with the row's best mean as shown, among complete cells; none where only one is complete."""
+def marks(table: Table, row: Key) -> dict[Key, str]:
+    """Column → ``BEST`` or ``SECOND`` of the row's means as shown, among complete cells with enough seeds.
+
+    Equals share their mark, and after two best there is no second. Without two such cells nothing is marked.
+    """
     means: dict[Key, float] = {}
     for column in table.columns:
         cell = table.cells.get((row, column))
-        if cell is not None and cell.mean is not None and cell.n == cell.expected:
-            means[column] = float(number(table, cell.mean))
+        if cell is not None and cell.mean is not None and cell.n == cell.expected and cell.n >= FEWEST_PAIRS:
+            means[column] = float(number(table, cell.mean)) * (-1 if table.lower_is_better else 1)
     if len(means) < 2:
-        return set()
-    top = min(means.values()) if table.lower_is_better else max(means.values())
-    return {column for column, mean in means.items() if mean == top}
+        return {}
+    ahead = {column: sum(other > mean for other in means.values()) for column, mean in means.items()}
+    return {column: (BEST, SECOND)[places] for column, places in ahead.items() if places < 2}
+
+
+def p_text(p: float | None) -> str:
+    """A p value with three decimals; nothing where there is none.
+
+    >>> p_text(0.03125), p_text(0.00002), p_text(None)
+    ('0.031', '<0.001', '')
+    """
+    if p is None:
+        return ""
+    return "<0.001" if p < 0.0005 else f"{p:.3f}"
 
 
 def seeds_text(seeds: Iterable[int]) -> str:
     """``"seed 3"`` or ``"seeds 0, 3"``."""
     listed = [str(seed) for seed in seeds]
     return f"{'seed' if len(listed) == 1 else 'seeds'} {', '.join(listed)}"
+
+
+def label_texts(key: Key) -> tuple[Text, ...]:
+    """A key's values, one text each."""
+    return tuple(Text(label(value)) for value in key)
+
+
+def place_header(table: Table) -> tuple[str, ...]:
+    """The header of what :func:`place_texts` gives."""
+    return (*table.row_axes, column_header(table))
+
+
+def column_header(table: Table) -> str:
+    """The names of the column axes in one line."""
+    return " / ".join(table.column_axes) or "column"
+
+
+def place_texts(table: Table, place: tuple[Key, Key]) -> tuple[Text, ...]:
+    """What names a cell in a sheet of one line a cell: the row's values, and the column in one text."""
+    return (*label_texts(place[0]), Text(column_label(table, place[1])))
+
+
+def optional_number(table: Table, value: float | None, sign: bool = False) -> str:
+    """:func:`number`, or nothing where there is none."""
+    return "" if value is None else number(table, value, sign)
+
+
+def interval_text(table: Table, low: float | None, high: float | None, sign: bool = True) -> str:
+    """``"[+0.85, +1.55]"``, or nothing where there is none; ``sign`` writes the plus."""
+    if low is None or high is None:
+        return ""
+    return f"[{number(table, low, sign)}, {number(table, high, sign)}]"
+
+
+def spread_text(table: Table, values: Mapping[int, float]) -> str:
+    """Mean ± standard deviation and number of ``values`` (seed → value); nothing without any."""
+    listed = list(values.values())
+    if not listed:
+        return ""
+    spread = f" ± {number(table, statistics.stdev(listed))}" if len(listed) > 1 else ""
+    return f"{number(table, statistics.fmean(listed))}{spread} ({len(listed)})"
+
+
+def baseline_label(table: Table) -> str:
+    """What cells are compared with: a label of ``optimizer``, or the first column."""
+    return table.report.baseline or column_label(table, table.columns[0])

@@ -3,52 +3,113 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
 
-from xsam.report.stats import CONFIDENCE, paired_difference
+from xsam.grid.grid import RULES
+from xsam.report.analysis import Analysis
+from xsam.report.claims import Judgement
+from xsam.report.comparisons import Comparison, Place
+from xsam.report.cost import cost_baselines, ratio
+from xsam.report.stats import CONFIDENCE
 from xsam.report.table import ABSENT, COSTS, PROBLEMS, Key, Table
-from xsam.report.text import column_label, label
+from xsam.report.text import column_label, key_label, label
 
 
 def table_csv(table: Table) -> str:
-    """Row axes, column axes, metric, rule, statistics, then the numbers of runs; an axis that is not used is empty."""
+    """Row axes, column axes, metric, rule, statistics, the numbers of runs, and the mean under each selection rule."""
     header = [*_axes(table), "metric", "rule", "mean", "std", "median", "n", "expected"]
-    header += [*(status.replace(" ", "_") for status in PROBLEMS), "min", "max"]
+    header += [*(status.replace(" ", "_") for status in PROBLEMS), "min", "max", *RULES]
     lines = []
     for row, column, cell in table.planned():
         values = cell.values.values()
+        rules = (list(cell.under(rule).values()) for rule in RULES)
         lines.append(
             [
                 *_places(row, column),
                 *(table.metric, table.rule, *_numbers(cell.mean, cell.std, cell.median), cell.n, cell.expected),
                 *(len(cell.seeds(status)) for status in PROBLEMS),
                 *_numbers(min(values, default=None), max(values, default=None)),
+                *_numbers(*(sum(found) / len(found) if found else None for found in rules)),
             ]
         )
     return _csv(header, lines)
 
 
-def differences_csv(table: Table) -> str:
-    """Row axes, column axes, the column that is subtracted, and the difference paired by seed with its t interval."""
+def differences_csv(analysis: Analysis) -> str:
+    """Row axes, column axes, the cell that is subtracted, the difference paired by seed, its intervals and tests."""
+    table = analysis.table
     header = [*_axes(table), "reference", "metric", "rule", "difference", "low", "high", "confidence", "n", "expected"]
-    reference = table.columns[0]
-    lines = []
-    for row, column, cell in table.planned():
-        if column != reference and (row, reference) in table.cells:
-            found = paired_difference(cell.values, table.cells[row, reference].values)
-            numbers = _numbers(found.mean, found.low, found.high)
-            names = (column_label(table, reference), table.metric, table.rule)
-            lines.append([*_places(row, column), *names, *numbers, CONFIDENCE, found.n, cell.expected])
-    return _csv(header, lines)
+    header += ["p", "p_holm", "sign_flip_p", "bca_low", "bca_high", "detectable", "verdict"]
+    return _csv(header, (_difference(table, one) for one in analysis.comparisons))
+
+
+def _difference(table: Table, one: Comparison) -> list[object]:
+    found = one.difference
+    row, column = one.baseline
+    reference = column_label(table, column) if row == one.place[0] else key_label((*row, *column))
+    return [
+        *_places(*one.place),
+        *(reference, table.metric, table.rule),
+        *_numbers(found.mean, found.low, found.high),
+        *(CONFIDENCE, found.n, one.expected),
+        *_numbers(found.p, one.adjusted_p, found.sign_flip_p, found.bca_low, found.bca_high, found.detectable),
+        one.verdict,
+    ]
 
 
 def cost_csv(table: Table) -> str:
-    """Row axes, column axes, the number of done runs, and their mean costs."""
+    """Row axes, column axes, the number of done runs, their mean costs, and these over the base's and SAM's."""
+    against = cost_baselines(table)
+    header = [*_axes(table), "n", *COSTS, *(f"{name}_over_{method}" for method in against for name in COSTS)]
+
+    def ratios(place: Place) -> Iterator[float | None]:
+        for base in against.values():
+            yield from (ratio(table, place, base, name) for name in COSTS)
+
     lines = []
     for row, column, cell in table.planned():
-        lines.append([*_places(row, column), cell.done, *_numbers(*(cell.cost(name) for name in COSTS))])
-    return _csv([*_axes(table), "n", *COSTS], lines)
+        numbers = _numbers(*(cell.cost(name) for name in COSTS), *ratios((row, column)))
+        lines.append([*_places(row, column), cell.done, *numbers])
+    return _csv(header, lines)
+
+
+def published_csv(analysis: Analysis) -> str:
+    """Row axes, column axes, the published value and where it was read, and what our cell says of it."""
+    table = analysis.table
+    header = [*_axes(table), "published", "source", "difference", "low", "high", "verdict", "reason"]
+    lines = []
+    for check in analysis.checks:
+        numbers = _numbers(check.difference, *(check.interval or (None, None)))
+        reference = (f"{check.reference.value:.8g}", check.reference.source)
+        lines.append([*_places(*check.place), *reference, *numbers, check.verdict, check.reason])
+    return _csv(header, lines)
+
+
+def sharpness_csv(analysis: Analysis) -> str:
+    """Row axes, column axes, seed, measure and value: each run's last measurements."""
+    table = analysis.table
+    lines = [
+        [*_places(*place), seed, measure, *_numbers(value)]
+        for measure, places in analysis.measures.items()
+        for place, values in places.items()
+        for seed, value in sorted(values.items())
+    ]
+    return _csv([*_axes(table), "seed", "measure", "value"], lines)
+
+
+def claims_csv(claims: Iterable[Judgement]) -> str:
+    """One line a claim and comparison behind it; a claim without any has one line."""
+    header = ["claim", "verdict", "where", "difference", "low", "high", "n", "p_holm", "comparison"]
+    lines: list[list[object]] = []
+    for one in claims:
+        for evidence in one.evidence:
+            found = evidence.difference
+            numbers = (*_numbers(found.mean, found.low, found.high), found.n, *_numbers(evidence.adjusted_p))
+            lines.append([one.claim, one.verdict, evidence.where, *numbers, evidence.verdict])
+        if not one.evidence:
+            lines.append([one.claim, one.verdict, one.numbers, *[""] * 6])
+    return _csv(header, lines)
 
 
 def _axes(table: Table) -> list[str]:

@@ -1,27 +1,43 @@
-"""The report of a results folder: one folder a grid, and an index of them all."""
+"""The report of a results folder: one folder a grid, one a table of its own name in it, and an index of them all."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from xsam.grid.grid import Grid
-from xsam.parameters import nearest
-from xsam.report.markdown import escape, markdown
-from xsam.report.table import Table, cells
-from xsam.report.tidy import cost_csv, differences_csv, table_csv
-from xsam.store import GridFolder, grids, read
+from xsam.grid.grid import TABLE
+from xsam.report import tidy
+from xsam.report.analysis import Analysis, GridReport, Report, load_report
+from xsam.report.directions import direction_sheet
+from xsam.report.html import html_page
+from xsam.report.latex import latex
+from xsam.report.markdown import bullets, escape, markdown, markdown_table
+from xsam.report.references import Reference
+from xsam.report.sheet import Sheet, Text
+from xsam.report.sheets import sheets
 from xsam.store.atomic import write_bytes
 
 
-def write_report(results: Path, out: Path, names: Iterable[str] | None = None) -> list[Path]:
-    """Write ``table.md``, ``table.csv``, ``differences.csv``, ``cost.csv`` to ``out/<grid>/``, and ``out/README.md``.
+def write_report(
+    results: Path,
+    out: Path,
+    names: Iterable[str] | None = None,
+    references: Sequence[Reference] = (),
+    figures: bool = True,
+) -> list[Path]:
+    """Write every table, figure and claim below ``out``.
+
+    Each grid has ``table.md``, ``table.tex``, ``table.html``, ``table.csv``, ``differences.csv``, ``cost.csv``, where
+    there is something to say ``published.csv`` and ``sharpness.csv``, and ``figures/``; its further tables have the
+    same in a folder of their name. ``README.md`` and ``claims.csv`` are about all grids.
 
     Args:
         results: the results folder.
         out: the folder of reports; created where it is not there.
-        names: write these grids alone, and no index; without it all grids and the index.
+        names: write these grids alone, and nothing about all grids.
+        references: published values beside the packaged ones.
+        figures: write the figures too.
 
     Returns:
         The files written. The same rows give the same bytes, on any machine and at any time.
@@ -32,55 +48,90 @@ def write_report(results: Path, out: Path, names: Iterable[str] | None = None) -
     Example:
         >>> write_report(Path("results"), Path("reports"))               # doctest: +SKIP
     """
-    files = _render(results, names)
-    for name, content in files.items():
+    report = load_report(results, names, references)
+    return write(render(report, index=names is None, figures=figures), out)
+
+
+def write(files: Iterable[tuple[str, bytes]], out: Path) -> list[Path]:
+    """Write rendered files (name → content) below ``out``; returns their paths."""
+    written = []
+    for name, content in files:
         write_bytes(out / name, content, durable=False)
-    return [out / name for name in files]
+        written.append(out / name)
+    return written
 
 
-def stale(results: Path, out: Path, names: Iterable[str] | None = None) -> list[Path]:
-    """The files that :func:`write_report` would create or change; writes nothing."""
-    files = {out / name: content for name, content in _render(results, names).items()}
-    return [path for path, content in files.items() if not path.is_file() or path.read_bytes() != content]
+def stale(files: Iterable[tuple[str, bytes]], out: Path) -> list[Path]:
+    """Those of the rendered files that :func:`write` would create or change; writes nothing."""
+    paths = ((out / name, content) for name, content in files)
+    return [path for path, content in paths if not path.is_file() or path.read_bytes() != content]
 
 
-def load_table(folder: GridFolder) -> Table:
-    """The table of one grid, from its rows on the disk."""
-    grid = Grid.load(folder.grid_json)
-    if grid.name != folder.name:
-        raise ValueError(f"{folder.grid_json}: holds the grid {grid.name!r}; name its folder so")
-    return cells(read(folder.results, grids=[folder.name]), grid)
+def render(report: Report, index: bool = True, figures: bool = True) -> Iterator[tuple[str, bytes]]:
+    """Each file's name below the folder of reports, and its content."""
+    for grid in report.grids:
+        for analysis in grid.analyses:
+            name = analysis.table.report.name
+            folder = grid.grid.name if name == TABLE else f"{grid.grid.name}/{name}"
+            for file, text in _files(analysis):
+                yield f"{folder}/{file}", text.encode()
+        if (directions := direction_sheet(grid.sharpness, grid.runs)) is not None:
+            yield f"{grid.grid.name}/directions.md", markdown([directions]).encode()
+        if figures:
+            from xsam.report.figures import figure_files  # matplotlib, which tables do without
+
+            for file, content in figure_files(grid):
+                yield f"{grid.grid.name}/figures/{file}", content
+    if index:
+        yield "README.md", _index(report).encode()
+        yield "claims.csv", tidy.claims_csv(report.claims).encode()
 
 
-def _render(results: Path, names: Iterable[str] | None) -> dict[str, bytes]:
-    found = {folder.name: folder for folder in grids(results)}
-    if not found:
-        raise ValueError(f"{results}: no grids here; run one with --results {results}")
-    chosen = list(found) if names is None else list(dict.fromkeys(names))
-    for name in chosen:
-        if name not in found:
-            raise ValueError(f"no grid {name!r} in {results}{nearest(name, found)}")
-    tables = [load_table(found[name]) for name in chosen]
-    texts = {f"{table.name}/{name}": text for table in tables for name, text in _files(table).items()}
-    if names is None:
-        texts["README.md"] = _index(tables)
-    return {name: text.encode() for name, text in texts.items()}
+def _files(analysis: Analysis) -> Iterator[tuple[str, str]]:
+    table, made = analysis.table, sheets(analysis)
+    yield "table.md", markdown(made)
+    yield "table.tex", "\n".join(latex(sheet, table.title) for sheet in made)
+    yield "table.html", html_page(table.title, made)
+    yield "table.csv", tidy.table_csv(table)
+    yield "differences.csv", tidy.differences_csv(analysis)
+    yield "cost.csv", tidy.cost_csv(table)
+    if analysis.checks:
+        yield "published.csv", tidy.published_csv(analysis)
+    if analysis.measures:
+        yield "sharpness.csv", tidy.sharpness_csv(analysis)
 
 
-def _files(table: Table) -> dict[str, str]:
-    return {
-        "table.md": markdown(table),
-        "table.csv": table_csv(table),
-        "differences.csv": differences_csv(table),
-        "cost.csv": cost_csv(table),
+def _index(report: Report) -> str:
+    parts = ["# Reports", "Made by `xsam-bench report` from the stored runs.", bullets(map(_entry, report.grids))]
+    return "\n\n".join([*parts, "## Claims", markdown_table(claims_sheet(report)), _CLAIMS_NOTE]) + "\n"
+
+
+def _entry(grid: GridReport) -> str:
+    # A run that stands in several cells or tables counts once.
+    outcomes = {
+        one.run_id: one.status
+        for analysis in grid.analyses
+        for cell in analysis.table.cells.values()
+        for one in cell.outcomes
     }
+    done = sum(status in ("done", "no value") for status in outcomes.values())
+    name = grid.grid.name
+    links = [f"[{escape(name)}]({quote(name)}/table.md)"]
+    links += [
+        f"[{escape(one.name)}]({quote(f'{name}/{one.name}')}/table.md)" for one in grid.grid.tables if one.name != TABLE
+    ]
+    if grid.grid.report.name != TABLE:
+        links[0] = escape(name)
+    return f"{', '.join(links)}: {done} of {len(outcomes)} runs done"
 
 
-def _index(tables: Iterable[Table]) -> str:
-    lines = ["# Reports", "", "One table a grid, made by `xsam-bench report` from the stored runs.", ""]
-    for table in tables:
-        # A run that stands in several rows counts once.
-        outcomes = {outcome.run_id: outcome.status for cell in table.cells.values() for outcome in cell.outcomes}
-        done = sum(status in ("done", "no value") for status in outcomes.values())
-        lines.append(f"- [{escape(table.name)}]({quote(table.name)}/table.md): {done} of {len(outcomes)} runs done")
-    return "\n".join(lines) + "\n"
+_CLAIMS_NOTE = (
+    "The paper's claims (arXiv 2603.10048) as these grids show them, on the models and data sets that they have. "
+    "Supported or contradicted: decided after Holm's adjustment in at least one comparison, and in none the other way."
+)
+
+
+def claims_sheet(report: Report) -> Sheet:
+    """Each claim with its verdict and numbers."""
+    rows = tuple((Text(one.claim), Text(one.verdict), Text(one.numbers)) for one in report.claims)
+    return Sheet("claims", "Claims", ("claim", "verdict", "numbers"), 3, rows, (_CLAIMS_NOTE,))

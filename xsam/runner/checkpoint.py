@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from xsam.optim._base import SharpnessAware
+from xsam.runner.distributed import ALONE, Group
+from xsam.runner.learner import Learner
 from xsam.store.atomic import replacing
 
-FORMAT = 1
+FORMAT = 2
 
 
 class CheckpointMismatch(Exception):
@@ -30,18 +30,19 @@ class Position:
         step: steps finished in the current epoch.
         loss_sum: sum of the current epoch's step losses (kept on the device; a float in the file).
         history: one row for each finished epoch.
-        seconds: wall time spent so far, over all starts of the run.
-        epoch_seconds: wall time spent in the current epoch.
+        times: wall time spent in the current epoch so far, over all starts of the run: ``seconds`` in all, and
+            ``train_seconds``, ``eval_seconds`` and ``search_seconds`` of it (searches for alpha are not training).
         peak_memory_bytes: the largest seen so far; None where it cannot be measured.
+        sharpness: rows of what was measured on the way.
     """
 
     epoch: int = 0
     step: int = 0
     loss_sum: Any = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
-    seconds: float = 0.0
-    epoch_seconds: float = 0.0
+    times: dict[str, float] = field(default_factory=dict)
     peak_memory_bytes: int | None = None
+    sharpness: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -52,30 +53,34 @@ class Identity:
     data_checksum: str
 
 
-def save(path: Path, identity: Identity, position: Position, model: nn.Module, optimizer: SharpnessAware) -> None:
-    """Write a checkpoint atomically; nothing half-written is ever under ``path``."""
+def save(path: Path, identity: Identity, position: Position, learner: Learner, group: Group = ALONE) -> None:
+    """Write a checkpoint atomically; nothing half-written is ever under ``path``.
+
+    Every process of ``group`` takes part, and rank 0 writes. Replicas differ in their random states alone.
+    """
+    states = group.gather(_random_state())
+    if group.rank:
+        return
     content = {
         "format": FORMAT,
         "identity": asdict(identity),
         "position": {**vars(position), "loss_sum": float(position.loss_sum)},
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "rng": _random_state(),
+        "rng": states,
+        **learner.state_dict(),
     }
     with replacing(path) as temporary:
         torch.save(content, temporary)
 
 
-def load(path: Path, identity: Identity, model: nn.Module, optimizer: SharpnessAware) -> Position | None:
-    """Bring model, optimizer and random state to where the checkpoint left them; None where there is no checkpoint.
+def load(path: Path, identity: Identity, learner: Learner, group: Group = ALONE) -> Position | None:
+    """Bring learner and random state to where the checkpoint left them; None where there is no checkpoint.
 
     Raises:
         CheckpointMismatch: the checkpoint is of another run, of other data, or of another format.
     """
     if not path.exists():
         return None
-    device = next(model.parameters()).device
-    content = torch.load(path, map_location=device, weights_only=True)
+    content = torch.load(path, map_location=learner.device, weights_only=True)
     if content["format"] != FORMAT:
         raise CheckpointMismatch(
             f"{path}: checkpoint format {content['format']}, not {FORMAT}; delete it to train anew"
@@ -84,9 +89,8 @@ def load(path: Path, identity: Identity, model: nn.Module, optimizer: SharpnessA
         stored = content["identity"][name]
         if stored != mine:
             raise CheckpointMismatch(f"{path}: made with {name} {stored}, not {mine}; delete it to train anew")
-    model.load_state_dict(content["model"])
-    optimizer.load_state_dict(content["optimizer"])
-    _set_random_state(content["rng"])
+    learner.load_state_dict(content)
+    _set_random_state(content["rng"][group.rank])
     return Position(**content["position"])
 
 

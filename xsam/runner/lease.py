@@ -99,8 +99,11 @@ class Lease:
         number, last, held = current(folder)
         if held:
             return None
+        here = Process.current()
         crashed = last is not None and not last.released and last.launch == launch
-        record = Record(Process.current(), launch, last.crashes + 1 if last and crashed else 0, released=False)
+        if last and last.holder.job_start != here.job_start:  # SLURM ended that one, or lost its node
+            crashed = False
+        record = Record(here, launch, last.crashes + 1 if last and crashed else 0, released=False)
         with _temporary(folder, record) as path:
             try:
                 os.link(path, _path(folder, number + 1))

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol
 
 import torch
 
 from xsam.optim import registry
-from xsam.optim._base import SharpnessAware
 from xsam.parameters import Parameters
 from xsam.runner.checkpoint import Position
+from xsam.runner.distributed import ALONE, Group
+from xsam.runner.learner import Learner
+from xsam.runner.schedule import Schedule
 from xsam.runner.stop import Interrupted
-from xsam.tasks import Problem
 
 
 class Watch(Protocol):
@@ -38,75 +36,91 @@ class Watch(Protocol):
         """After every epoch; the new row is ``position.history[-1]``."""
 
 
-@dataclass
 class Clock:
-    """Adds wall time to a position, so that a resumed run counts all its parts."""
+    """Adds wall time to a position's current epoch, so that a resumed run counts all its parts."""
 
-    position: Position
-    last: float
+    def __init__(self, position: Position, learner: Learner) -> None:
+        self._position, self._learner = position, learner
+        self._last = time.perf_counter()
+        self._searched = self._search_seconds()
 
-    def tick(self) -> None:
-        """Add the time since the last tick."""
-        now = time.perf_counter()
-        self.position.seconds += now - self.last
-        self.position.epoch_seconds += now - self.last
-        self.last = now
+    def tick(self, part: str | None = None) -> None:
+        """Add the time since the last tick to ``seconds`` and to ``part``, less the searches in it, which are apart."""
+        now, searched = time.perf_counter(), self._search_seconds()
+        self._add("seconds", now - self._last)
+        self._add("search_seconds", searched - self._searched)
+        if part is not None:
+            self._add(part, now - self._last - (searched - self._searched))
+        self._last, self._searched = now, searched
+
+    def skip(self) -> None:
+        """Leave out the time since the last tick: what was done in it is not training."""
+        self._last, self._searched = time.perf_counter(), self._search_seconds()
+
+    def _add(self, part: str, seconds: float) -> None:
+        self._position.times[part] = self._position.times.get(part, 0.0) + seconds
+
+    def _search_seconds(self) -> float:
+        return getattr(self._learner.optimizer, "search_seconds", 0.0)
 
 
-def train(problem: Problem, optimizer: SharpnessAware, params: Parameters, position: Position, watch: Watch) -> str:
+def train(learner: Learner, params: Parameters, position: Position, watch: Watch, group: Group = ALONE) -> str:
     """Train from ``position`` to the end; returns ``"done"``, or ``"diverged"`` when an epoch's loss is not finite.
+
+    Every process of ``group`` runs through this, and all of them stop and save at the same steps.
 
     Raises:
         Interrupted: a stop was requested; the checkpoint is saved.
     """
-    clock = Clock(position, time.perf_counter())
-    epochs = int(params["epochs"])  # type: ignore[arg-type]
+    problem, optimizer = learner.problem, learner.optimizer
+    clock = Clock(position, learner)
+    schedule = Schedule(params, problem.steps_per_epoch)
     searches = registry.searches_each_epoch(params)
-    rate = learning_rate(params)
 
-    while position.epoch < epochs:
-        for group in optimizer.param_groups:
-            group["lr"] = rate(position.epoch)
+    while position.epoch < schedule.epochs:
+        before = position.epoch * problem.steps_per_epoch
+        steps = schedule.steps_of(position.epoch)
         if searches and position.step == 0:
             optimizer.request_alpha_search()  # type: ignore[attr-defined]
-        while position.step < problem.steps_per_epoch:
-            batch = problem.batch(position.epoch, position.step)
-            loss = optimizer.step(partial(problem.loss, batch))
-            position.loss_sum = position.loss_sum + loss.double()
+        while position.step < steps:
+            rate = schedule.rate(before + position.step)
+            for param_group in optimizer.param_groups:
+                param_group["lr"] = rate
+            loss = learner.step(problem.batch(position.epoch, position.step))
+            position.loss_sum = position.loss_sum + loss
             position.step += 1
             watch.step_done(position, loss)
-            if watch.stop_requested() or watch.checkpoint_due():
-                clock.tick()
+            stop, save = group.agree(watch.stop_requested(), watch.checkpoint_due())
+            if stop or save:
+                clock.tick("train_seconds")
                 watch.save(position)
-                if watch.stop_requested():
-                    raise Interrupted
+                clock.tick()
+            if stop:
+                raise Interrupted
         row: dict[str, Any] = {
             "epoch": position.epoch,
-            "step": (position.epoch + 1) * problem.steps_per_epoch,
-            "train_loss": float(position.loss_sum) / problem.steps_per_epoch,
-            "lr": rate(position.epoch),
+            "step": before + steps,
+            "train_loss": float(position.loss_sum) / steps,
+            "lr": schedule.rate(before + steps - 1),
             "alpha": getattr(optimizer, "alpha", None),
             "forwards": optimizer.forwards,
             "backwards": optimizer.backwards,
         }
-        if math.isfinite(row["train_loss"]):
-            row |= problem.evaluate()
-        clock.tick()
-        position.history.append({**row, "seconds": position.epoch_seconds})
+        clock.tick("train_seconds")
+        diverged = not math.isfinite(row["train_loss"])
+        if not diverged:
+            row |= learner.evaluate()
+        clock.tick("eval_seconds")
+        position.history.append({**row, **position.times})
         position.epoch, position.step = position.epoch + 1, 0
-        position.loss_sum, position.epoch_seconds = 0.0, 0.0
+        position.loss_sum, position.times = 0.0, {}
         watch.epoch_done(position)
-        if not math.isfinite(row["train_loss"]):
+        clock.skip()
+        if diverged:
             return "diverged"
         watch.save(position)
-        if watch.stop_requested() and position.epoch < epochs:
+        clock.tick()
+        (stop,) = group.agree(watch.stop_requested())
+        if stop and position.epoch < schedule.epochs:
             raise Interrupted
     return "done"
-
-
-def learning_rate(params: Parameters) -> Callable[[int], float]:
-    """The schedule: learning rate of each 0-based epoch, constant within it; cosine ends at 0 after the last one."""
-    peak, epochs = float(params["lr"]), int(params["epochs"])  # type: ignore[arg-type]
-    if params["schedule"] == "cosine":
-        return lambda epoch: 0.5 * peak * (1 + math.cos(math.pi * epoch / epochs))
-    return lambda epoch: peak

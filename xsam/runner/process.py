@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from xsam.runner import squeue
+
 
 @dataclass(frozen=True)
 class Process:
@@ -42,13 +44,21 @@ class Process:
             slurm_restart=int(os.environ.get("SLURM_RESTART_COUNT", "0")),
         )
 
+    @property
+    def job_start(self) -> tuple[str, int]:
+        """The start of the SLURM job that the process belongs to; equal for all processes outside of jobs."""
+        return self.slurm_job, self.slurm_restart
+
     def alive(self) -> bool | None:
-        """Whether this process still runs; None where that cannot be told from here (another host or container)."""
+        """Whether this process still runs; None where that cannot be told from here (another host or container).
+
+        A process of a SLURM job elsewhere runs as long as SLURM says that this start of the job does.
+        """
         here = Process.current()
         if self.slurm_job and self.slurm_job == here.slurm_job and self.slurm_restart < here.slurm_restart:
             return False  # we are the same job, started again: SLURM has ended that start
         if self.host != here.host or self.boot != here.boot or not self.started:
-            return None
+            return squeue.start_alive(*self.job_start) if self.slurm_job else None
         return _start_time(self.pid) == self.started
 
 

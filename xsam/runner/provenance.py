@@ -15,7 +15,17 @@ import torch
 import xsam
 from xsam.grid.spec import RunSpec, canonical_json
 
-PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "fairseq", "sacrebleu")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "scikit-learn",
+    "ve-fairseq",
+    "sacrebleu",
+    "sacremoses",
+    "subword-nmt",
+)
 
 
 def provenance(spec: RunSpec, data_checksum: str, device: torch.device) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import os
 import random
-import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,24 +17,26 @@ import numpy as np
 import torch
 
 from xsam.grid.spec import RunSpec
-from xsam.optim import SharpnessAware, registry
-from xsam.runner import checkpoint, memory
-from xsam.runner.checkpoint import Identity, Position
+from xsam.runner import memory
+from xsam.runner.checkpoint import Position
+from xsam.runner.distributed import ALONE, Group
+from xsam.runner.learner import Learner
 from xsam.runner.lease import Lease, LeaseLost
 from xsam.runner.loop import train
 from xsam.runner.provenance import provenance
 from xsam.runner.stop import Interrupted, StopFlag
+from xsam.runner.watch import Follower, Leader
 from xsam.runner.work import WorkOrder, utc_now
-from xsam.store import write_epochs, write_run
-from xsam.store.atomic import write_json
-from xsam.tasks import Problem, get_task
+from xsam.store import write_epochs, write_run, write_sharpness
+from xsam.tasks import get_task
 from xsam.tasks.seeding import derive
 
-PROGRESS_SECONDS = 0.5
 
-
-def execute(spec: RunSpec, order: WorkOrder, lease: Lease, stop: StopFlag) -> None:
+def execute(spec: RunSpec, order: WorkOrder, lease: Lease, stop: StopFlag, group: Group = ALONE) -> None:
     """Train one run under ``lease`` and write its row, whatever its outcome.
+
+    A ``group`` whose processes are out of step, after a failure, cannot train the next run: this process ends then, and
+    the others with it.
 
     Raises:
         Interrupted: stopped with a checkpoint on disk.
@@ -46,18 +48,45 @@ def execute(spec: RunSpec, order: WorkOrder, lease: Lease, stop: StopFlag) -> No
     with _log_to(order.folder.log(spec.run_id)) as log:
         log.info("%s seed %s on %s, attempt %d", spec.optimizer, spec.params["seed"], _where(spec), lease.number)
         try:
-            row = _train(spec, order, lease, stop, log)
+            group.share(spec.run_id)
+            row = _train(spec, order, lease, stop, log, group)
         except Interrupted:
             log.info("stopped, to be resumed")
             raise
         except LeaseLost as error:
             log.warning("%s", error)
+            if group.size > 1:
+                raise SystemExit(1) from None
             raise
-        except Exception:  # a run's failure is its own result, whatever it is
-            log.exception("failed")
-            row = {"status": "failed", "error": traceback.format_exc()}
+        except Exception as error:  # a run's failure is its own result, whatever it is
+            trace = group.cause(error)
+            if trace is None:
+                log.error("another process of this run died: %s", error)
+                os._exit(1)  # still holding the lease, so that the death counts as a crash
+            log.error("failed\n%s", trace)
+            row = {"status": "failed", "error": trace}
         _write_row(spec, order, lease, started, row)
         log.info("%s", row["status"])
+        if row["status"] == "failed" and group.size > 1:
+            raise SystemExit(1)
+
+
+def follow(order: WorkOrder, runs: Mapping[str, RunSpec], stop: StopFlag, group: Group) -> int:
+    """On a rank of ``group`` other than 0, take part in the runs that rank 0 names until it names no more."""
+    followed = 0
+    while (run_id := group.share()) is not None:
+        spec = runs[run_id]
+        try:
+            learner = fresh_learner(spec, order.data_dir, order.device, group)
+            follower = Follower(spec, order, stop, learner, group)
+            train(learner, spec.params, follower.restore(), follower, group)
+            followed += 1
+        except Interrupted:
+            continue
+        except Exception:
+            group.report(traceback.format_exc())
+            raise
+    return followed
 
 
 def record_crashes(spec: RunSpec, order: WorkOrder, lease: Lease) -> None:
@@ -66,117 +95,63 @@ def record_crashes(spec: RunSpec, order: WorkOrder, lease: Lease) -> None:
     _write_row(spec, order, lease, utc_now(), {"status": "failed", "error": error})
 
 
-def _train(spec: RunSpec, order: WorkOrder, lease: Lease, stop: StopFlag, log: logging.Logger) -> dict[str, Any]:
+def fresh_learner(spec: RunSpec, data_dir: Path, device_name: str, group: Group = ALONE) -> Learner:
+    """The run at its beginning, in a process brought to a known state.
+
+    Args:
+        spec: the run.
+        data_dir: where prepared data are.
+        device_name: torch's name of the device, or "auto" for a GPU where there is one.
+        group: the processes that train it together.
+    """
     params = spec.params
-    device = _device(order.device)
-    _set_up_torch(int(params["threads"]), derive(int(params["seed"]), "training"))  # type: ignore[arg-type]
+    device = _device(device_name)
+    stream = ("training", group.rank) if group.rank else ("training",)  # each process has dropout masks of its own
+    _set_up_torch(int(params["threads"]), derive(int(params["seed"]), *stream))  # type: ignore[arg-type]
     memory.reset_peak(device)
-    task = get_task(spec.task)
-    problem = task.open(params, order.data_dir, device)
-    optimizer = registry.build(spec.method, params, problem.model)
-    watch = _Watch(spec, order, lease, stop, problem, optimizer, log)
+    return Learner(spec, get_task(spec.task).open(params, data_dir, device), group)
+
+
+def _train(
+    spec: RunSpec, order: WorkOrder, lease: Lease, stop: StopFlag, log: logging.Logger, group: Group
+) -> dict[str, Any]:
+    learner = fresh_learner(spec, order.data_dir, order.device, group)
+    problem, optimizer = learner.problem, learner.optimizer
+    watch = Leader(spec, order, lease, stop, learner, log, group)
     position = watch.restore()
     resumed_from = position.epoch * problem.steps_per_epoch + position.step
 
-    status = train(problem, optimizer, params, position, watch)
+    status = train(learner, spec.params, position, watch, group)
 
     lease.check()
     write_epochs(order.folder, spec.run_id, position.history)
+    if position.sharpness:
+        write_sharpness(order.folder, spec.run_id, position.sharpness)
     return {
         "status": status,
         "resumed_from_step": resumed_from,
         "forwards": optimizer.forwards,
         "backwards": optimizer.backwards,
-        "wall_seconds": position.seconds,
+        "skipped_steps": optimizer.skipped,
+        "wall_seconds": _total(position, "seconds"),
+        **{part: _total(position, part) for part in ("train_seconds", "eval_seconds", "search_seconds")},
         "peak_memory_bytes": position.peak_memory_bytes,
         "parameters": sum(p.numel() for p in problem.model.parameters() if p.requires_grad),
-        "provenance": provenance(spec, problem.data_checksum, device),
+        "provenance": provenance(spec, problem.data_checksum, learner.device),
         **(problem.summarise(position.history) if status == "done" else {}),
+        **(learner.finish(order.folder.outputs(spec.run_id)) if status == "done" else {}),
     }
 
 
-class _Watch:
-    """Checkpoints, progress and log of one run (the loop's :class:`~xsam.runner.loop.Watch`)."""
-
-    def __init__(
-        self,
-        spec: RunSpec,
-        order: WorkOrder,
-        lease: Lease,
-        stop: StopFlag,
-        problem: Problem,
-        optimizer: SharpnessAware,
-        log: logging.Logger,
-    ) -> None:
-        self.spec, self.order, self.lease, self.stop, self.log = spec, order, lease, stop, log
-        self.problem, self.optimizer = problem, optimizer
-        self.epochs = int(spec.params["epochs"])  # type: ignore[arg-type]
-        self.identity = Identity(spec.run_id, problem.data_checksum)
-        self.saved_at = self.told_at = self.began_at = time.monotonic()
-        self.began_with = 0
-
-    def restore(self) -> Position:
-        path = self.order.folder.checkpoint(self.spec.run_id)
-        position = checkpoint.load(path, self.identity, self.problem.model, self.optimizer)
-        if position is None:
-            return Position()
-        self.log.info("resumed in epoch %d after step %d", position.epoch + 1, position.step)
-        self.began_with = self._steps(position)
-        return position
-
-    def stop_requested(self) -> bool:
-        return self.stop.requested
-
-    def checkpoint_due(self) -> bool:
-        return time.monotonic() - self.saved_at >= self.order.checkpoint_seconds
-
-    def save(self, position: Position) -> None:
-        self.lease.check()
-        peak = memory.peak(_model_device(self.problem))
-        if peak is not None:
-            position.peak_memory_bytes = max(peak, position.peak_memory_bytes or 0)
-        path = self.order.folder.checkpoint(self.spec.run_id)
-        checkpoint.save(path, self.identity, position, self.problem.model, self.optimizer)
-        self.saved_at = time.monotonic()
-
-    def step_done(self, position: Position, loss: torch.Tensor) -> None:
-        now = time.monotonic()
-        if now - self.told_at >= PROGRESS_SECONDS:
-            self.told_at = now
-            self._tell(position, float(loss))
-
-    def epoch_done(self, position: Position) -> None:
-        row = position.history[-1]
-        shown = {name: value for name, value in row.items() if isinstance(value, float) and not math.isnan(value)}
-        text = ", ".join(f"{name} {value:.4g}" for name, value in shown.items())
-        self.log.info("epoch %d/%d: %s", row["epoch"] + 1, self.epochs, text)
-
-    def _tell(self, position: Position, loss: float) -> None:
-        done = self._steps(position)
-        total = self.epochs * self.problem.steps_per_epoch
-        speed = (done - self.began_with) / max(time.monotonic() - self.began_at, 1e-9)
-        row = position.history[-1] if position.history else {}
-        metric = get_task(self.spec.task).metric
-        content = {
-            "epoch": position.epoch + 1,
-            "epochs": self.epochs,
-            "done": done / total,
-            "loss": loss if math.isfinite(loss) else None,
-            metric: row.get(metric),
-            "eta_seconds": (total - done) / speed if speed > 0 else None,
-        }
-        write_json(self.order.folder.progress(self.spec.run_id), content, durable=False)
-
-    def _steps(self, position: Position) -> int:
-        return position.epoch * self.problem.steps_per_epoch + position.step
+def _total(position: Position, part: str) -> float:
+    return math.fsum(row[part] for row in position.history)
 
 
 def _write_row(spec: RunSpec, order: WorkOrder, lease: Lease, started: datetime, row: dict[str, Any]) -> None:
     lease.check()
-    metric = get_task(spec.task).metric
-    under_rule = f"{metric}_{order.rule}"
-    if under_rule in row:
-        row = {**row, metric: row[under_rule]}
+    task, suffix = get_task(spec.task), f"_{order.rule}"
+    under_rule = {name.removesuffix(suffix): value for name, value in row.items() if name.endswith(suffix)}
+    row = {**row, **{name: value for name, value in under_rule.items() if name in (task.metric, *task.run_metrics)}}
     write_run(
         order.folder,
         {
@@ -211,11 +186,7 @@ def _set_up_torch(threads: int, seed: int) -> None:
 def _device(name: str) -> torch.device:
     if name != "auto":
         return torch.device(name)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _model_device(problem: Problem) -> torch.device:
-    return next(problem.model.parameters()).device
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def _where(spec: RunSpec) -> str:

@@ -37,12 +37,12 @@ def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
     try:
         yield temporary
         if durable:
-            _sync(temporary)
+            sync(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     if durable:
-        _sync(path.parent)
+        sync(path.parent)
 
 
 def write_bytes(path: Path, data: bytes, durable: bool = True) -> None:
@@ -57,7 +57,8 @@ def write_json(path: Path, content: Any, durable: bool = True) -> None:
     write_bytes(path, f"{text}\n".encode(), durable)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file or a folder's entries are on the disk (fsync)."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

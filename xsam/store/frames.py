@@ -37,7 +37,7 @@ def read(results: Path, table: str = "runs", grids: Iterable[str] | None = None)
     ``runs``; in the other tables the single file, which is written after what was compacted. The column ``grid`` is the
     folder's name. Columns are those of the current schema whatever version wrote the files (null where they lack one),
     with the same types whether or not there are nulls or rows at all: integers ``Int64``, booleans ``boolean``, numbers
-    ``float64`` (NaN for null), times UTC, lists of integers as tuples. Rows are sorted by grid and run id.
+    ``float64`` (NaN for null), times UTC, lists as tuples. Rows are sorted by grid and run id.
 
     Args:
         results: a results folder; ``FileNotFoundError`` where there is none.

@@ -1,4 +1,4 @@
-"""Where a grid's files are. Paths alone: nothing here touches the disk but :func:`grids`."""
+"""Where a grid's files are. Paths alone: nothing here touches the disk but :func:`grids` and ``started``."""
 
 from __future__ import annotations
 
@@ -58,6 +58,15 @@ class GridFolder:
     def sharpness_file(self, run_id: str) -> Path:
         """The run's rows of one measurement each."""
         return self.table_file("sharpness", run_id)
+
+    def outputs(self, run_id: str) -> Path:
+        """The folder of what a finished run leaves for people to read (translations)."""
+        return self.root / "outputs" / run_id
+
+    def started(self) -> set[str]:
+        """Ids of the runs that a worker has ever touched, from one look at the disk."""
+        states = self.root / "state"
+        return {path.name for path in states.iterdir()} if states.is_dir() else set()
 
     def state(self, run_id: str) -> Path:
         """The folder of what a run needs while it is trained."""

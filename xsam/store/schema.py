@@ -22,7 +22,8 @@ VERSION = 1
 STATUSES = ("done", "failed", "diverged")
 
 _TEXT, _INTEGER, _REAL, _TIME = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", tz="UTC")
-_ARROW = {"float": _REAL, "int": _INTEGER, "str": _TEXT, "bool": pa.bool_(), "ints": pa.list_(pa.int64())}
+_LISTS = {"ints": pa.list_(pa.int64()), "names": pa.list_(pa.string())}
+_ARROW = {"float": _REAL, "int": _INTEGER, "str": _TEXT, "bool": pa.bool_(), **_LISTS}
 _FIXED: Mapping[str, Mapping[str, pa.DataType]] = {
     "runs": {
         **dict.fromkeys(("run_id", "grid", "task", "model", "dataset", "optimizer", "method"), _TEXT),
@@ -30,8 +31,8 @@ _FIXED: Mapping[str, Mapping[str, pa.DataType]] = {
         **dict.fromkeys(("status", "error"), _TEXT),
         **dict.fromkeys(("attempts", "resumed_from_step"), _INTEGER),
         **dict.fromkeys(("started_at", "finished_at"), _TIME),
-        **dict.fromkeys(("forwards", "backwards"), _INTEGER),
-        "wall_seconds": _REAL,
+        **dict.fromkeys(("forwards", "backwards", "skipped_steps"), _INTEGER),
+        **dict.fromkeys(("wall_seconds", "train_seconds", "eval_seconds", "search_seconds"), _REAL),
         **dict.fromkeys(("peak_memory_bytes", "parameters"), _INTEGER),
         "provenance": _TEXT,
     },
@@ -40,12 +41,14 @@ _FIXED: Mapping[str, Mapping[str, pa.DataType]] = {
         **dict.fromkeys(("epoch", "step"), _INTEGER),
         **dict.fromkeys(("train_loss", "lr", "alpha"), _REAL),
         **dict.fromkeys(("forwards", "backwards"), _INTEGER),
-        "seconds": _REAL,
+        **dict.fromkeys(("seconds", "train_seconds", "eval_seconds", "search_seconds"), _REAL),
     },
     "sharpness": {
         **dict.fromkeys(("run_id", "grid", "measure"), _TEXT),
         **dict.fromkeys(("value", "error"), _REAL),
         "epoch": _INTEGER,
+        **dict.fromkeys(("forwards", "backwards", "products"), _INTEGER),
+        "seconds": _REAL,
         "details": _TEXT,
     },
 }
@@ -62,7 +65,8 @@ def arrow_schema(table: str) -> pa.Schema:
 
     ``runs`` has the fixed columns, then ``param_<name>`` for every parameter of any task, base or method in the order
     of their names, then every task's metrics. ``epochs`` has the fixed columns and every task's epoch metrics.
-    ``sharpness`` is long: ``measure``, its ``value`` and standard ``error``, the ``epoch``, ``details`` in JSON.
+    ``sharpness`` is long: ``measure``, its ``value`` and standard ``error``, the ``epoch``, ``details`` in JSON;
+    what a measurement cost is in its first row (``products``: of the Hessian with a vector).
 
     Example:
         >>> arrow_schema("runs").names[:3], arrow_schema("runs").field("param_rho").type
@@ -97,7 +101,7 @@ def _metric_columns(table: str) -> dict[str, pa.DataType]:
     taken = sorted(set(names) & set(_FIXED[table]))
     if taken:
         raise ValueError(f"metric {taken[0]!r} has the name of a column of the table {table}; rename it")
-    return dict.fromkeys(names, _REAL)
+    return {name: _TEXT if name.endswith("_signature") else _REAL for name in names}
 
 
 def to_table(table: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:

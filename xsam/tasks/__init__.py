@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from xsam.parameters import Parameter, Parameters, nearest
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from xsam.optim.registry import Base
 
 Metrics = dict[str, float]
 
@@ -28,15 +30,19 @@ class Task(Protocol):
         numerics: raised by hand whenever the same spec gives other numbers than before (part of every run id).
         parameters: the task's own parameters, ``model`` and ``dataset`` and the training loop's among them; those of
             the optimizers are in ``xsam.optim.registry``.
+        bases: what the names of base optimizers mean here (``xsam.optim.registry.BASES``, or changes of it).
         default_base: the base optimizer of a method that is given none.
         metric: the metric that tables show where the grid names none (``"test_accuracy"``).
         epoch_metrics: names of the numbers that :meth:`Problem.evaluate` returns, columns of the table ``epochs``.
-        run_metrics: names of the numbers that :meth:`Problem.summarise` returns, columns of the table ``runs``.
+        run_metrics: names of the numbers that :meth:`Problem.summarise` and :meth:`Finishing.finish` return, columns
+            of the table ``runs``; those that end in ``_signature`` are texts. A name ``<metric>_<rule>`` whose ``<metric>``
+            is ``metric`` or a name here too fills that column under the grid's rule.
     """
 
     name: str
     numerics: int
     parameters: Mapping[str, Parameter]
+    bases: Mapping[str, Base]
     default_base: str
     metric: str
     epoch_metrics: Sequence[str]
@@ -47,6 +53,9 @@ class Task(Protocol):
 
     def check(self, params: Parameters) -> None:
         """Raise ``ValueError`` (one line) for values that are each valid and do not go together."""
+
+    def steps_per_epoch(self, params: Parameters) -> int | None:
+        """Optimizer steps in one epoch of a run with ``params``; None where only the prepared data tell."""
 
     def open(self, params: Parameters, data_dir: Path, device: torch.device) -> Problem:
         """Build model and data of one run on ``device``; heavy data stay in memory for the worker's next runs.
@@ -61,11 +70,14 @@ class Problem(Protocol):
 
     Attributes:
         model: the network to train, in training mode, already on the device.
+        network: what :meth:`loss` calls; ``model`` at first, which the training loop may wrap (in
+            ``DistributedDataParallel``).
         steps_per_epoch: optimizer steps in one epoch.
         data_checksum: hex digest of the data that the run sees, before subsets and noise.
     """
 
     model: nn.Module
+    network: nn.Module
     steps_per_epoch: int
     data_checksum: str
 
@@ -73,7 +85,16 @@ class Problem(Protocol):
         """The batch of 0-based ``step`` of ``epoch``: a pure function of the seed, the epoch and the step."""
 
     def loss(self, batch: Any) -> torch.Tensor:
-        """Mean training loss of ``batch`` at the current weights (a scalar with its graph); called once a pass."""
+        """Mean training loss of ``batch`` at the current weights (a scalar with its graph); called once a pass.
+
+        Takes what :meth:`batch` returns, or a part of it.
+        """
+
+    def parts(self, batch: Any, count: int) -> list[tuple[Any, float]]:
+        """``batch`` in at most ``count`` parts, none empty, each with its weight.
+
+        The mean of the parts' losses, by these weights, is the batch's loss; the weights' sum is 1.
+        """
 
     def evaluate(self) -> Metrics:
         """Metrics at the current weights (``Task.epoch_metrics``; NaN for a split that does not exist).
@@ -85,11 +106,28 @@ class Problem(Protocol):
         """The run's final metrics (``Task.run_metrics``) from its epochs' rows, under every selection rule."""
 
 
+@runtime_checkable
+class Finishing(Protocol):
+    """A problem that measures once, when training is over, and keeps what it needs for that on the way."""
+
+    def state(self) -> dict[str, Any]:
+        """What it keeps (tensors and plain values), for a checkpoint."""
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a :meth:`state`."""
+
+    def finish(self, folder: Path) -> Mapping[str, float | str]:
+        """The measurements (``Task.run_metrics``); whatever people may want to read goes into ``folder``.
+
+        Leaves the model in training mode with the weights that it had.
+        """
+
+
 class DataMissing(Exception):
     """A data set that is not on disk; the message names the command that prepares it."""
 
 
-TASKS: Mapping[str, str] = {"vision": "xsam.tasks.vision:TASK"}
+TASKS: Mapping[str, str] = {"vision": "xsam.tasks.vision:TASK", "translation": "xsam.tasks.translation:TASK"}
 
 
 def get_task(name: str) -> Task:

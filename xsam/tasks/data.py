@@ -5,7 +5,7 @@ A task's provider is a module with ``names``, ``available``, ``prepare`` and ``v
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +13,12 @@ from typing import Protocol, cast
 
 from xsam.parameters import nearest
 
-PROVIDERS: Mapping[str, str] = {"vision": "xsam.tasks.vision.prepare"}
+Report = Callable[[str, int, int | None], None]
+"""Told of progress: what is being done, how far it is, and how far it goes (``None``: nobody knows)."""
+
+UNVERIFIED = "+unverified"
+
+PROVIDERS: Mapping[str, str] = {"vision": "xsam.tasks.vision.prepare", "translation": "xsam.tasks.translation.prepare"}
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,8 @@ class Verified:
 
     Attributes:
         counts: part (``"train"``, ``"test"``) → number of examples; empty where it cannot be read.
-        checksum: hex digest of the content; empty where it cannot be read.
+        checksum: hex digest of the content, with ``UNVERIFIED`` behind it for a copy that is not known to be the
+            published data; empty where it cannot be read.
         source: the folder or package that was read.
         problem: one line that says what is wrong, ``None`` where nothing is.
     """
@@ -54,6 +60,11 @@ class Verified:
         """Whether the data set is complete and unchanged."""
         return self.problem is None
 
+    @property
+    def verified(self) -> bool:
+        """Whether it is known to be the published data."""
+        return self.ok and not self.checksum.endswith(UNVERIFIED)
+
 
 class Provider(Protocol):
     """What a task's module of data sets offers."""
@@ -67,7 +78,16 @@ class Provider(Protocol):
     def require(self, name: str, data_dir: Path) -> None:
         """Raise ``DataMissing`` where a data set's files are not there; opens none."""
 
-    def prepare(self, name: str, data_dir: Path, source: Path | None = None) -> Verified:
+    def prepare(
+        self,
+        name: str,
+        data_dir: Path,
+        source: Path | None,
+        *,
+        bpe_merges: int | None,
+        allow_unverified: bool,
+        report: Report,
+    ) -> Verified:
         """Fetch a data set, or take it from ``source``, and write what training reads."""
 
     def verify(self, name: str, data_dir: Path) -> Verified:
@@ -84,16 +104,33 @@ def require(name: str, data_dir: Path) -> None:
     _provider_of(name).require(name, data_dir)
 
 
-def prepare(name: str, data_dir: Path, source: Path | None = None) -> Verified:
+def silent(what: str, done: int, total: int | None) -> None:
+    """The :data:`Report` that tells nobody."""
+
+
+def prepare(
+    name: str,
+    data_dir: Path,
+    source: Path | None = None,
+    *,
+    bpe_merges: int | None = None,
+    allow_unverified: bool = False,
+    report: Report = silent,
+) -> Verified:
     """Fetch the data set ``name`` from the net, or take it from ``source``, and write it below ``data_dir``.
 
     Args:
         source: an archive or a folder in the data set's published format; ``None`` downloads.
+        bpe_merges: byte-pair merges of a parallel corpus; ``None``: its usual number.
+        allow_unverified: take a source that is not known to be the published data, and mark what is made of it.
+        report: told of progress.
 
     Raises ``ValueError`` (one line) for an unknown name, a source without the data and a download that failed; then
     nothing half-written is left behind.
     """
-    return _provider_of(name).prepare(name, data_dir, source)
+    return _provider_of(name).prepare(
+        name, data_dir, source, bpe_merges=bpe_merges, allow_unverified=allow_unverified, report=report
+    )
 
 
 def verify(name: str, data_dir: Path) -> Verified:

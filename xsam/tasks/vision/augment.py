@@ -1,27 +1,117 @@
-"""Random changes of training images."""
+"""Random changes of training images, a batch at a time, on the device where the images are.
+
+Every image of a batch has its own draw. Draws are made by a CPU generator and moved to the device afterwards: one
+stream gives the same crops, mirrors and boxes everywhere, and no step waits for the device.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
 
+from xsam.tasks.vision.boxes import blank, draw_crops, draw_cutouts, draw_erasures, resize
 
-def crop_flip(images: torch.Tensor, stream: torch.Generator) -> torch.Tensor:
-    """Shift each image by up to an eighth of its side in each direction, and mirror it with probability 1/2.
+CROP_RATIO = (3 / 4, 4 / 3)  # torchvision's default
 
-    Random crop with padding and horizontal flip: black padding of 4 pixels at 28×28 and 32×32, of 1 pixel at 8×8; every
-    shift is equally likely.
+
+@dataclass(frozen=True)
+class Normalise:
+    """From stored pixels to what networks see: float32, in each channel (pixel / peak − mean) / std.
+
+    Attributes:
+        scale, shift: C×1×1 on the images' device.
+        memory_format: of the result.
+    """
+
+    scale: torch.Tensor
+    shift: torch.Tensor
+    memory_format: torch.memory_format
+
+    @classmethod
+    def of(
+        cls, mean: Sequence[float], std: Sequence[float], peak: int, device: torch.device, channels_last: bool = False
+    ) -> Normalise:
+        """With a mean and a standard deviation for each channel, of pixels divided by ``peak``.
+
+        >>> normalise = Normalise.of([0.5], [0.25], peak=255, device=torch.device("cpu"))
+        >>> normalise(torch.tensor([[[[255]]]], dtype=torch.uint8)).item()
+        2.0
+        """
+        spread, centre = (torch.tensor(values, dtype=torch.float64).view(-1, 1, 1) for values in (std, mean))
+        return cls(
+            (1 / (peak * spread)).to(device, torch.float32),
+            (-centre / spread).to(device, torch.float32),
+            torch.channels_last if channels_last else torch.contiguous_format,
+        )
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """A new tensor; ``images``, N×C×H×W of any type, stay as they are."""
+        copied = images.to(torch.float32, copy=True)
+        return copied.mul_(self.scale).add_(self.shift).contiguous(memory_format=self.memory_format)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What training does to a batch of stored images, normalising included.
+
+    The order is that of the published settings: crop and mirror, normalise, then cutout and random erasing, which
+    therefore fill with the mean colour.
+
+    Attributes:
+        normalise: applied whatever else is.
+        kind: ``"none"``, ``"crop_flip"`` (:func:`crop_flip`) or ``"resized_crop_flip"`` (:func:`resized_crop_flip`).
+        size: side of the images that the network sees.
+        crop_scale_min: the smallest share of an image's area that a resized crop takes.
+        cutout: side of the square that :func:`cutout` blanks with ``cutout_probability``; 0: none.
+        erasing_probability: of :func:`erase`; 0: never.
+
+    >>> normalise = Normalise.of([0.5], [0.5], peak=255, device=torch.device("cpu"))
+    >>> augment = Augmentation(normalise, "crop_flip", size=8, cutout=4)
+    >>> augment(torch.zeros(5, 1, 8, 8, dtype=torch.uint8), torch.Generator().manual_seed(0)).shape
+    torch.Size([5, 1, 8, 8])
+    """
+
+    normalise: Normalise
+    kind: str
+    size: int
+    crop_scale_min: float = 0.8
+    cutout: int = 0
+    cutout_probability: float = 0.5
+    erasing_probability: float = 0.0
+
+    def __call__(self, images: torch.Tensor, stream: torch.Generator) -> torch.Tensor:
+        """Normalised float32 N×C×S×S of stored ``images``, which stay as they are; draws from ``stream``."""
+        if self.kind == "crop_flip":
+            images = crop_flip(images, stream)
+        elif self.kind == "resized_crop_flip":
+            images = resized_crop_flip(images, self.size, self.crop_scale_min, stream)
+        images = self.normalise(images)
+        if self.cutout:
+            cutout(images, self.cutout, self.cutout_probability, stream)
+        if self.erasing_probability:
+            erase(images, self.erasing_probability, stream)
+        return images
+
+
+def crop_flip(images: torch.Tensor, stream: torch.Generator, padding: int | None = None) -> torch.Tensor:
+    """Shift each image by up to ``padding`` pixels in each direction, and mirror it with probability 1/2.
+
+    Random crop with black padding and horizontal flip; every shift is equally likely.
 
     Args:
         images: N×C×S×S of any type, on any device.
         stream: a CPU generator; the same one gives the same shifts on every device.
+        padding: by default an eighth of the side: 4 pixels at 28×28 and 32×32, 1 pixel at 8×8.
 
     >>> images = torch.arange(64, dtype=torch.uint8).view(1, 1, 8, 8)
     >>> crop_flip(images, torch.Generator().manual_seed(0)).shape
     torch.Size([1, 1, 8, 8])
     """
     n, channels, size, _ = images.shape
-    pad = -(-size // 8)
+    pad = -(-size // 8) if padding is None else padding
     width = size + 2 * pad
     top, left = torch.randint(0, 2 * pad + 1, (2, n, 1), generator=stream)
     mirrored = torch.randint(0, 2, (n, 1), generator=stream).bool()
@@ -32,3 +122,50 @@ def crop_flip(images: torch.Tensor, stream: torch.Generator) -> torch.Tensor:
     index = (rows[:, :, None] * width + columns[:, None, :]).view(n, 1, -1).to(images.device)
     padded = F.pad(images, (pad, pad, pad, pad)).view(n, channels, -1)
     return padded.gather(2, index.expand(n, channels, -1)).view(n, channels, size, size)
+
+
+def resized_crop_flip(
+    images: torch.Tensor, size: int, scale_min: float, stream: torch.Generator, ratio: tuple[float, float] = CROP_RATIO
+) -> torch.Tensor:
+    """Crop each image at random, resize the crop to ``size`` × ``size``, and mirror it with probability 1/2.
+
+    Crops are drawn as torchvision's ``RandomResizedCrop`` draws them: area uniform in ``scale_min`` … 1 of the image's,
+    logarithm of the ratio of sides uniform, place uniform; after 10 tries that do not fit, the whole image.
+
+    Args:
+        images: N×C×R×R of any type, on any device.
+        stream: a CPU generator; the same one gives the same crops on every device.
+        ratio: smallest and largest ratio of sides; 1 must lie between them.
+
+    Returns float32 N×C×``size``×``size`` in the unit of ``images``; see :func:`resize`.
+
+    >>> resized_crop_flip(torch.ones(2, 3, 64, 64), 32, 0.8, torch.Generator().manual_seed(0)).shape
+    torch.Size([2, 3, 32, 32])
+    """
+    boxes = draw_crops(len(images), images.shape[-1], (scale_min, 1.0), ratio, stream)
+    mirrored = torch.randint(0, 2, (len(images),), generator=stream).bool()
+    return resize(images, boxes, mirrored, size)
+
+
+def cutout(images: torch.Tensor, side: int, probability: float, stream: torch.Generator) -> torch.Tensor:
+    """Blank a square of ``images`` in place, each image with ``probability`` (DeVries & Taylor 2017, arXiv 1708.04552).
+
+    Args:
+        images: normalised N×C×S×S, so that 0 is the mean colour.
+        side: of the square, in pixels; see :func:`draw_cutouts`. What lies outside of the image is clipped.
+
+    >>> (cutout(torch.ones(1, 1, 4, 4), 9, 1.0, torch.Generator().manual_seed(0)) == 0).all().item()
+    True
+    """
+    return blank(images, draw_cutouts(len(images), images.shape[-1], side, probability, stream))
+
+
+def erase(images: torch.Tensor, probability: float, stream: torch.Generator) -> torch.Tensor:
+    """Blank a box of normalised ``images`` (N×C×S×S) in place, each image with ``probability``.
+
+    Random erasing (Zhong et al. 2020, arXiv 1708.04896) with torchvision's defaults; see :func:`draw_erasures`.
+
+    >>> bool((erase(torch.ones(1, 1, 32, 32), 1.0, torch.Generator().manual_seed(0)) == 0).any())
+    True
+    """
+    return blank(images, draw_erasures(len(images), images.shape[-1], probability, stream))

@@ -1,12 +1,12 @@
 """The image data sets as data: sizes, normalisation, file names and their checks. Needs the standard library alone.
 
-A new data set in one of the known formats is one entry in ``DATASETS``.
+A new data set in one of the known formats is one entry in ``DATASETS``; ``EVALUATION_SETS`` are never trained on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -22,16 +22,22 @@ class Dataset:
     """What is known of a data set before it is read.
 
     Attributes:
-        format: who reads it: ``"digits"`` (scikit-learn's own), ``"idx"`` (the MNIST family) or ``"cifar"``.
-        channels, size, classes: images are ``channels`` × ``size`` × ``size``; labels are 0 … ``classes`` − 1.
+        format: who reads it: ``"digits"`` (scikit-learn's own), ``"idx"`` (the MNIST family), ``"cifar"``,
+            ``"tiny_imagenet"`` or ``"corruptions"``.
+        channels, size, classes: images of ``channels`` × ``size`` × ``size`` go into models; labels are
+            0 … ``classes`` − 1.
         train, test: numbers of images.
         mean, std: a value for each channel, of pixels divided by ``peak``; images are normalised with them.
         peak: the largest pixel value.
-        folder: where its files are, below the data folder.
-        train_files, test_files: for ``idx`` the images, then the labels; for ``cifar`` the batches in order.
-        meta_file, meta_key: for ``cifar`` the file with the names of the classes, and their key in it.
+        raw_size: side of the stored training images, from which augmentation crops ``size``; ``size`` if not given.
+        folder: where ``data prepare`` puts it, below the data folder; empty for one that comes with a Python package.
+            Data sets that are views of the same images share one.
+        published: the folder of the published files, in archives and below torchvision's root.
+        train_files, test_files: for ``idx`` the images, then the labels; for ``cifar`` the batches in order; for
+            ``tiny_imagenet`` the lists that name its images; for ``corruptions`` a file each, then the labels.
+        label_key: for ``cifar`` the key of the labels in a batch.
         url, downloads: where to fetch it, and the files there.
-        system_folders: folders where a system package puts the same files.
+        system_folders: folders where a system package puts the published files; they are read where they are.
         balanced: whether every class has the same number of images.
         checksum: digest of the content (``xsam.tasks.vision.datasets.checksum``), where it is on record.
     """
@@ -46,21 +52,44 @@ class Dataset:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     peak: int = 255
+    raw_size: int = 0
     folder: str = ""
+    published: str = ""
     train_files: tuple[DataFile, ...] = ()
     test_files: tuple[DataFile, ...] = ()
-    meta_file: DataFile | None = None
-    meta_key: str = ""
+    label_key: str = ""
     url: str = ""
     downloads: tuple[DataFile, ...] = ()
     system_folders: tuple[str, ...] = ()
     balanced: bool = True
     checksum: str | None = None
 
+    def __post_init__(self) -> None:
+        if not self.raw_size:
+            object.__setattr__(self, "raw_size", self.size)
+
     @property
     def files(self) -> tuple[DataFile, ...]:
-        """All the files that must be in its folder; none for a data set that comes with a Python package."""
-        return (*self.train_files, *self.test_files, *([self.meta_file] if self.meta_file else []))
+        """The published files that are known by name."""
+        return (*self.train_files, *self.test_files)
+
+    @property
+    def archive(self) -> DataFile | None:
+        """The one archive that holds all of it, where it is published so."""
+        return self.downloads[0] if len(self.downloads) == 1 else None
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """Names of the arrays that it is prepared as, each in ``<name>.npy``.
+
+        >>> DATASETS["tiny_imagenet"].arrays
+        ('train-64', 'train-labels', 'train-32', 'test-32', 'test-labels')
+        """
+        if self.format == "corruptions":
+            return tuple(file.name.removesuffix(".npy") for file in self.test_files)
+        sizes = dict.fromkeys((self.raw_size, self.size))
+        raw, *views = (f"train-{size}" for size in sizes)
+        return (raw, "train-labels", *views, f"test-{self.size}", "test-labels")
 
     @property
     def facts(self) -> str:
@@ -69,8 +98,12 @@ class Dataset:
         >>> DATASETS["cifar10"].facts
         '50,000 training and 10,000 test images, 3×32×32, 10 classes'
         """
+        counts = (
+            f"{self.train:,} training and {self.test:,} test images" if self.train else f"{self.test:,} test images"
+        )
         shape = f"{self.channels}×{self.size}×{self.size}"
-        return f"{self.train:,} training and {self.test:,} test images, {shape}, {self.classes} classes"
+        stored = f" (stored {self.raw_size}×{self.raw_size})" if self.raw_size != self.size else ""
+        return f"{counts}, {shape}{stored}, {self.classes} classes"
 
 
 _DIGITS = Dataset(
@@ -98,7 +131,8 @@ _FASHION_MNIST = Dataset(
     test=10_000,
     mean=(0.2860,),
     std=(0.3530,),
-    folder="FashionMNIST/raw",
+    folder="fashion_mnist",
+    published="FashionMNIST/raw",
     train_files=(DataFile("train-images-idx3-ubyte"), DataFile("train-labels-idx1-ubyte")),
     test_files=(DataFile("t10k-images-idx3-ubyte"), DataFile("t10k-labels-idx1-ubyte")),
     url="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
@@ -122,7 +156,8 @@ _CIFAR10 = Dataset(
     test=10_000,
     mean=(0.4914, 0.4822, 0.4465),
     std=(0.2470, 0.2435, 0.2616),
-    folder="cifar-10-batches-py",
+    folder="cifar10",
+    published="cifar-10-batches-py",
     train_files=(
         DataFile("data_batch_1", "c99cafc152244af753f735de768cd75f"),
         DataFile("data_batch_2", "d4bba439e000b95fd0a9bffe97cbabec"),
@@ -131,8 +166,7 @@ _CIFAR10 = Dataset(
         DataFile("data_batch_5", "482c414d41f54cd18b22e5b47cb7c3cb"),
     ),
     test_files=(DataFile("test_batch", "40351d587109b95175f43aff81a1287e"),),
-    meta_file=DataFile("batches.meta", "5ff9c542aee3614f3951f8cda6e48888"),
-    meta_key="label_names",
+    label_key="labels",
     url="https://www.cs.toronto.edu/~kriz/",
     downloads=(DataFile("cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a"),),
 )
@@ -147,13 +181,76 @@ _CIFAR100 = Dataset(
     test=10_000,
     mean=(0.5071, 0.4866, 0.4409),
     std=(0.2673, 0.2564, 0.2762),
-    folder="cifar-100-python",
+    folder="cifar100",
+    published="cifar-100-python",
     train_files=(DataFile("train", "16019d7e3df5f24257cddd939b257f8d"),),
     test_files=(DataFile("test", "f0ef6b0ae62326f3e7ffdfab6717acfc"),),
-    meta_file=DataFile("meta", "7973b15100ade9c7d40fb424638fde48"),
-    meta_key="fine_label_names",
+    label_key="fine_labels",
     url="https://www.cs.toronto.edu/~kriz/",
     downloads=(DataFile("cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85"),),
 )
 
-DATASETS: Mapping[str, Dataset] = {dataset.name: dataset for dataset in (_DIGITS, _FASHION_MNIST, _CIFAR10, _CIFAR100)}
+_TINY_IMAGENET = Dataset(
+    name="tiny_imagenet",
+    format="tiny_imagenet",
+    channels=3,
+    size=32,
+    raw_size=64,
+    classes=200,
+    train=100_000,
+    test=10_000,
+    mean=(0.4803, 0.4481, 0.3975),
+    std=(0.2541, 0.2456, 0.2604),
+    folder="tiny_imagenet",
+    published="tiny-imagenet-200",
+    train_files=(DataFile("wnids.txt"),),
+    test_files=(DataFile("val/val_annotations.txt"),),
+    url="http://cs231n.stanford.edu/",
+    downloads=(DataFile("tiny-imagenet-200.zip", "90528d7ca1a48142e341f4ef8d21d0de"),),
+)
+
+CORRUPTIONS = (
+    *(
+        "gaussian_noise",
+        "shot_noise",
+        "impulse_noise",
+        "defocus_blur",
+        "glass_blur",
+        "motion_blur",
+        "zoom_blur",
+        "snow",
+    ),
+    *("frost", "fog", "brightness", "contrast", "elastic_transform", "pixelate", "jpeg_compression"),
+)
+EXTRA_CORRUPTIONS = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
+SEVERITIES = (1, 2, 3, 4, 5)
+
+_CIFAR10_C = Dataset(
+    name="cifar10_c",
+    format="corruptions",
+    channels=3,
+    size=32,
+    classes=10,
+    train=0,
+    test=len(CORRUPTIONS + EXTRA_CORRUPTIONS) * len(SEVERITIES) * _CIFAR10.test,
+    mean=_CIFAR10.mean,
+    std=_CIFAR10.std,
+    folder="cifar10_c",
+    published="CIFAR-10-C",
+    test_files=tuple(DataFile(f"{name}.npy") for name in (*CORRUPTIONS, *EXTRA_CORRUPTIONS, "labels")),
+    url="https://zenodo.org/records/2535967/files/",
+    downloads=(DataFile("CIFAR-10-C.tar", "56bf5dcef84df0e2308c6dcbcbbd8499"),),
+)
+
+DATASETS: Mapping[str, Dataset] = {
+    dataset.name: dataset
+    for dataset in (
+        _DIGITS,
+        _FASHION_MNIST,
+        _CIFAR10,
+        _CIFAR100,
+        _TINY_IMAGENET,
+        replace(_TINY_IMAGENET, name="tiny_imagenet_64", size=64),
+    )
+}
+EVALUATION_SETS: Mapping[str, Dataset] = {_CIFAR10_C.name: _CIFAR10_C}

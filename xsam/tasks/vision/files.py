@@ -7,42 +7,61 @@ from pathlib import Path
 
 from xsam.tasks import DataMissing
 from xsam.tasks.data import Available
-from xsam.tasks.vision.catalog import DataFile, Dataset
+from xsam.tasks.vision.catalog import DATASETS, EVALUATION_SETS, DataFile, Dataset
 
 EMBEDDED = "scikit-learn"
+MANIFEST = "manifest.json"
+
+
+def views(dataset: Dataset) -> list[Dataset]:
+    """The data sets that are prepared together with ``dataset``, itself among them."""
+    return [one for one in (*DATASETS.values(), *EVALUATION_SETS.values()) if one.folder == dataset.folder]
 
 
 def find(folder: Path, file: DataFile) -> Path | None:
-    """Where ``file`` is in ``folder``: plain, or gzipped where its bytes are not on record; ``None`` if nowhere."""
+    """Where a published file is in ``folder``: plain, or gzipped where its bytes are not on record; else ``None``."""
     names = (file.name,) if file.md5 else (file.name, f"{file.name}.gz")
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
-def absent(dataset: Dataset, folder: Path) -> list[str]:
-    """Names of the data set's files that are not in ``folder``."""
-    return [file.name for file in dataset.files if find(folder, file) is None]
+def published_in(dataset: Dataset, folder: Path) -> bool:
+    """Whether the published files of ``dataset`` are all in ``folder``."""
+    return all(find(folder, file) for file in dataset.files)
+
+
+def lacking(dataset: Dataset, folder: Path) -> list[str]:
+    """Names of the prepared files that are not in ``folder``."""
+    names = (MANIFEST, *(f"{name}.npy" for name in dataset.arrays))
+    return [name for name in names if not (folder / name).is_file()]
+
+
+def system_folder(dataset: Dataset) -> Path | None:
+    """The folder where a system package keeps the published files, if one does."""
+    return next((folder for folder in map(Path, dataset.system_folders) if published_in(dataset, folder)), None)
 
 
 def locate(dataset: Dataset, data_dir: Path) -> Path:
-    """The folder with all the data set's files: the one below ``data_dir``, else a system package's.
+    """The folder from which the data set is read: the prepared one below ``data_dir``, else a system package's.
 
     Raises ``DataMissing`` with the folders that were looked at and the command that prepares the data.
     """
-    folders = [data_dir / dataset.folder, *map(Path, dataset.system_folders)]
-    for folder in folders:
-        if not absent(dataset, folder):
-            return folder
-    first = folders[0]
-    lacking = f"{first} lacks {absent(dataset, first)[0]}" if first.is_dir() else f"no folder {first}"
-    others = "".join(f", nor is it in {folder}" for folder in folders[1:])
+    if not dataset.folder:
+        return Path(EMBEDDED)
+    folder = data_dir / dataset.folder
+    missing = lacking(dataset, folder)
+    found = folder if not missing else system_folder(dataset)
+    if found:
+        return found
+    reason = f"{folder} lacks {missing[0]}" if folder.is_dir() else f"no folder {folder}"
+    reason += "".join(f", nor is it in {other}" for other in dataset.system_folders)
+    if published_in(dataset, data_dir / dataset.published):
+        reason += f"; {data_dir / dataset.published} has the published files, which have to be prepared"
     command = f"xsam-bench data prepare {dataset.name} --data {shlex.quote(str(data_dir))}"
-    raise DataMissing(f"data set {dataset.name} is missing ({lacking}{others}): run `{command}`")
+    raise DataMissing(f"data set {dataset.name} is missing ({reason}): run `{command}`")
 
 
 def describe(dataset: Dataset, data_dir: Path) -> Available:
     """Whether the data set is there, and where; opens no file."""
-    if not dataset.files:
-        return Available(dataset.name, EMBEDDED, True, dataset.facts)
     try:
         folder, prepared = locate(dataset, data_dir), True
     except DataMissing:

@@ -101,7 +101,8 @@ def _vgg11_bn(channels: int, classes: int) -> nn.Module:
     for layer in (stem, hidden):
         assert layer.bias is not None
         nn.init.zeros_(layer.bias)
-    model.features[0], model.classifier[0], model.avgpool = stem, hidden, nn.Identity()
+    model.features[0], model.classifier[0] = stem, hidden
+    model.avgpool = nn.AdaptiveAvgPool2d(1)  # nothing to pool at 32×32, where one pixel is left
     return model  # type: ignore[no-any-return]
 
 

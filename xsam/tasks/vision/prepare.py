@@ -1,31 +1,29 @@
 """Bringing data sets to where training reads them, and checking them. Imports no torch until something is read.
 
-Whatever comes from outside is staged in a temporary folder in the data folder, read from end to end there, and moved
-into place file by file only when it is the published data. File names are this package's own, never an archive's.
+Whatever comes from outside is read from end to end into a temporary folder below the data folder, which is renamed to
+its place only when all of it was found right.
 """
 
 from __future__ import annotations
 
-import gzip
-import http.client
+import contextlib
 import os
 import shutil
-import tarfile
+import socket
 import tempfile
-import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, cast
 
-from xsam.tasks.data import Available, Verified
-from xsam.tasks.vision.catalog import DATASETS, Dataset
-from xsam.tasks.vision.files import EMBEDDED, absent, describe, find, locate
+from xsam.tasks.data import Available, Report, Verified, silent
+from xsam.tasks.vision.catalog import DATASETS, EVALUATION_SETS, Dataset
+from xsam.tasks.vision.files import describe, lacking, locate, published_in, system_folder
 
-_BROKEN = (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error)
+_WORKSPACE, _DOWNLOADS = ".prepare-", ".downloads"
 
 
 def names() -> tuple[str, ...]:
-    """The data sets' names, in the order of their table."""
-    return tuple(DATASETS)
+    """The data sets' names, in the order of their tables; those that are only evaluated on come last."""
+    return (*DATASETS, *EVALUATION_SETS)
 
 
 def available(data_dir: Path) -> list[Available]:
@@ -34,141 +32,146 @@ def available(data_dir: Path) -> list[Available]:
     >>> available(Path("data"))[0].where
     'scikit-learn'
     """
-    return [describe(dataset, data_dir) for dataset in DATASETS.values()]
+    return [describe(_dataset(name), data_dir) for name in names()]
 
 
 def require(name: str, data_dir: Path) -> None:
     """Raise ``DataMissing`` where the files of ``name`` are not there; opens none."""
-    if DATASETS[name].files:
-        locate(DATASETS[name], data_dir)
+    locate(_dataset(name), data_dir)
 
 
 def verify(name: str, data_dir: Path) -> Verified:
-    """Read ``name`` from end to end; check its counts, labels, class balance and, where on record, its content.
+    """Read ``name`` from end to end; check its counts, labels, class balance and content.
 
     Damage is told in ``problem``; raises ``DataMissing`` where the data set is not on disk.
 
     >>> verify("digits", Path("data")).counts
     {'train': 1437, 'test': 360}
     """
-    from xsam.tasks.vision.datasets import read
+    from xsam.tasks.vision.intake import examine
 
-    dataset = DATASETS[name]
-    source = str(locate(dataset, data_dir)) if dataset.files else EMBEDDED
+    dataset = _dataset(name)
+    source = locate(dataset, data_dir)
     try:
-        data = read(dataset, data_dir)
+        checksum = examine(dataset, data_dir)
     except ValueError as error:
-        return Verified(name, {}, "", source, str(error))
-    counts = {"train": len(data.train_labels), "test": len(data.test_labels)}
-    return Verified(name, counts, data.checksum, source)
+        return Verified(name, {}, "", str(source), str(error))
+    return _verified(dataset, checksum, source)
 
 
-def prepare(name: str, data_dir: Path, source: Path | None = None) -> Verified:
-    """Put the files of ``name`` below ``data_dir``, in torchvision's layout; does nothing where they are and are right.
+def prepare(
+    name: str,
+    data_dir: Path,
+    source: Path | None = None,
+    *,
+    bpe_merges: int | None = None,
+    allow_unverified: bool = False,
+    report: Report = silent,
+) -> Verified:
+    """Write ``name`` below ``data_dir``, checked and as training reads it; does nothing where it is and is right.
 
     Args:
-        source: CIFAR: the published ``.tar.gz``, a folder with it, or the extracted folder; Fashion-MNIST: a folder
-            with the four IDX files, gzipped or not. ``None``: a system package's files, else a download.
+        source: the published archive or files: an archive, the folder that it unpacks to, or a folder with either.
+            ``None``: published files below ``data_dir`` or of a system package, else a download.
+        bpe_merges: of parallel corpora; refused here.
+        allow_unverified: take a source that is not known to be the published data; its checksum then says so.
+        report: told of downloading and reading.
 
     Raises ``ValueError`` (one line) for a source without the data or with other data, and for a failed download.
     """
-    dataset = DATASETS[name]
+    dataset = _dataset(name)
+    if bpe_merges is not None:
+        raise ValueError(f"{name} holds images: leave out --bpe-merges")
+    if not dataset.folder:
+        return verify(name, data_dir)
     target = data_dir / dataset.folder
-    if not absent(dataset, target) and (found := verify(name, data_dir)).ok:
-        return found
+    if not lacking(dataset, target):
+        found = verify(name, data_dir)
+        if found.ok and (allow_unverified or found.verified):
+            return found
     if source is not None and not source.exists():
         raise ValueError(f"{source}: no such file or folder")
+    from xsam.tasks.vision.intake import take
+
     data_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".prepare-", dir=data_dir) as temporary:
-        staged = _stage(dataset, source, Path(temporary))
-        target.mkdir(parents=True, exist_ok=True)
-        for file in dataset.files:
-            os.replace(staged / file.name, target / file.name)
-    return verify(name, data_dir)
+    with _workspace(data_dir) as temporary:
+        origin = source or _at_hand(dataset, data_dir) or _download(dataset, data_dir / _DOWNLOADS, report)
+        manifest = take(dataset, origin, temporary, allow_unverified, report)
+        _install(temporary / dataset.folder, target, temporary)
+    _discard_downloads(dataset, data_dir / _DOWNLOADS)
+    return _verified(dataset, manifest.checksum(dataset), target)
 
 
-def _stage(dataset: Dataset, source: Path | None, temporary: Path) -> Path:
-    """A folder in ``temporary`` with the data set's files, read and found right."""
-    from xsam.tasks.vision.datasets import read
-
-    origin = source or _system_folder(dataset) or _download(dataset, temporary / "download")
-    staged = temporary / "staged" / dataset.folder
-    staged.mkdir(parents=True)
-    _collect(dataset, origin, staged)
-    try:
-        read(dataset, temporary / "staged")
-    except ValueError as error:
-        raise ValueError(str(error).replace(str(staged), str(origin))) from None
-    return staged
+def _dataset(name: str) -> Dataset:
+    return (EVALUATION_SETS if name in EVALUATION_SETS else DATASETS)[name]
 
 
-def _system_folder(dataset: Dataset) -> Path | None:
-    return next((folder for folder in map(Path, dataset.system_folders) if not absent(dataset, folder)), None)
+def _verified(dataset: Dataset, checksum: str, source: Path) -> Verified:
+    counts = {"train": dataset.train, "test": dataset.test}
+    return Verified(dataset.name, {part: count for part, count in counts.items() if count}, checksum, str(source))
 
 
-def _download(dataset: Dataset, into: Path) -> Path:
-    from torchvision.datasets.utils import download_url
+def _at_hand(dataset: Dataset, data_dir: Path) -> Path | None:
+    published = data_dir / dataset.published
+    return published if published_in(dataset, published) else system_folder(dataset)
 
+
+def _download(dataset: Dataset, into: Path, report: Report) -> Path:
+    from xsam.tasks.vision.download import fetch
+    from xsam.tasks.vision.intake import form
+
+    folder = into / dataset.folder
+    folder.mkdir(parents=True, exist_ok=True)
     for file in dataset.downloads:
+        if (folder / file.name).exists():
+            continue
         try:
-            download_url(dataset.url + file.name, str(into), file.name, file.md5)
-        except (OSError, RuntimeError, http.client.HTTPException) as error:
+            fetch(dataset.url + file.name, folder / file.name, file.md5, report)
+        except ValueError as error:
+            _discard_empty(folder)
             raise ValueError(
-                f"cannot download {dataset.url}{file.name} ({error});"
-                f" fetch it elsewhere, then run the same command with --from {_form(dataset)}"
+                f"cannot download {dataset.url}{file.name} ({error}); the same command goes on where it ended,"
+                f" or fetch it elsewhere and give --from {form(dataset)}"
             ) from None
-    return into
+    return folder / dataset.archive.name if dataset.archive else folder
 
 
-def _collect(dataset: Dataset, origin: Path, into: Path) -> None:
-    """Copy or extract the data set's files from ``origin`` to ``into``, gunzipped."""
-    archives = _archives(dataset)
-    if origin.is_file() and archives:
-        return _extract(dataset, origin, into)
-    for folder in (origin, origin / dataset.folder):
-        if not absent(dataset, folder):
-            return _copy(dataset, folder, into)
-    for name in archives:
-        if (origin / name).is_file():
-            return _extract(dataset, origin / name, into)
-    raise ValueError(f"{origin}: no {dataset.name} here; give {_form(dataset)}")
+def _discard_downloads(dataset: Dataset, downloads: Path) -> None:
+    shutil.rmtree(downloads / dataset.folder, ignore_errors=True)
+    _discard_empty(downloads)
 
 
-def _archives(dataset: Dataset) -> list[str]:
-    return [file.name for file in dataset.downloads if file.name.endswith(".tar.gz")]
+def _discard_empty(folder: Path) -> None:
+    """Remove ``folder`` and the one around it where nothing is in them."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+        folder.parent.rmdir()
 
 
-def _form(dataset: Dataset) -> str:
-    """What a source of the data set looks like, in words."""
-    return " or ".join([*_archives(dataset), f"the folder with {', '.join(file.name for file in dataset.files)}"])
+@contextlib.contextmanager
+def _workspace(data_dir: Path) -> Iterator[Path]:
+    """A temporary folder below ``data_dir``; removes those of processes of this host that were killed."""
+    host = socket.gethostname()
+    for left in data_dir.glob(f"{_WORKSPACE}{host}-*"):
+        pid = left.name.removeprefix(f"{_WORKSPACE}{host}-").partition("-")[0]
+        if pid.isdigit() and not _runs(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{_WORKSPACE}{host}-{os.getpid()}-", dir=data_dir) as temporary:
+        yield Path(temporary)
 
 
-def _copy(dataset: Dataset, folder: Path, into: Path) -> None:
-    for file in dataset.files:
-        path = find(folder, file) or folder / file.name
-        try:
-            with _plain(path) as reading, (into / file.name).open("wb") as writing:
-                shutil.copyfileobj(reading, writing)
-        except _BROKEN as error:
-            raise ValueError(f"{path}: broken gzip file ({error})") from None
-
-
-def _plain(path: Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
-
-
-def _extract(dataset: Dataset, archive: Path, into: Path) -> None:
-    prefix = Path(dataset.folder).name
+def _runs(pid: int) -> bool:
     try:
-        with tarfile.open(archive, "r:gz") as tar:
-            for file in dataset.files:
-                member = tar.getmember(f"{prefix}/{file.name}")
-                reading = tar.extractfile(member) if member.isreg() else None
-                if reading is None:
-                    raise ValueError(f"{archive}: {member.name} is not a file")
-                with reading, (into / file.name).open("wb") as writing:
-                    shutil.copyfileobj(reading, writing)
-    except KeyError as error:
-        raise ValueError(f"{archive}: not the archive of {dataset.name} ({error.args[0]})") from None
-    except _BROKEN as error:
-        raise ValueError(f"{archive}: broken archive ({error})") from None
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _install(staged: Path, target: Path, temporary: Path) -> None:
+    """Put the finished folder in its place; what was there goes with the temporary folder."""
+    if target.exists():
+        os.replace(target, temporary / "replaced")
+    os.replace(staged, target)

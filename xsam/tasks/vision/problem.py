@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import fmean
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -14,80 +17,76 @@ from torch.nn import functional as F
 from xsam.parameters import Parameters
 from xsam.tasks import Metrics
 from xsam.tasks.seeding import derive, generator
-from xsam.tasks.vision.augment import crop_flip
+from xsam.tasks.vision import PARAMETERS
+from xsam.tasks.vision.augment import Augmentation, Normalise
+from xsam.tasks.vision.catalog import CORRUPTIONS, SEVERITIES
+from xsam.tasks.vision.corruptions import Corrupted
 from xsam.tasks.vision.datasets import ImageData
 from xsam.tasks.vision.models import build
+from xsam.tasks.vision.part import Part
 from xsam.tasks.vision.sizes import steps_per_epoch
-from xsam.tasks.vision.splits import add_label_noise, split
+from xsam.tasks.vision.splits import add_label_noise, fixed_subset, split
 from xsam.tasks.vision.summary import summarise
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 
-@dataclass(frozen=True)
-class Part:
-    """Images (uint8, N×C×H×W) and labels (int64, N) on the device."""
-
-    images: torch.Tensor
-    labels: torch.Tensor
-
-    @classmethod
-    def on(cls, device: torch.device, images: torch.Tensor, labels: torch.Tensor) -> Part:
-        """The same part on ``device``."""
-        return cls(images.to(device), labels.to(device))
-
-
 class VisionProblem:
     """Image classification with cross entropy; see ``xsam.tasks.Problem``.
 
-    Images stay uint8 on the device and are normalised batch by batch, which costs microseconds and a quarter of the
-    memory. Training data, initial weights, order and augmentation hang on ``params["seed"]`` alone, each by its own
-    random stream.
+    Images stay uint8 on the device and are augmented and normalised there batch by batch. Training data, initial
+    weights, order and augmentation hang on ``params["seed"]`` alone, each by its own random stream.
 
     Args:
-        params: the run's resolved parameters (``xsam.tasks.vision.PARAMETERS``); others are ignored.
+        params: the run's resolved parameters (``xsam.tasks.vision.PARAMETERS``; absent ones have their default, others
+            are ignored).
         data: the data set.
         device: where the model and the data are put.
+        eval_sets: further test sets by their names, for :meth:`finish`.
 
     Raises ``ValueError`` (one line) where the data set has too few images for the parts.
     """
 
-    def __init__(self, params: Parameters, data: ImageData, device: torch.device) -> None:
-        given: Mapping[str, Any] = params
-        self.data_checksum = data.checksum
+    def __init__(
+        self,
+        params: Parameters,
+        data: ImageData,
+        device: torch.device,
+        eval_sets: Mapping[str, Corrupted] = MappingProxyType({}),
+    ) -> None:
+        given: Mapping[str, Any] = {name: params.get(name, known.default) for name, known in PARAMETERS.items()}
+        self.data_checksum = "+".join([data.checksum, *(eval_set.checksum for eval_set in eval_sets.values())])
+        self._eval_sets = eval_sets
         self._seed: int = given["seed"]
         self._batch_size: int = given["batch_size"]
         self._eval_batch_size: int = given["eval_batch_size"]
         self._label_smoothing: float = given["label_smoothing"]
-        self._augmented: bool = given["augment"] == "crop_flip"
-
-        parts = split(data.train_labels, self._seed, given["train_subset"], given["val_fraction"])
-        labels = add_label_noise(data.train_labels[parts.train], data.classes, given["label_noise"], self._seed)
-        self.train = Part.on(device, data.train_images[parts.train], labels)
-        self.val = Part.on(device, data.train_images[parts.val], data.train_labels[parts.val])
-        self.test = Part.on(device, data.test_images, data.test_labels)
-        self.steps_per_epoch = steps_per_epoch(len(labels), self._batch_size)
+        self._normalise = Normalise.of(data.mean, data.std, data.peak, device, given["channels_last"])
+        self._augment = _augmentation(given, self._normalise, data.eval_train_images.shape[-1])
+        self._load(given, data, device)
+        self.steps_per_epoch = steps_per_epoch(len(self.train), self._batch_size)
         self._order: tuple[int, torch.Tensor] | None = None
+        model = self._initial_model(given, data).to(device).train()
+        self.model = model.to(memory_format=self._normalise.memory_format)
+        self.network: nn.Module = self.model
 
-        std = torch.tensor(data.std, dtype=torch.float64)
-        mean = torch.tensor(data.mean, dtype=torch.float64)
-        self._scale = (1 / (data.peak * std)).view(-1, 1, 1).to(device, torch.float32)
-        self._shift = (-mean / std).view(-1, 1, 1).to(device, torch.float32)
-        self.model = self._initial_model(given, data).to(device).train()
+    def _load(self, given: Mapping[str, Any], data: ImageData, device: torch.device) -> None:
+        indices = split(data.train_labels, self._seed, given["train_subset"], given["val_fraction"])
+        labels = data.train_labels.clone()
+        labels[indices.train] = add_label_noise(labels[indices.train], data.classes, given["label_noise"], self._seed)
+        source = data.train_images if self._augment.kind == "resized_crop_flip" else data.eval_train_images
+        everything = len(indices.train) == len(labels)
+        self.train = Part.on(device, source, labels, None if everything else indices.train)
+        self.val = Part.on(device, data.eval_train_images, labels, indices.val)
+        self._tested = fixed_subset(len(data.test_labels), given["test_subset"])
+        self.test = Part.on(device, data.test_images, data.test_labels, self._tested)
 
     def _initial_model(self, given: Mapping[str, Any], data: ImageData) -> nn.Module:
-        _, channels, size, _ = data.train_images.shape
+        _, channels, size, _ = data.eval_train_images.shape
         with torch.random.fork_rng(devices=[]):
             # Only the CPU's generator: torch.manual_seed would also seed those of the accelerators.
             torch.default_generator.manual_seed(derive(self._seed, "init"))
-            return build(
-                given["model"],
-                channels,
-                size,
-                data.classes,
-                hidden=given.get("hidden", ()),
-                init=given.get("init", "default"),
-            )
+            return build(given["model"], channels, size, data.classes, hidden=given["hidden"], init=given["init"])
 
     def batch(self, epoch: int, step: int) -> Batch:
         """Normalised float32 images B×C×H×W and int64 labels B of 0-based ``step`` of ``epoch``.
@@ -97,54 +96,99 @@ class VisionProblem:
         if not 0 <= step < self.steps_per_epoch:
             raise IndexError(f"step {step} of an epoch of {self.steps_per_epoch}")
         order = self._epoch_order(epoch)
-        chosen = order[step * self._batch_size : (step + 1) * self._batch_size]
-        images = self.train.images.index_select(0, chosen)
-        if self._augmented:
-            images = crop_flip(images, generator(self._seed, "augment", epoch, step))
-        return self._normalised(images), self.train.labels.index_select(0, chosen)
+        images, labels = self.train.take(order[step * self._batch_size : (step + 1) * self._batch_size])
+        return self._augment(images, generator(self._seed, "augment", epoch, step)), labels
 
     def _epoch_order(self, epoch: int) -> torch.Tensor:
         if self._order is None or self._order[0] != epoch:
-            order = torch.randperm(len(self.train.labels), generator=generator(self._seed, "order", epoch))
-            self._order = (epoch, order.to(self.train.labels.device))
+            order = torch.randperm(len(self.train), generator=generator(self._seed, "order", epoch))
+            self._order = (epoch, order.to(self.train.images.device))
         return self._order[1]
 
-    def _normalised(self, images: torch.Tensor) -> torch.Tensor:
-        return images.to(torch.float32).mul_(self._scale).add_(self._shift)
+    def parts(self, batch: Batch, count: int) -> list[tuple[Batch, float]]:
+        """``batch`` in ``count`` parts, or as many as it has images, each with its share of the images as weight.
+
+        The first parts have one image more where ``count`` does not divide the batch.
+        """
+        images, labels = batch
+        count = min(count, len(labels))
+        cut = zip(images.tensor_split(count), labels.tensor_split(count), strict=True)
+        return [(part, len(part[1]) / len(labels)) for part in cut]
 
     def loss(self, batch: Batch) -> torch.Tensor:
         """Mean cross entropy of ``batch``, with the run's label smoothing, at the current weights."""
         images, labels = batch
-        return F.cross_entropy(self.model(images), labels, label_smoothing=self._label_smoothing)
+        return F.cross_entropy(self.network(images), labels, label_smoothing=self._label_smoothing)
 
     def evaluate(self) -> Metrics:
         """Accuracy in percent and mean cross entropy (without smoothing) on the validation and the test part.
 
         NaN for a validation part of no images. Leaves the model in training mode and the random state as it was.
         """
-        self.model.eval()
-        try:
+        with self._evaluating():
             return {
                 f"{name}_{metric}": value
                 for name, part in (("val", self.val), ("test", self.test))
                 for metric, value in self._measure(part).items()
             }
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        self.model.eval()
+        try:
+            with torch.no_grad():
+                yield
         finally:
             self.model.train()
 
-    @torch.no_grad()
     def _measure(self, part: Part) -> Metrics:
-        count = len(part.labels)
-        if count == 0:
+        if len(part) == 0:
             return {"accuracy": math.nan, "loss": math.nan}
-        correct, losses = 0, []
-        for start in range(0, count, self._eval_batch_size):
-            labels = part.labels[start : start + self._eval_batch_size]
-            scores = self.model(self._normalised(part.images[start : start + self._eval_batch_size]))
-            losses.append(float(F.cross_entropy(scores, labels, reduction="sum")))
-            correct += int((scores.argmax(dim=1) == labels).sum())
-        return {"accuracy": 100 * correct / count, "loss": math.fsum(losses) / count}
+        sums = []  # stay on the device, so that only the end of all batches waits for it
+        for start in range(0, len(part), self._eval_batch_size):
+            images, labels = part.slice(start, start + self._eval_batch_size)
+            scores = self.model(self._normalise(images))
+            loss = F.cross_entropy(scores, labels, reduction="sum")
+            sums.append(torch.stack([loss.double(), (scores.argmax(dim=1) == labels).sum().double()]))
+        losses, correct = torch.stack(sums).T.tolist()
+        return {"accuracy": 100 * math.fsum(correct) / len(part), "loss": math.fsum(losses) / len(part)}
 
     def summarise(self, history: Sequence[Mapping[str, float]]) -> Metrics:
         """The run's final metrics from its epochs' rows; see :func:`xsam.tasks.vision.summary.summarise`."""
         return summarise(history)
+
+    def state(self) -> dict[str, Any]:
+        """Nothing: further test sets need no more than the weights."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Nothing to go on from."""
+
+    def finish(self, folder: Path) -> Metrics:
+        """Accuracy in percent on each further test set, the mean over corruptions and severities.
+
+        A test subset is one there too: the same images under every corruption. Writes nothing into ``folder``.
+        """
+        with self._evaluating():
+            return {f"{name}_accuracy": self._mean_accuracy(images) for name, images in self._eval_sets.items()}
+
+    def _mean_accuracy(self, corrupted: Corrupted) -> float:
+        device = self.test.labels.device
+        parts = (
+            Part.on(device, corrupted.images(corruption, severity), corrupted.labels, self._tested)
+            for corruption in CORRUPTIONS
+            for severity in SEVERITIES
+        )
+        return fmean(self._measure(part)["accuracy"] for part in parts)
+
+
+def _augmentation(given: Mapping[str, Any], normalise: Normalise, size: int) -> Augmentation:
+    return Augmentation(
+        normalise,
+        kind=given["augment"],
+        size=size,
+        crop_scale_min=given["crop_scale_min"],
+        cutout=given["cutout"],
+        cutout_probability=given["cutout_probability"],
+        erasing_probability=given["erasing_probability"],
+    )

@@ -50,6 +50,16 @@ def part_sizes(images: int, train_subset: int | None, val_fraction: float) -> tu
     return train, val
 
 
+def smallest_batch(images: int, batch_size: int) -> int:
+    """Images in the smallest batch of one pass over ``images`` images; see :func:`steps_per_epoch`.
+
+    >>> smallest_batch(257, 128), smallest_batch(258, 128), smallest_batch(1, 128)
+    (128, 2, 1)
+    """
+    last = images - (steps_per_epoch(images, batch_size) - 1) * batch_size
+    return min(last, batch_size)
+
+
 def steps_per_epoch(images: int, batch_size: int) -> int:
     """Batches in one pass over ``images`` images; the last one may be smaller than the others.
 

@@ -51,6 +51,20 @@ def _draw(pool: torch.Tensor, labels: torch.Tensor, total: int, stream: torch.Ge
     return torch.cat(chosen).sort().values
 
 
+def fixed_subset(images: int, test_subset: int | None) -> torch.Tensor | None:
+    """Which of ``images`` test images a run is tested on, ascending; ``None``: all of them.
+
+    The first ``test_subset`` in an order that is the same for every seed: runs stay comparable, and a larger subset has
+    all the images of a smaller one.
+
+    >>> fixed_subset(10, None) is None, len(fixed_subset(10, 4))
+    (True, 4)
+    """
+    if test_subset is None:
+        return None
+    return torch.randperm(images, generator=generator(0, "test_subset"))[:test_subset].sort().values
+
+
 def add_label_noise(labels: torch.Tensor, classes: int, fraction: float, seed: int) -> torch.Tensor:
     """A copy of ``labels`` with symmetric noise: round(``fraction`` · n) of them, drawn uniformly, are wrong.
 

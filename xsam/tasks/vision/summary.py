@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from xsam.tasks import Metrics
 
-RUN_METRICS = (
+# Further test sets, by the data set whose classes they have; each has the metric <name>_accuracy.
+EVAL_SETS: Mapping[str, str] = {"cifar10_c": "cifar10"}
+
+HISTORY_METRICS = (
     "test_accuracy_final",
     "test_accuracy_last5_mean",
     "test_accuracy_best_val",
@@ -16,10 +19,11 @@ RUN_METRICS = (
     "val_accuracy_best",
     "best_val_epoch",
 )
+RUN_METRICS = (*HISTORY_METRICS, *(f"{name}_accuracy" for name in EVAL_SETS))
 
 
 def summarise(history: Sequence[Mapping[str, float]]) -> Metrics:
-    """Final metrics (``RUN_METRICS``) of a run whose epochs have the metrics ``history``, in order.
+    """Final metrics (``HISTORY_METRICS``) of a run whose epochs have the metrics ``history``, in order.
 
     ``final`` is the last epoch; ``last5_mean`` the mean of the last five (of all, where there are fewer); ``best_val``
     the test accuracy at the epoch with the best validation accuracy, the earliest of equals (``best_val_epoch``, from
@@ -30,7 +34,7 @@ def summarise(history: Sequence[Mapping[str, float]]) -> Metrics:
     49.0
     """
     if not history:
-        return dict.fromkeys(RUN_METRICS, math.nan)
+        return dict.fromkeys(HISTORY_METRICS, math.nan)
     test = [row["test_accuracy"] for row in history]
     val = [row["val_accuracy"] for row in history]
     validated = not any(map(math.isnan, val))

@@ -1,0 +1,186 @@
+"""Training and decoding translations next to fairseq's own trainer and generator, on the same batches.
+
+Trains fairseq's Transformer of 3 + 3 layers (128 dimensions, 4 heads, feed-forward 256) on a generated corpus of 3,000
+pairs whose lengths are those of captions, one thread. Sides, in turns:
+
+- fairseq: ``Trainer.train_step`` with fairseq's criterion and its Adam, and ``SequenceGenerator`` on fairseq's own
+  batches of 128 sentences;
+- this project: the training loop's step on the same batches with the same weights, plain Adam, and ``translate``;
+- this project with XSAM, a step without a search.
+
+Both generators decode with the same weights, trained until sentences end. Needs the extra ``translation``.
+
+Targets:
+    train_over_fairseq    ≥ 0.97  (target tokens a second; 1.0 within noise)
+    decode_over_fairseq   ≥ 0.97  (sentences a second)
+    xsam_over_adam        ≤ 2.1   (time of a step; two passes instead of one: at best 2)
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.measure import Target, alternate, finish, options
+from xsam import XSAM
+from xsam.optim._base import BaseAlone
+from xsam.tasks.translation import PARAMETERS, TASK
+from xsam.tasks.translation.decoding import Beam, translate
+from xsam.tasks.translation.models import build
+from xsam.tasks.translation.prepare import prepare
+from xsam.tasks.translation.problem import Batch, TranslationProblem
+
+TARGETS = {
+    "train_over_fairseq": Target(0.97, at_most=False),
+    "decode_over_fairseq": Target(0.97, at_most=False),
+    "xsam_over_adam": Target(2.1),
+}
+ROUNDS, BLOCK, DECODE_ROUNDS = 9, 4, 5
+PAIRS = {"train": 3_000, "valid": 20, "test": 128}
+CPU = torch.device("cpu")
+SETTING = {
+    **{name: parameter.default for name, parameter in PARAMETERS.items()},
+    "model": "transformer",
+    "embed_dim": 128,
+    "ffn_dim": 256,
+    "heads": 4,
+    "layers": 3,
+    "dataset": "parallel_text",
+    "bpe_merges": 2_000,
+    "max_tokens": 2_048,
+}
+
+
+def write_corpus(folder: Path) -> None:
+    """Pairs of 5 to 25 words out of 2,000, each word translated by one of the other language."""
+    draw = random.Random(0)
+    for part, count in PAIRS.items():
+        sides: dict[str, list[str]] = {"de": [], "en": []}
+        for _ in range(count):
+            words = [min(int(draw.expovariate(0.004)), 1_999) for _ in range(draw.randint(5, 25))]
+            for language in sides:
+                sides[language].append(" ".join(f"{language}{word}" for word in words))
+        for language, lines in sides.items():
+            (folder / f"{part}.{language}").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def open_problem(folder: Path) -> TranslationProblem:
+    """The corpus prepared as always, and a small run's problem on it."""
+    write_corpus(folder)
+    prepare("parallel_text", folder / "data", folder, bpe_merges=2_000)
+    return TASK.open(SETTING, folder / "data", CPU)  # type: ignore[return-value]
+
+
+def sample_of(batch: Batch) -> dict[str, Any]:
+    """The batch as fairseq's trainer takes it."""
+    inputs = {"src_tokens": batch.source, "src_lengths": batch.source_lengths, "prev_output_tokens": batch.previous}
+    sample = {"net_input": inputs, "target": batch.target, "ntokens": batch.tokens}
+    return {**sample, "nsentences": len(batch.target), "id": torch.arange(len(batch.target))}
+
+
+def fairseq_trainer(problem: TranslationProblem) -> Any:
+    """fairseq's trainer on a model of its own with the problem's initial weights."""
+    from fairseq import options as fairseq_options
+    from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+    from fairseq.tasks.translation import TranslationConfig, TranslationTask
+    from fairseq.trainer import Trainer
+
+    words = ["unused", "--task", "translation", "--arch", "transformer_iwslt_de_en", "--max-tokens", "2048", "--cpu"]
+    words += ["--optimizer", "adam", "--adam-betas", "(0.9, 0.98)", "--lr", "0.0005", "--weight-decay", "0.0001"]
+    words += ["--clip-norm", "0.0", "--criterion", "label_smoothed_cross_entropy", "--label-smoothing", "0.1"]
+    config = convert_namespace_to_omegaconf(
+        fairseq_options.parse_args_and_arch(fairseq_options.get_training_parser(), words)
+    )
+    dictionaries = problem.model.encoder.dictionary, problem.model.decoder.dictionary
+    task = TranslationTask(TranslationConfig(), *dictionaries)
+    model = build(SETTING, *dictionaries)
+    model.load_state_dict(problem.model.state_dict())
+    criterion = LabelSmoothedCrossEntropyCriterion(task, sentence_avg=False, label_smoothing=0.1)
+    return Trainer(config, task, model, criterion)
+
+
+def adam(model: torch.nn.Module) -> torch.optim.Optimizer:
+    """The base optimizer of this task's ``adam``."""
+    return torch.optim.AdamW(model.parameters(), lr=5e-4, betas=(0.9, 0.98), eps=1e-8, weight_decay=1e-4)
+
+
+def measure_training(problem: TranslationProblem) -> dict[str, float]:
+    """Seconds of a step of each side."""
+    trainer = fairseq_trainer(problem)
+    batches = [problem.batch(0, step) for step in range(problem.steps_per_epoch)]
+    plain = BaseAlone(adam(problem.model), model=problem.model)
+    xsam = XSAM(adam(problem.model), rho=0.05, probe_radius=0.1, alpha=1.3, model=problem.model)
+    turns = {name: itertools.cycle(batches) for name in ("fairseq", "adam", "xsam")}
+
+    def step(optimizer: Any, name: str) -> None:
+        batch = next(turns[name])
+        optimizer.step(lambda: problem.loss(batch))
+
+    return alternate(
+        {
+            "fairseq": lambda: trainer.train_step([sample_of(next(turns["fairseq"]))]),
+            "adam": lambda: step(plain, "adam"),
+            "xsam": lambda: step(xsam, "xsam"),
+        },
+        ROUNDS,
+        BLOCK * 3,
+    )
+
+
+def measure_decoding(problem: TranslationProblem) -> dict[str, float]:
+    """Seconds that each side takes for the test sentences."""
+    from fairseq.sequence_generator import SequenceGenerator
+
+    optimizer = BaseAlone(adam(problem.model), model=problem.model)
+    for group in optimizer.param_groups:
+        group["lr"] = 3e-3
+    for epoch in range(3):
+        for number in range(problem.steps_per_epoch):
+            batch = problem.batch(epoch, number)
+            optimizer.step(lambda batch=batch: problem.loss(batch))
+    dataset, dictionary = problem.data.parts["test"], problem.data.target_dictionary
+    problem.model.eval()
+
+    def theirs() -> None:
+        generator = SequenceGenerator(
+            [problem.model], dictionary, beam_size=5, max_len_a=1.2, max_len_b=10, len_penalty=1.0
+        )
+        batches = dataset.batch_by_size(dataset.ordered_indices(), max_sentences=128)
+        for indices in batches:
+            sample = dataset.collater([dataset[int(index)] for index in indices])
+            with torch.no_grad():
+                for ranked in generator.generate([problem.model], sample):
+                    dictionary.string(ranked[0]["tokens"].int().cpu(), "subword_nmt")
+
+    beam = Beam(size=5, length_penalty=1.0, batch_size=128)
+    sides = {"fairseq": theirs, "ours": lambda: translate(problem.model, dataset, dictionary, beam, CPU) and None}
+    return alternate(sides, DECODE_ROUNDS, 1)
+
+
+def main() -> None:
+    """Measure, print, compare with the targets."""
+    arguments = options(__doc__).parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as folder:
+        problem = open_problem(Path(folder))
+        training = measure_training(problem)
+        decoding = measure_decoding(problem)
+    print(*(f"{name} step {1000 * seconds:.1f} ms" for name, seconds in training.items()), sep=", ")
+    print(*(f"{name} decode {PAIRS['test'] / seconds:.0f} sentences/s" for name, seconds in decoding.items()), sep=", ")
+    figures = {
+        "train_over_fairseq": training["fairseq"] / training["adam"],
+        "decode_over_fairseq": decoding["fairseq"] / decoding["ours"],
+        "xsam_over_adam": training["xsam"] / training["adam"],
+    }
+    finish(figures, TARGETS, arguments)
+
+
+if __name__ == "__main__":
+    main()

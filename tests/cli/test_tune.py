@@ -1,0 +1,78 @@
+"""``xsam-bench tune`` on digits, trained for real."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from tests.conftest import Bench
+from xsam.store import read
+
+GRID = """
+name: small
+task: vision
+matrix:
+  model: [mlp]
+  dataset: [digits]
+  optimizer: [sgd]
+  seed: {count: 2}
+params: {hidden: [16], epochs: 4, batch_size: 64, lr: 0.05, train_subset: 400}
+tune:
+  space: {lr: [1.0e-3, 1.0e-2]}
+  seeds: [1000, 1001]
+  params: {epochs: 2, val_fraction: 0.2}
+  rule: final
+  max_extensions: 1
+"""
+
+
+@pytest.mark.slow
+def test_tuning_extends_to_larger_rates_writes_a_grid_that_runs_and_goes_on_where_it_was_stopped(bench: Bench) -> None:
+    grid = bench.write_grid(GRID)
+    process = bench.start("tune", grid, "--jobs", 1)
+    deadline = time.monotonic() + 120
+    while not list(bench.results.glob("small@tune/runs/*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    output, error = process.communicate(timeout=120)
+    assert process.returncode == 1, output + error
+    assert "not finished; give the same command again" in output
+    assert not (bench.folder / "grid_tuned.yaml").exists()
+    before = read(bench.results)
+
+    bench("tune", grid, "--results", bench.results)
+    after = read(bench.results)
+    kept = after[after["run_id"].isin(before["run_id"])]
+    assert list(kept["finished_at"]) == list(before["finished_at"]), "finished runs are not trained again"
+    assert set(after["seed"]) == {1000, 1001}
+    assert set(after["param_epochs"]) == {2}
+    assert after["param_lr"].max() > 0.01, "at 0.01 two epochs learn next to nothing, so the space must have grown"
+    text = (bench.folder / "grid_tuned.yaml").read_text()
+
+    bench("tune", grid, "--results", "elsewhere", "--out", "other.yaml")
+    assert (bench.folder / "other.yaml").read_text() == text, "neither the stop nor the folder makes a difference"
+
+    again = bench("tune", grid)
+    assert "nothing to do" in again
+    assert (bench.folder / "grid_tuned.yaml").read_text() == text
+
+    bench("run", "grid_tuned.yaml", "--only", "seed=0")
+    tuned = read(bench.results, grids=["small_tuned"])
+    assert set(tuned["status"]) == {"done"}
+    assert set(tuned["param_epochs"]) == {4}
+    assert "small@tune" in bench("report", "--no-figures")
+
+
+def test_a_mistake_in_the_block_is_bad_input(bench: Bench) -> None:
+    grid = bench.write_grid(GRID.replace("[1000, 1001]", "[0, 1000]"))
+    assert "grid.yaml:10: seed 0 of tune is one of the grid's own" in bench("tune", grid, status=2)
+    grid = bench.write_grid(GRID.partition("tune:")[0])
+    assert "the grid has no block 'tune'" in bench("tune", grid, status=2)
+    assert not bench.results.exists()
+
+
+def test_the_verb_helps_with_an_example(bench: Bench) -> None:
+    assert "xsam-bench tune" in bench("tune", "--help").partition("Example:")[2]

@@ -1,0 +1,176 @@
+"""One run on several processes: the numbers of one process, and whatever dies or stops, all of them do so together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from tests.conftest import Bench
+from tests.runner.training import fresh, run_through, spec_of
+from xsam.grid import load_grid
+from xsam.runner import lease
+from xsam.runner.distributed import Group
+from xsam.store import read
+from xsam.store.layout import GridFolder
+
+# 1,293 images in batches of 100: the last batch has 93, which two processes cannot share equally.
+GRID = """
+name: shared
+task: vision
+matrix: {optimizer: [xsam]}
+params: {model: mlp, dataset: digits, hidden: [128], epochs: EPOCHS, batch_size: 100, lr: 0.02, devices: 2,
+  accumulation: 2}
+"""
+TIMES = ["seconds", "train_seconds", "eval_seconds", "search_seconds"]
+
+
+def wait_until(found: Callable[[], Any], seconds: float = 120) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+    return value
+
+
+def start(bench: Bench, epochs: int) -> tuple[Path, GridFolder, str]:
+    """The grid's file, its folder in the results, and its run."""
+    grid = bench.write_grid(GRID.replace("EPOCHS", str(epochs)))
+    (run,) = load_grid(grid).runs
+    return grid, GridFolder(bench.results, "shared"), run.run_id
+
+
+def processes_of(folder: GridFolder, run_id: str) -> list[int]:
+    """The pids that train the run, rank 0 first; none while it is not held."""
+    _, record, held = lease.current(folder.leases(run_id))
+    if not held or record is None:
+        return []
+    leader = record.holder.pid
+    controller = int(Path(f"/proc/{leader}/stat").read_text().rpartition(")")[2].split()[1])
+    tasks = [int(pid) for pid in Path(f"/proc/{controller}/task/{controller}/children").read_text().split()]
+    return [leader, *(pid for pid in tasks if pid != leader)]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def epochs_of(bench: Bench) -> pd.DataFrame:
+    return read(bench.results, "epochs").sort_values("epoch").reset_index(drop=True).drop(columns=[*TIMES, "run_id"])
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    bench = Bench(tmp_path_factory.mktemp("undisturbed"))
+    grid, _, _ = start(bench, 12)
+    bench("run", grid, "--jobs", 1)
+    return bench
+
+
+@pytest.mark.slow
+def test_two_processes_give_one_processs_numbers(undisturbed: Bench, tmp_path: Path) -> None:
+    (run,) = load_grid(undisturbed.folder / "grid.yaml").runs
+    given = {name: run.params[name] for name in ("epochs", "batch_size", "lr")}
+    _, position = run_through(spec_of(tmp_path, "xsam", hidden=[128], **given), tmp_path)
+    one, two = pd.DataFrame(position.history), epochs_of(undisturbed)
+    assert list(two["alpha"]) == list(one["alpha"])
+    assert list(two["forwards"]) == list(one["forwards"])
+    assert list(two["backwards"]) == list(one["backwards"])
+    for column in ("train_loss", "test_loss", "val_loss"):
+        assert list(two[column]) == pytest.approx(list(one[column]), rel=1e-3)
+    row = read(undisturbed.results).iloc[0]
+    assert (row["status"], row["param_devices"]) == ("done", 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_process_takes_the_others_along_and_the_run_is_resumed(
+    bench: Bench, undisturbed: Bench, rank: int
+) -> None:
+    grid, folder, run_id = start(bench, 12)
+    front_end = bench.start("run", grid, "--jobs", 1, "--checkpoint-seconds", 0.02)
+    pids = wait_until(lambda: folder.checkpoint(run_id).exists() and processes_of(folder, run_id))
+    assert len(pids) == 2
+    os.kill(pids[rank], signal.SIGKILL)
+    wait_until(lambda: not alive(pids[1 - rank]), seconds=30)
+    output, error = front_end.communicate(timeout=240)
+    assert front_end.returncode == 0, output + error
+    row = read(bench.results).iloc[0]
+    assert (row["status"], row["attempts"]) == ("done", 2)
+    assert row["resumed_from_step"] > 0
+    pd.testing.assert_frame_equal(epochs_of(bench), epochs_of(undisturbed), check_exact=True)
+
+
+@pytest.mark.slow
+def test_all_processes_save_and_stop_at_the_same_step_and_go_on_bit_for_bit(bench: Bench, undisturbed: Bench) -> None:
+    grid, folder, run_id = start(bench, 12)
+    front_end = bench.start("run", grid, "--jobs", 1, "--checkpoint-seconds", 600)
+    pids = wait_until(lambda: folder.checkpoint(run_id).exists() and processes_of(folder, run_id))
+    os.kill(pids[1], signal.SIGTERM)  # the wish of one is the wish of all
+    wait_until(lambda: not any(map(alive, pids)), seconds=30)
+    front_end.communicate(timeout=240)
+    bench("run", grid, "--jobs", 1)
+    row = read(bench.results).iloc[0]
+    assert (row["status"], row["resumed_from_step"] > 0) == ("done", True)
+    pd.testing.assert_frame_equal(epochs_of(bench), epochs_of(undisturbed), check_exact=True)
+
+
+@pytest.mark.slow
+def test_a_failure_of_one_process_is_the_runs_own_failure(bench: Bench) -> None:
+    grid, folder, run_id = start(bench, 12)
+    front_end = bench.start("run", grid, "--jobs", 1, "--checkpoint-seconds", 600)
+    pids = wait_until(lambda: folder.checkpoint(run_id).exists() and processes_of(folder, run_id))
+    for pid in pids:
+        os.kill(pid, signal.SIGTERM)
+    front_end.communicate(timeout=240)
+    content = torch.load(folder.checkpoint(run_id), weights_only=True)
+    content["rng"] = content["rng"][:1]  # as after a run of one process: rank 1 finds no state of its own
+    torch.save(content, folder.checkpoint(run_id))
+    output = bench("run", grid, "--jobs", 1, status=1)
+    row = read(bench.results).iloc[0]
+    assert row["status"] == "failed", output
+    assert "IndexError" in row["error"]
+
+
+def test_runs_of_different_sizes_are_not_launched_together(bench: Bench) -> None:
+    grid = bench.write_grid(
+        GRID.replace("EPOCHS", "1").replace("[xsam]}", "[sgd], devices: [1, 2]}").replace("devices: 2, ", "")
+    )
+    output = bench("run", grid, "--jobs", 1, status=2)
+    assert "--only devices=1" in output
+
+
+def test_every_process_has_its_share_of_the_batch_and_a_superfluous_one_no_weight(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, "sgd", batch_size=5, train_subset=40, accumulation=2)
+    whole = fresh(spec, tmp_path)
+    batch = whole.problem.batch(0, 0)
+    whole.step(batch)
+    gradients = [parameter.grad for parameter in whole.problem.model.parameters()]
+    size = 6  # twelve parts of five images: rank 5 has none
+    total = [torch.zeros_like(gradient) for gradient in gradients if gradient is not None]
+    for rank in range(size):
+        learner = fresh(spec, tmp_path)
+        learner._group = _Pretending(rank, size)
+        learner.step(batch)
+        for sum_, parameter in zip(total, learner.problem.model.parameters(), strict=True):
+            assert parameter.grad is not None
+            sum_ += parameter.grad / size
+    for sum_, gradient in zip(total, gradients, strict=True):
+        torch.testing.assert_close(sum_, gradient)
+
+
+class _Pretending(Group):
+    """A rank whose means are its own, so that the test can add them up."""
+
+    def mean(self, value: torch.Tensor) -> torch.Tensor:
+        return value

@@ -1,0 +1,198 @@
+"""A real SLURM for the tests of this folder, and what they do with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.conftest import Bench
+from xsam.grid import Grid
+from xsam.runner import lease
+from xsam.store import read
+from xsam.store.layout import GridFolder
+
+HERE = Path(__file__).parent
+SCRIPT = HERE.parents[1] / "slurm" / "dev-cluster.sh"
+DAEMONS = ("munged", "slurmctld", "slurmd", "slurmdbd", "mariadbd")
+MAX_ARRAY_SIZE = 7
+PATIENCE = 180.0  # seconds; a loaded machine takes a while to import torch
+
+GRID = """
+name: GRIDNAME
+task: vision
+matrix:
+  model: [mlp]
+  dataset: [digits]
+  optimizer: [sgd, xsam]
+  seed: [0, 1]
+params: {hidden: [16], epochs: 60, batch_size: 128, lr: 0.05}
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.slurm)
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session")
+def cluster(worker_id: str) -> Iterator[None]:
+    """The cluster of slurm/dev-cluster.sh, in a folder of its own; this process and its children talk to it."""
+    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+    missing = [name for name in DAEMONS if shutil.which(name, path=path) is None]
+    if missing:
+        reason = f"no {', '.join(missing)} here; the packages are named in {SCRIPT.name}"
+        if os.environ.get("XSAM_REQUIRE_SLURM") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    folder = tempfile.mkdtemp(prefix="xs")
+    settings = {
+        **os.environ,
+        "DEVCLUSTER_DIR": folder,
+        "DEVCLUSTER_PORT": str(_free_ports(worker_id)),
+        "DEVCLUSTER_MAX_ARRAY": str(MAX_ARRAY_SIZE),
+        "DEVCLUSTER_CPUS": "2",
+    }
+    try:
+        subprocess.run([SCRIPT, "up"], env=settings, check=True, timeout=PATIENCE)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SLURM_CONF", f"{folder}/etc/slurm.conf")
+            yield
+    finally:
+        subprocess.run([SCRIPT, "down", "--purge"], env=settings, check=True, timeout=PATIENCE)
+
+
+def _free_ports(worker_id: str) -> int:
+    """The first of a row of ports that nobody listens on."""
+    first = 29000 + 1000 * int(worker_id.removeprefix("gw") or 0) if worker_id != "master" else 29000
+    for start in range(first, first + 1000, 10):
+        try:
+            for port in range(start, start + 10):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return start
+    pytest.fail("no ten free ports in a row")
+
+
+@pytest.fixture(scope="session")
+def worker_id(request: pytest.FixtureRequest) -> str:
+    """This process's name among those of pytest-xdist, which defines it only where it is in use."""
+    return os.environ.get("PYTEST_XDIST_WORKER", "master")
+
+
+def ask(*command: str) -> str:
+    """A command's standard output."""
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def wait_until(found: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s\n{ask('squeue', '--states=all')}"
+        time.sleep(0.3)
+    return value
+
+
+class Launch:
+    """A grid on the cluster, whose runs go slowly until they are released."""
+
+    def __init__(self, bench: Bench, name: str, text: str = GRID, **profile: Any) -> None:
+        self.bench = bench
+        self.folder = GridFolder(bench.results, name)
+        self.grid = bench.write_grid(text.replace("GRIDNAME", name), f"{name}.yaml")
+        self.gate = bench.folder.parent / "gate"
+        self.profile = bench.folder / f"{name}-profile.yaml"
+        setup = [f"export PYTHONPATH={HERE / 'gate'} XSAM_TEST_GATE={self.gate}", *profile.pop("setup", [])]
+        content = {"time": 10, "mem": "600M", "warn_seconds": 20, "runs_per_job": 4, **profile, "setup": setup}
+        self.profile.write_text(json.dumps(content), encoding="utf-8")
+        self.options = ("--launcher", "slurm", "--profile", self.profile, "--checkpoint-seconds", "0.02")
+
+    def hold(self) -> None:
+        """Let the runs that begin, or go on, take long."""
+        self.gate.touch()
+
+    def release(self) -> None:
+        """Let them go on as fast as they can."""
+        self.gate.unlink()
+
+    def submit(self, *more: object) -> str:
+        return self.bench("run", self.grid, *self.options, "--detach", *more)
+
+    def finish(self, *more: object) -> str:
+        """The same command again, to the end."""
+        return self.bench("run", self.grid, *self.options, *more)
+
+    def states(self) -> list[dict[str, Any]]:
+        """What ``status`` says of each run."""
+        shown: list[dict[str, Any]] = json.loads(self.bench("status", self.folder.name, "--json"))[self.folder.name]
+        return shown
+
+    def why(self) -> list[str]:
+        return [state["why"] for state in self.states()]
+
+    def run_ids(self) -> list[str]:
+        return [run.run_id for run in Grid.load(self.folder.grid_json).runs]
+
+    def holders(self) -> dict[str, lease.Record]:
+        """Run id → lease, of the runs that are trained now."""
+        found = {}
+        for run_id in self.run_ids():
+            _, record, held = lease.current(self.folder.leases(run_id))
+            if held and record is not None:
+                found[run_id] = record
+        return found
+
+    def training(self, count: int = 1) -> dict[str, lease.Record]:
+        """Wait until so many runs are trained and each has a checkpoint in the middle of its work."""
+
+        def look() -> dict[str, lease.Record] | None:
+            held = self.holders()
+            saved = all(self.folder.checkpoint(run_id).exists() for run_id in held)
+            return held if len(held) >= count and saved else None
+
+        found: dict[str, lease.Record] = wait_until(look, f"{count} runs in training")
+        return found
+
+    def settle(self) -> None:
+        """Wait until the jobs that are there have finished everything, without another ``run``."""
+        runs = self.folder.singles("runs")
+        wait_until(lambda: len(list(runs.glob("*.parquet"))) == len(self.run_ids()), "all runs finished")
+
+    def check(self, expected: pd.DataFrame, disturbed: Mapping[str, lease.Record] | None = None) -> None:
+        """All numbers are those of an undisturbed local run; each run was trained once, those disturbed went on."""
+        pd.testing.assert_frame_equal(numbers(self.bench.results, self.folder.name), expected, check_exact=True)
+        rows = read(self.bench.results, grids=[self.folder.name]).set_index("run_id")
+        for run_id in self.run_ids():
+            assert self.folder.log(run_id).read_text().count("INFO done") == 1
+        for run_id in disturbed or {}:
+            assert rows.loc[run_id, "resumed_from_step"] > 0
+            assert rows.loc[run_id, "attempts"] == 2
+
+
+def numbers(results: Path, grid: str) -> pd.DataFrame:
+    """What must not depend on where and how often a run was trained."""
+    runs = read(results, grids=[grid]).set_index("run_id").sort_index()
+    told = [column for column in runs if column.startswith(("test_", "val_", "param_", "best_"))]
+    return runs[["status", "forwards", "backwards", *told]]
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """The numbers of ``GRID`` from a plain local run."""
+    bench = Bench(tmp_path_factory.mktemp("undisturbed"))
+    bench("run", bench.write_grid(GRID.replace("GRIDNAME", "plain")))
+    return numbers(bench.results, "plain")

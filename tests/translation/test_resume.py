@@ -1,0 +1,85 @@
+"""A translation run that is killed or stopped goes on bit for bit, the weights that wait for the test included."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.conftest import Bench
+from xsam.runner import lease
+from xsam.store import read
+from xsam.store.layout import GridFolder
+
+pytestmark = [pytest.mark.slow, pytest.mark.fairseq]
+
+GRID = """
+name: toy
+task: translation
+matrix:
+  dataset: [parallel_text]
+  optimizer: [adam, xsam]
+params: {model: transformer, bpe_merges: 40, embed_dim: 32, ffn_dim: 64, heads: 2, layers: 1, max_tokens: 300,
+         dropout: 0.1, epochs: 3, lr: 5.0e-3, warmup_updates: 30, average_last: 2}
+overrides:
+  - when: {optimizer: xsam}
+    params: {rho: 0.05}
+report: {rule: best_val}
+"""
+
+
+@pytest.fixture
+def bench_with_data(bench: Bench, data_dir: Path) -> Bench:
+    shutil.copytree(data_dir, bench.folder / "data")
+    bench.write_grid(GRID)
+    return bench
+
+
+def numbers(results: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, bytes]]:
+    runs = read(results).set_index("run_id").sort_index()
+    told = [column for column in runs if column.startswith(("test_", "val_", "param_", "best_"))]
+    epochs = read(results, "epochs").sort_values(["run_id", "epoch"]).reset_index(drop=True)
+    outputs = {path.relative_to(results).as_posix(): path.read_bytes() for path in results.glob("*/outputs/*/*")}
+    timeless = [column for column in epochs if not column.endswith("seconds")]
+    return runs[["status", "forwards", "backwards", *told]], epochs[timeless], outputs
+
+
+def test_kill_and_resume_is_bitwise(bench_with_data: Bench):
+    bench = bench_with_data
+    bench("run", "grid.yaml", "--results", "undisturbed", "--jobs", 1)
+    runs, epochs, outputs = numbers(bench.folder / "undisturbed")
+    assert list(runs["status"]) == ["done", "done"]
+    assert runs["test_bleu"].equals(runs["test_bleu_best_val"].rename("test_bleu"))
+    assert runs["test_sacrebleu"].notna().all()
+    assert runs["test_bleu_signature"].str.contains("tok:none").all()
+    assert len(outputs) == 8
+    assert all(content.count(b"\n") == 200 for content in outputs.values())
+
+    folder = GridFolder(bench.results, "toy")
+    process = bench.start("run", "grid.yaml", "--jobs", 1, "--checkpoint-seconds", 0.02)
+    deadline = time.monotonic() + 120
+    while not (saved := list(folder.root.glob("state/*/checkpoint.pt"))):  # of the first run, in its first epoch
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+    _, record, held = lease.current(folder.leases(saved[0].parent.name))
+    assert held
+    assert record is not None
+    os.kill(record.holder.pid, signal.SIGKILL)
+    output, error = process.communicate(timeout=300)  # the front end starts another worker
+    assert process.returncode == 0, output + error
+    again_runs, again_epochs, again_outputs = numbers(bench.results)
+    pd.testing.assert_frame_equal(again_runs, runs, check_exact=True)
+    pd.testing.assert_frame_equal(again_epochs, epochs, check_exact=True)
+    assert again_outputs == outputs
+    assert read(bench.results)["resumed_from_step"].max() > 0
+
+
+def test_missing_data_is_said_with_the_command_that_prepares_them(bench: Bench):
+    bench.write_grid(GRID)
+    output = bench("run", "grid.yaml", status=2)
+    assert "xsam-bench data prepare parallel_text" in output

@@ -1,0 +1,68 @@
+"""``xsam-bench tune``: choose what a grid leaves open, on validation accuracy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from xsam.cli import common, run
+from xsam.grid import GridError, select
+from xsam.grid.expand import grid_of
+from xsam.grid.load import load_layout
+from xsam.store.layout import GridFolder
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(tune)
+
+
+def tune(
+    grid_file: common.GridFile,
+    results: common.Results = common.DEFAULT_RESULTS,
+    data: common.Data = common.DEFAULT_DATA,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="The new grid file; by default GRID_tuned.yaml beside GRID."),
+    ] = None,
+    launcher: run.Launch = run.LauncherName.local,
+    profile: run.Profile = None,
+    jobs: run.Jobs = None,
+    only: common.Only = [],  # noqa: B006
+    retry_failed: run.RetryFailed = False,
+    checkpoint_seconds: run.CheckpointSeconds = run.DEFAULT_CHECKPOINT_SECONDS,
+    device: run.Device = "auto",
+) -> None:
+    """Choose learning rate, radius and the like for every method of a grid, and write the grid with them.
+
+    The grid's block 'tune' says which values to try on which seeds. Its runs are a grid of their own, NAME@tune; the
+    same command goes on where it was stopped. Only the validation part is looked at.
+
+    Example: xsam-bench tune configs/cpu/tune.yaml --only optimizer=sam
+    """
+    with common.bad_input(GridError):
+        layout, plan = load_layout(grid_file)
+        runs = select(grid_of(layout, plan), only)
+    from xsam.tune import TuningFailed, write
+    from xsam.tune import tune as search
+    from xsam.tune.space import SUFFIX
+
+    console = common.console()
+    train = run.Training(results, data, launcher, jobs, retry_failed, checkpoint_seconds, device, console, profile)
+    folder = GridFolder(results, f"{layout.name}{SUFFIX}")
+    with common.bad_input(GridError, OSError):
+        try:
+            tuned = search(layout, plan, runs, folder, train)
+        except TuningFailed as error:
+            console.print(str(error), markup=False)
+            raise typer.Exit(common.EXIT_INCOMPLETE) from None
+        written = write(tuned, grid_file, out or grid_file.with_name(f"{grid_file.stem}_tuned.yaml"), folder)
+    table = Table("", *tuned.tuning.space, f"{tuned.tuning.metric} ({tuned.tuning.rule})", "on the edge of")
+    for choice in tuned.choices:
+        chosen = [f"{choice.params[name]:g}" if name in choice.params else "–" for name in tuned.tuning.space]
+        table.add_row(choice.group.name, *chosen, f"{choice.winner.mean:.2f}", ", ".join(choice.edges))
+    console.print(table)
+    for path in written:
+        console.print(f"wrote {path}", markup=False)

@@ -1,0 +1,125 @@
+"""Questions and requests to SLURM, each one command: what it allows, what has become of jobs, and their end."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from xsam.launch.profile import Profile
+from xsam.runner import squeue
+
+TIMEOUT_SECONDS = 120.0
+DEFAULT_MAX_ARRAY_SIZE = 1001
+
+# Reasons of waiting that no waiting ends, as far as the request stays what it is.
+_HOPELESS = re.compile(
+    r"PartitionTimeLimit|PartitionNodeLimit|PartitionConfig|BadConstraints|InvalidAccount|InvalidQOS|QOSNotAllowed|"
+    r"AccountNotAllowed|AccountingPolicy|(QOS|Assoc)(Max|Grp)\w*(PerJob|PerJobLimit|MinutesPerJobLimit)|Reservation"
+    r"Deleted|JobArrayTaskLimitExceeded"
+)
+
+
+class ClusterError(Exception):
+    """The cluster refuses, or cannot be asked; the message is one line for the user."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How SLURM accounts for the end of a job, or of one start of it.
+
+    Attributes:
+        state: SLURM's word, such as ``"TIMEOUT"``.
+        exit_code: exit status and signal, such as ``"1:0"``.
+    """
+
+    state: str
+    exit_code: str
+
+
+def check(profile: Profile, tasks: int = 1) -> None:
+    """Raise :class:`ClusterError` where the cluster could never start a job of this profile, with so many tasks."""
+    wanted = profile.sbatch(tasks).items()
+    flags = [f"--{name}" if value is True else f"--{name}={value}" for name, value in wanted]
+    try:
+        _ask("sbatch", "--test-only", *flags, "--wrap=true")
+    except ClusterError as error:
+        raise ClusterError(f"the profile {profile.name!r} asks for what the cluster cannot give: {error}") from None
+
+
+def hopeless(reason: str) -> bool:
+    """Whether a job that waits for this reason would wait for ever.
+
+    >>> hopeless("PartitionTimeLimit"), hopeless("Resources")
+    (True, False)
+    """
+    return _HOPELESS.fullmatch(reason) is not None
+
+
+def queue() -> squeue.Queue:
+    """The user's jobs; raises :class:`ClusterError` where SLURM does not answer."""
+    known = squeue.queue()
+    if known is None:
+        raise ClusterError("squeue gives no answer; is this a machine of a SLURM cluster?")
+    return known
+
+
+def max_array_size() -> int:
+    """How many jobs one array may have."""
+    match = re.search(r"^MaxArraySize\s*=\s*(\d+)", _ask("scontrol", "show", "config"), re.MULTILINE)
+    return (int(match[1]) if match else DEFAULT_MAX_ARRAY_SIZE) - 1
+
+
+def accounting(jobs: Iterable[str]) -> Mapping[str, Ended] | None:
+    """Element → how it, or its latest start that is over, ended; None where the cluster keeps no accounts.
+
+    One call, however many jobs. A job that never started may be missing.
+
+    Args:
+        jobs: numbers of jobs or of whole arrays.
+    """
+    numbers = ",".join(sorted(set(jobs)))
+    columns = "--format=JobID,State,ExitCode"
+    options = ("--allocations", "--duplicates", "--noheader", "--parsable2", columns, "--starttime=now-90days")
+    try:
+        text = _ask("sacct", *options, f"--jobs={numbers}")
+    except ClusterError:
+        return None
+    return read_accounting(text)
+
+
+def read_accounting(text: str) -> dict[str, Ended]:
+    """What ``sacct`` printed, the newest line of each job last.
+
+    >>> read_accounting("7_0|PREEMPTED|0:0\\n7_0|PENDING|0:0\\n7_1|CANCELLED by 0|0:15")["7_1"].state
+    'CANCELLED'
+    """
+    found = {}
+    for line in text.splitlines():
+        element, state, exit_code = line.split("|")[:3]
+        word = state.split()[0] if state else ""
+        if word == "REQUEUED" or (word and word not in squeue.ACTIVE):
+            found[element] = Ended(word, exit_code)
+    return found
+
+
+def cancel(jobs: Iterable[str]) -> None:
+    """Take jobs, or elements, out of the queue, running ones too."""
+    wanted = sorted(set(jobs))
+    for start in range(0, len(wanted), 500):
+        _ask("scancel", *wanted[start : start + 500])
+    squeue.forget()
+
+
+def _ask(*command: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
+    except FileNotFoundError:
+        raise ClusterError(f"no {command[0]!r} here; is this a machine of a SLURM cluster?") from None
+    except subprocess.TimeoutExpired:
+        raise ClusterError(f"{command[0]} gives no answer within {TIMEOUT_SECONDS:.0f} s") from None
+    if done.returncode:
+        lines = (done.stderr.strip() or done.stdout.strip() or f"exit status {done.returncode}").splitlines()
+        raise ClusterError(f"{command[0]}: {lines[-1]}")
+    return done.stdout

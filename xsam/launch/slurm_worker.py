@@ -1,0 +1,173 @@
+"""What one job of a cluster does: train its share of runs, some at a time, each in a process of its own.
+
+This is the entry of submitit's jobs, and imports no torch: a signal that comes before its handler is in place ends the
+job, and only the members, which are processes of their own, have anything to save.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from submitit.helpers import DelayedSubmission
+
+from xsam.launch.supervise import MAX_STARTS_IN_VAIN, WorkersFail
+from xsam.runner import lease
+from xsam.runner.stop import StopFlag
+from xsam.runner.work import WorkOrder, settled, work
+
+POLL_SECONDS = 0.2
+SIGNALS = (signal.SIGTERM, signal.SIGUSR2)  # what SLURM warns with: before the time limit, and before preemption
+CACHES = {"TMPDIR": "tmp", "TORCHINDUCTOR_CACHE_DIR": "inductor", "TRITON_CACHE_DIR": "triton"}
+OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "WANDB_MODE": "offline"}
+
+
+@dataclass(frozen=True)
+class Element:
+    """The function that submitit runs in a job.
+
+    Attributes:
+        members: how many runs are trained at the same time; where the job has GPUs, each has one of them for itself.
+        scratch: a folder on the node for temporary files; its shell variables are expanded there.
+        copy_data: copy the prepared data to scratch first.
+        offline: there is no network.
+    """
+
+    members: int
+    scratch: str | None = None
+    copy_data: bool = False
+    offline: bool = False
+
+    def __call__(self, order: WorkOrder) -> None:
+        """Train the order's runs; returns when they are settled, or when they are saved after a signal."""
+        stop = StopFlag(patient=True)
+        stop.install(signal.SIGUSR2)
+        if self.offline:
+            os.environ.update(OFFLINE)
+        with self._on_the_node(order) as local:
+            if order.devices > 1:  # the job's tasks are the processes of each run
+                work(local, stop)
+            else:
+                _Pack(local, self.members).run(stop)
+        leads = os.environ.get("SLURM_PROCID", "0") == "0"
+        if stop.requested and leads and not all(settled(order, run_id) for run_id in order.run_ids):
+            _requeue()
+
+    def checkpoint(self, order: WorkOrder) -> DelayedSubmission:
+        """What submitit submits again where a signal came before ours was in place: the same, progress is on disk."""
+        return DelayedSubmission(self, order)
+
+    @contextlib.contextmanager
+    def _on_the_node(self, order: WorkOrder) -> Iterator[WorkOrder]:
+        if self.scratch is None:
+            yield order
+            return
+        parent = Path(os.path.expandvars(self.scratch))
+        if "$" in str(parent):
+            raise ValueError(f"scratch {self.scratch}: a variable in it is not set on {os.uname().nodename}")
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="xsam-", dir=parent))
+        try:
+            for name, part in CACHES.items():
+                (folder / part).mkdir()
+                os.environ[name] = str(folder / part)
+            if self.copy_data and order.data_dir.exists():
+                shutil.copytree(order.data_dir, folder / "data")
+                order = replace(order, data_dir=folder / "data")
+            yield order
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Pack:
+    """The members of one job: processes that take runs of its share until none is left."""
+
+    def __init__(self, order: WorkOrder, members: int) -> None:
+        self.order = order
+        self.members = members
+        self._taken_before = -1
+        self._in_vain = 0
+
+    def run(self, stop: StopFlag) -> None:
+        """Keep the members at work until all have ended; one that died is replaced, and its run resumed."""
+        live = {slot: self._start(slot) for slot in range(self.members)}
+        told = False
+        try:
+            while live:
+                if stop.requested and not told:
+                    told = True
+                    _terminate(live)
+                for slot, member in list(live.items()):
+                    if member.poll() is None:
+                        continue
+                    del live[slot]
+                    if member.returncode and not stop.requested:
+                        self._count_vain_starts(member.returncode)
+                        live[slot] = self._start(slot)
+                time.sleep(POLL_SECONDS)
+        finally:
+            _terminate(live)
+            for member in live.values():
+                member.wait()
+
+    def _start(self, slot: int) -> subprocess.Popen[bytes]:
+        environment = dict(os.environ)
+        devices = [name for name in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+        if devices:
+            environment["CUDA_VISIBLE_DEVICES"] = devices[slot % len(devices)]
+        # Blocked signals stay so in the new process, until it is ready for them.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            member = subprocess.Popen(
+                [sys.executable, "-m", "xsam.launch.slurm_worker"], stdin=subprocess.PIPE, env=environment
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        assert member.stdin is not None
+        with contextlib.suppress(BrokenPipeError), member.stdin:  # it died at once: its exit status tells
+            pickle.dump(self.order, member.stdin)
+        return member
+
+    def _count_vain_starts(self, status: int) -> None:
+        taken = sum(lease.current(self.order.folder.leases(run_id))[0] for run_id in self.order.run_ids)
+        self._in_vain = self._in_vain + 1 if taken == self._taken_before else 0
+        self._taken_before = taken
+        if self._in_vain > MAX_STARTS_IN_VAIN:
+            raise WorkersFail(f"workers end with status {status} without taking a run; their errors are above")
+
+
+def _terminate(live: dict[int, subprocess.Popen[bytes]]) -> None:
+    for member in live.values():
+        member.terminate()
+
+
+def _requeue() -> None:
+    """Put this job back into the queue, under its id, unless SLURM itself has ended it (cancelled, or put back)."""
+    job = os.environ["SLURM_JOB_ID"]
+    shown = subprocess.run(["scontrol", "--oneliner", "show", "job", job], capture_output=True, text=True, check=True)
+    if "JobState=RUNNING" in shown.stdout.split():
+        subprocess.run(["scontrol", "requeue", job], check=True)
+        sys.exit("saved, and put back into the queue")
+
+
+def main() -> None:
+    """One member: the order comes through standard input."""
+    order: WorkOrder = pickle.load(sys.stdin.buffer)
+    stop = StopFlag(patient=True)
+    stop.install(signal.SIGUSR2)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    work(order, stop)
+
+
+if __name__ == "__main__":
+    main()

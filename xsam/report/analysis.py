@@ -1,0 +1,169 @@
+"""Everything that the stored runs say, computed once and without any text: what every output is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from xsam.grid.diagnostics import PER_DIRECTION
+from xsam.grid.grid import Grid, ReportSpec
+from xsam.parameters import nearest
+from xsam.report.claims import Judgement, Measures, Shares, Source, judge
+from xsam.report.comparisons import Comparison, Standing, comparisons, standings
+from xsam.report.directions import labelled, shares_of_best
+from xsam.report.references import Check, Reference, checks, packaged
+from xsam.report.table import Table, cells
+from xsam.store import GridFolder, grids, read
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """One table with its statistics.
+
+    Attributes:
+        table: the cells.
+        comparisons: every cell against its baseline.
+        standings: wins and ranks of each column.
+        checks: published values beside our cells.
+        measures: measure of sharpness → place → seed → its value when it was last taken.
+    """
+
+    table: Table
+    comparisons: tuple[Comparison, ...]
+    standings: tuple[Standing, ...]
+    checks: tuple[Check, ...]
+    measures: Measures
+
+
+@dataclass(frozen=True)
+class GridReport:
+    """One grid: its tables, and the rows (of this grid's planned runs alone) that they and the figures come from."""
+
+    folder: GridFolder
+    grid: Grid
+    analyses: tuple[Analysis, ...]
+    runs: pd.DataFrame
+    epochs: pd.DataFrame
+    sharpness: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Report:
+    """A results folder as data.
+
+    Attributes:
+        grids: in the order of their names.
+        references: the published values that cells were held against.
+        claims: each claim of the paper with what these grids say of it.
+    """
+
+    grids: tuple[GridReport, ...]
+    references: tuple[Reference, ...]
+    claims: tuple[Judgement, ...]
+
+
+def load_report(results: Path, names: Iterable[str] | None = None, references: Sequence[Reference] = ()) -> Report:
+    """Read and analyse the grids under ``results``, all or those named.
+
+    Args:
+        results: a results folder.
+        names: grids; all where it is not given.
+        references: published values beside the packaged ones.
+
+    Raises:
+        ValueError: no grids, an unknown name, or a grid or file that cannot be read.
+
+    Example:
+        >>> report = load_report(Path("results"))                        # doctest: +SKIP
+        >>> report.grids[0].analyses[0].comparisons[0].verdict           # doctest: +SKIP
+        'better'
+    """
+    found = {folder.name: folder for folder in grids(results)}
+    if not found:
+        raise ValueError(f"{results}: no grids here; run one with --results {results}")
+    chosen = list(found) if names is None else list(dict.fromkeys(names))
+    for name in chosen:
+        if name not in found:
+            raise ValueError(f"no grid {name!r} in {results}{nearest(name, found)}")
+    known = (*packaged(), *references)
+    loaded = tuple(load_grid_report(found[name], known) for name in chosen)
+    return Report(loaded, known, judge([source for grid in loaded for source in _sources(grid)]))
+
+
+def _sources(grid: GridReport) -> Iterator[Source]:
+    shares = shares_of(grid.sharpness, grid.runs)
+    for analysis in grid.analyses:
+        yield Source(analysis.table, analysis.measures, analysis.checks, shares)
+        shares = {}
+
+
+def shares_of(sharpness: pd.DataFrame, runs: pd.DataFrame) -> Shares:
+    """What share of the best direction's rise each direction reaches (see :class:`~xsam.report.claims.Source`)."""
+    if not (sharpness["measure"] == f"{PER_DIRECTION}rise").any():
+        return {}
+    shares = shares_of_best(labelled(sharpness, runs)).reset_index()
+    numbers = {run_id: number for number, run_id in enumerate(sorted(set(shares["run_id"])))}
+    found: dict[tuple[str, int], dict[str, dict[int, float]]] = {}
+    for row in shares.to_dict("records"):
+        place = found.setdefault((str(row["optimizer"]), int(row["ascent_steps"])), {})
+        for direction in ("sam", "xsam"):
+            place.setdefault(direction, {})[numbers[row["run_id"]]] = float(row[direction])
+    return found
+
+
+def load_grid_report(folder: GridFolder, references: Sequence[Reference] = ()) -> GridReport:
+    """Read and analyse one grid."""
+    grid = load_grid(folder)
+    runs, epochs, sharpness = (read(folder.results, table, [folder.name]) for table in ("runs", "epochs", "sharpness"))
+    planned = {run.run_id for run in grid.runs}
+    return GridReport(
+        folder,
+        grid,
+        tuple(analyse(grid, report, runs, sharpness, references) for report in grid.tables),
+        *(frame[frame["run_id"].isin(planned)].reset_index(drop=True) for frame in (runs, epochs, sharpness)),
+    )
+
+
+def load_grid(folder: GridFolder) -> Grid:
+    """The grid of a folder, which must have its name."""
+    grid = Grid.load(folder.grid_json)
+    if grid.name != folder.name:
+        raise ValueError(f"{folder.grid_json}: holds the grid {grid.name!r}; name its folder so")
+    return grid
+
+
+def analyse(
+    grid: Grid,
+    report: ReportSpec,
+    runs: pd.DataFrame,
+    sharpness: pd.DataFrame | None = None,
+    references: Sequence[Reference] = (),
+) -> Analysis:
+    """One of ``grid``'s tables, from rows of the tables ``runs`` and ``sharpness``."""
+    table = cells(runs, grid, report)
+    compared = comparisons(table)
+    measures = {} if sharpness is None else measures_of(table, sharpness)
+    return Analysis(table, compared, standings(table, compared), checks(table, references), measures)
+
+
+def measures_of(table: Table, sharpness: pd.DataFrame) -> Measures:
+    """Measure → place → seed → value at the last epoch where the run was measured (the mean of several rows)."""
+    sharpness = sharpness[~sharpness["measure"].str.startswith(PER_DIRECTION)]
+    if sharpness.empty:
+        return {}
+    latest = sharpness["epoch"].fillna(-1) == sharpness.groupby("run_id")["epoch"].transform("max").fillna(-1)
+    means = sharpness[latest].groupby(["measure", "run_id"], as_index=False)["value"].mean().dropna()
+    values: dict[str, dict[str, float]] = {}
+    for measure, run_id, value in zip(means["measure"], means["run_id"], means["value"], strict=True):
+        values.setdefault(str(measure), {})[str(run_id)] = float(value)
+    return {
+        measure: {
+            (row, column): {one.seed: by_run[one.run_id] for one in cell.outcomes if one.run_id in by_run}
+            for row, column, cell in table.planned()
+            if any(one.run_id in by_run for one in cell.outcomes)
+        }
+        for measure, by_run in values.items()
+    }

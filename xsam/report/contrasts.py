@@ -1,0 +1,144 @@
+"""Sheets of comparisons: differences to the baseline, their tests, who wins how often, and published values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from xsam.report.analysis import Analysis
+from xsam.report.comparisons import Comparison, Place
+from xsam.report.references import NOT_COMPARABLE
+from xsam.report.sheet import Sheet, Text
+from xsam.report.stats import FEWEST_BOOTSTRAP, FEWEST_SIGN_FLIPS
+from xsam.report.table import Table
+from xsam.report.text import (
+    baseline_label,
+    cell_text,
+    column_header,
+    column_label,
+    difference_text,
+    interval_text,
+    key_label,
+    label_texts,
+    of,
+    optional_number,
+    p_text,
+    place_header,
+    place_texts,
+)
+
+_DIFFERENCE_NOTE = (
+    "Mean difference, paired by seed, with its 95% t interval (number of pairs), and what it shows at the level 0.05 "
+    "after Holm's adjustment for the table's comparisons."
+)
+_TEST_NOTES = (
+    "p: paired t test; Holm: the same, adjusted for all comparisons of this table; sign flips: exact p under all "
+    f"changes of sign, from {FEWEST_SIGN_FLIPS} pairs; BCa: bootstrap interval, from {FEWEST_BOOTSTRAP} pairs.",
+    "Detectable: the smallest true difference that this number of pairs, with the spread seen, shows in 80% of such "
+    "experiments at the level 0.05 (before adjustment).",
+)
+
+
+def differences(analysis: Analysis) -> Sheet:
+    """Each cell minus its baseline, in the layout of the table."""
+    table = analysis.table
+    compared = {one.place: one for one in analysis.comparisons}
+    columns = [column for column in table.columns if any(column == place[1] for place in compared)]
+
+    def text(place: Place) -> str:
+        if place not in compared:
+            return ""
+        one = compared[place]
+        found = difference_text(table, one.difference, one.expected)
+        return f"{found}, {one.verdict}" if one.difference.low is not None else found
+
+    header = (*table.row_axes, *(column_label(table, column) for column in columns))
+    rows = [(*label_texts(row), *(Text(text((row, column))) for column in columns)) for row in table.rows]
+    return Sheet(
+        "differences",
+        f"Difference to {baseline_label(table)}",
+        header,
+        len(table.row_axes),
+        tuple(rows if columns else ()),
+        (_DIFFERENCE_NOTE,),
+    )
+
+
+def tests(analysis: Analysis) -> Sheet:
+    """One line a comparison, with every interval, test and the difference that could have been seen."""
+    table = analysis.table
+
+    def numbers(one: Comparison) -> Iterator[str]:
+        found = one.difference
+        yield optional_number(table, found.mean, sign=True)
+        yield interval_text(table, found.low, found.high)
+        yield from map(p_text, (found.p, one.adjusted_p, found.sign_flip_p))
+        yield interval_text(table, found.bca_low, found.bca_high)
+        yield optional_number(table, found.detectable)
+        yield of(found.n, one.expected)
+        yield one.verdict
+
+    header = (*place_header(table), "baseline", "difference", "95% interval", "p", "Holm", "sign flips", "BCa")
+    rows = tuple(
+        (*place_texts(table, one.place), Text(_baseline(table, one)), *map(Text, numbers(one)))
+        for one in analysis.comparisons
+    )
+    return Sheet(
+        "tests",
+        "Tests",
+        (*header, "detectable", "pairs", "verdict"),
+        len(table.row_axes) + 2,
+        rows,
+        _TEST_NOTES,
+    )
+
+
+def ranks(analysis: Analysis) -> Sheet:
+    """Wins, ties and losses against the baseline, and mean ranks; for tables of several rows."""
+    table = analysis.table
+    rows = tuple(
+        (
+            Text(column_label(table, one.column)),
+            Text(f"{one.wins}/{one.ties}/{one.losses}"),
+            Text("" if one.rank is None else f"{one.rank:.2f}"),
+        )
+        for one in analysis.standings
+    )
+    ranked = max((one.rows for one in analysis.standings), default=0)
+    notes = (
+        f"Win/tie/loss: rows in which the column is better than {baseline_label(table)}, undecided (or without enough "
+        "seeds), or worse.",
+        f"Mean rank: 1 is the best mean of a row; rows in which every ranked column is complete: {ranked}.",
+    )
+    several = len(table.rows) > 1 and len(table.columns) > 1
+    return Sheet(
+        "ranks", "Over all rows", (column_header(table), "win/tie/loss", "mean rank"), 1, rows * several, notes
+    )
+
+
+def published(analysis: Analysis) -> Sheet:
+    """Our cells beside published values."""
+    table = analysis.table
+    rows = tuple(
+        (
+            *place_texts(table, check.place),
+            Text(f"{check.reference.method}, {check.reference.model}"),
+            Text(f"{check.reference.value:.2f}"),
+            Text(cell_text(table, table.cells[check.place])),
+            Text("" if check.interval is None else interval_text(table, *check.interval, sign=False)),
+            Text(optional_number(table, check.difference, sign=True)),
+            Text(f"{check.verdict}: {check.reason}" if check.verdict == NOT_COMPARABLE else check.verdict),
+            Text(check.reference.source),
+        )
+        for check in analysis.checks
+    )
+    header = ("published as", "published", "ours", "95% interval", "difference", "verdict", "source")
+    note = "Reproduced: metric, rule, model and data are the same and our 95% interval holds the published value."
+    return Sheet(
+        "published", "Published values", (*place_header(table), *header), len(table.row_axes) + 2, rows, (note,)
+    )
+
+
+def _baseline(table: Table, one: Comparison) -> str:
+    row, column = one.baseline
+    own = [column_label(table, column)]
+    return ", ".join([key_label(row), *own] if row != one.place[0] else own)

@@ -1,0 +1,129 @@
+"""What the training loop tells to and asks of the worker: :class:`~xsam.runner.loop.Watch`, on rank 0 and elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+
+import torch
+
+from xsam.grid.spec import RunSpec
+from xsam.runner import checkpoint, memory
+from xsam.runner.checkpoint import Identity, Position
+from xsam.runner.diagnostics import diagnose
+from xsam.runner.distributed import Group
+from xsam.runner.learner import Learner
+from xsam.runner.lease import Lease
+from xsam.runner.schedule import Schedule
+from xsam.runner.stop import StopFlag
+from xsam.runner.work import WorkOrder
+from xsam.store.atomic import write_json
+from xsam.tasks import get_task
+
+PROGRESS_SECONDS = 0.5
+
+
+class Follower:
+    """Takes part in checkpoints, and leaves all else to rank 0."""
+
+    def __init__(self, spec: RunSpec, order: WorkOrder, stop: StopFlag, learner: Learner, group: Group) -> None:
+        self.stop, self.learner, self.group = stop, learner, group
+        self.identity = Identity(spec.run_id, learner.problem.data_checksum)
+        self.path = order.folder.checkpoint(spec.run_id)
+
+    def restore(self) -> Position:
+        return checkpoint.load(self.path, self.identity, self.learner, self.group) or Position()
+
+    def stop_requested(self) -> bool:
+        return self.stop.requested
+
+    def checkpoint_due(self) -> bool:
+        return False
+
+    def save(self, position: Position) -> None:
+        checkpoint.save(self.path, self.identity, position, self.learner, self.group)
+
+    def step_done(self, position: Position, loss: torch.Tensor) -> None: ...
+
+    def epoch_done(self, position: Position) -> None: ...
+
+
+class Leader(Follower):
+    """Checkpoints, progress, log and diagnostics of one run, under its lease."""
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        order: WorkOrder,
+        lease: Lease,
+        stop: StopFlag,
+        learner: Learner,
+        log: logging.Logger,
+        group: Group,
+    ) -> None:
+        super().__init__(spec, order, stop, learner, group)
+        self.spec, self.order, self.lease, self.log = spec, order, lease, log
+        self.schedule = Schedule(spec.params, learner.problem.steps_per_epoch)
+        self.saved_at = self.told_at = self.began_at = time.monotonic()
+        self.began_with = 0
+
+    def restore(self) -> Position:
+        position = super().restore()
+        self.began_with = self._steps(position)
+        if self.began_with:
+            self.log.info("resumed in epoch %d after step %d", position.epoch + 1, position.step)
+        return position
+
+    def checkpoint_due(self) -> bool:
+        return time.monotonic() - self.saved_at >= self.order.checkpoint_seconds
+
+    def save(self, position: Position) -> None:
+        self.lease.check()
+        self._note_peak(position)
+        super().save(position)
+        self.saved_at = time.monotonic()
+
+    def step_done(self, position: Position, loss: torch.Tensor) -> None:
+        now = time.monotonic()
+        if now - self.told_at >= PROGRESS_SECONDS:
+            self.told_at = now
+            self._tell(position, float(loss))
+
+    def epoch_done(self, position: Position) -> None:
+        row = position.history[-1]
+        shown = {name: value for name, value in row.items() if isinstance(value, float) and not math.isnan(value)}
+        text = ", ".join(f"{name} {value:.4g}" for name, value in shown.items())
+        self.log.info("epoch %d/%d: %s", row["epoch"] + 1, self.schedule.epochs, text)
+        wanted = self.order.diagnostics
+        last = position.epoch == self.schedule.epochs
+        if wanted is not None and math.isfinite(row["train_loss"]) and wanted.due(row["epoch"], last):
+            self._note_peak(position)
+            with self.learner.apart():
+                position.sharpness += diagnose(wanted, self.learner.problem, row["epoch"])
+            memory.reset_peak(self.learner.device)  # the measurements' own
+            self.log.info("measured %s", ", ".join(wanted.measure))
+
+    def _note_peak(self, position: Position) -> None:
+        peak = memory.peak(self.learner.device)
+        if peak is not None:
+            position.peak_memory_bytes = max(peak, position.peak_memory_bytes or 0)
+
+    def _tell(self, position: Position, loss: float) -> None:
+        done = self._steps(position)
+        total = self.schedule.updates
+        speed = (done - self.began_with) / max(time.monotonic() - self.began_at, 1e-9)
+        row = position.history[-1] if position.history else {}
+        metric = get_task(self.spec.task).metric
+        content = {
+            "epoch": position.epoch + 1,
+            "epochs": self.schedule.epochs,
+            "done": done / total,
+            "loss": loss if math.isfinite(loss) else None,
+            metric: row.get(metric),
+            "eta_seconds": (total - done) / speed if speed > 0 else None,
+        }
+        write_json(self.order.folder.progress(self.spec.run_id), content, durable=False)
+
+    def _steps(self, position: Position) -> int:
+        return position.epoch * self.learner.problem.steps_per_epoch + position.step

@@ -1,0 +1,137 @@
+"""A prepared corpus in memory: token numbers, fairseq's dictionaries, and what translations are scored against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from xsam.tasks.translation.corpora import CORPORA
+from xsam.tasks.translation.files import Prepared, locate
+from xsam.tasks.translation.library import fairseq
+from xsam.tasks.translation.text import check_aligned, read_lines
+
+MAX_POSITIONS = 1024  # of fairseq's architectures
+
+
+class Sentences:
+    """Sentences of token numbers, each ended by the end-of-sentence token, in one flat array."""
+
+    def __init__(self, numbers: np.ndarray, sizes: np.ndarray) -> None:
+        self.sizes = sizes
+        self._numbers = torch.from_numpy(numbers)
+        self._ends = np.cumsum(sizes)
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        """The sentence's token numbers, int64."""
+        end = int(self._ends[index])
+        return self._numbers[end - int(self.sizes[index]) : end].long()
+
+
+@dataclass(frozen=True)
+class References:
+    """What a part's translations are scored against: tokenised in lower case, and before any preprocessing."""
+
+    tokenised: list[str]
+    raw: list[str]
+
+
+@dataclass(frozen=True)
+class ParallelData:
+    """A prepared corpus in one direction.
+
+    Attributes:
+        source, target: codes of the languages.
+        source_dictionary, target_dictionary: fairseq's dictionaries.
+        parts: part → fairseq's ``LanguagePairDataset``.
+        references: ``"valid"`` and ``"test"`` → their references.
+        checksum: hex digest of the prepared files.
+    """
+
+    source: str
+    target: str
+    source_dictionary: Any
+    target_dictionary: Any
+    parts: dict[str, Any]
+    references: dict[str, References]
+    checksum: str
+
+
+@lru_cache(maxsize=1)
+def load(name: str, merges: int, source: str, target: str, data_dir: Path) -> ParallelData:
+    """The prepared corpus ``name`` from ``source`` to ``target``; kept in memory for the worker's next runs.
+
+    Raises ``DataMissing`` where it is not prepared, and ``ValueError`` (one line) for a language that it does not have,
+    files that were changed or cut off, and sentences that are too long, empty or of unknown tokens.
+    """
+    prepared = locate(CORPORA[name], merges, data_dir)
+    if {source, target} != set(prepared.languages):
+        raise ValueError(f"{name} has the languages {' and '.join(prepared.languages)}, not {source} and {target}")
+    damage = prepared.damage()
+    if damage is not None:
+        raise ValueError(damage)
+    dictionaries = {lang: fairseq().Dictionary.load(str(prepared.dictionary(lang))) for lang in (source, target)}
+    return ParallelData(
+        source,
+        target,
+        dictionaries[source],
+        dictionaries[target],
+        {part: _pairs(prepared, part, source, target, dictionaries) for part in prepared.counts},
+        {part: _references(prepared, part, target) for part in ("valid", "test")},
+        prepared.checksum,
+    )
+
+
+def _references(prepared: Prepared, part: str, language: str) -> References:
+    return References(read_lines(prepared.tokens(part, language)), read_lines(prepared.raw(part, language)))
+
+
+def _pairs(prepared: Prepared, part: str, source: str, target: str, dictionaries: dict[str, Any]) -> Any:
+    paths = [prepared.text(part, language) for language in (source, target)]
+    lines = [read_lines(path) for path in paths]
+    check_aligned(paths[0], paths[1], lines[0], lines[1])
+    sides = [
+        encode(path, side, dictionaries[language], known=part == "train")
+        for path, side, language in zip(paths, lines, (source, target), strict=True)
+    ]
+    return fairseq().LanguagePairDataset(
+        sides[0],
+        sides[0].sizes,
+        dictionaries[source],
+        sides[1],
+        sides[1].sizes,
+        dictionaries[target],
+        shuffle=False,
+    )
+
+
+def encode(path: Path, lines: list[str], dictionary: Any, known: bool) -> Sentences:
+    """Token numbers of ``lines`` of subwords; other tokens than the dictionary's are its unknown token.
+
+    Args:
+        path: where the lines are from, for messages.
+        known: refuse unknown tokens (the training text is what the dictionary was made from).
+
+    Raises ``ValueError`` that names file and line for a sentence of more than 1,023 tokens, and for an unknown token.
+    """
+    numbers: list[int] = []
+    sizes = []
+    indices, unknown, end = dictionary.indices, dictionary.unk(), dictionary.eos()
+    for number, line in enumerate(lines, start=1):
+        tokens = line.split()
+        if len(tokens) >= MAX_POSITIONS:
+            raise ValueError(f"{path}:{number}: a sentence of {len(tokens):,} tokens; the model takes 1,023")
+        encoded = [indices.get(token, unknown) for token in tokens]
+        if known and unknown in encoded:
+            token = tokens[encoded.index(unknown)]
+            raise ValueError(f"{path}:{number}: token {token!r} is not in the dictionary; prepare the data again")
+        numbers += [*encoded, end]
+        sizes.append(len(encoded) + 1)
+    return Sentences(np.array(numbers, dtype=np.int32), np.array(sizes, dtype=np.int64))

@@ -1,0 +1,218 @@
+"""Bringing corpora to where training reads them: the published preprocessing, checked by its counts."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain, product
+from pathlib import Path
+
+from xsam.tasks.data import Available, Report, Verified, silent
+from xsam.tasks.translation import bpe, library, text
+from xsam.tasks.translation.corpora import CORPORA, PARTS, Corpus
+from xsam.tasks.translation.files import MANIFEST, Prepared, describe, file_digest, folder_of, locate
+from xsam.tasks.translation.sources import VALID_EVERY, Raw, Sides, read
+from xsam.tasks.vision.download import fetch
+
+
+def names() -> tuple[str, ...]:
+    """The corpora's names, in the order of their table."""
+    return tuple(CORPORA)
+
+
+def available(data_dir: Path) -> list[Available]:
+    """Where each corpus is; opens no file."""
+    return [describe(corpus, data_dir) for corpus in CORPORA.values()]
+
+
+def require(name: str, data_dir: Path) -> None:
+    """Raise ``DataMissing`` where ``name`` is not prepared in any size; opens nothing."""
+    corpus = CORPORA[name]
+    if not any((data_dir / name).glob(f"bpe*/{MANIFEST}")):
+        locate(corpus, corpus.merges, data_dir)
+
+
+def verify(name: str, data_dir: Path) -> Verified:
+    """Read the prepared ``name`` from end to end; damage is told in ``problem``.
+
+    Raises ``DataMissing`` where it is not on disk.
+    """
+    corpus = CORPORA[name]
+    return _verified(locate(corpus, corpus.merges, data_dir))
+
+
+def _verified(prepared: Prepared) -> Verified:
+    source, problem = str(prepared.folder), prepared.damage()
+    if problem is not None:
+        return Verified(prepared.name, {}, "", source, problem)
+    return Verified(prepared.name, prepared.counts, prepared.checksum, source)
+
+
+def prepare(
+    name: str,
+    data_dir: Path,
+    source: Path | None = None,
+    *,
+    bpe_merges: int | None = None,
+    allow_unverified: bool = False,
+    report: Report = silent,
+) -> Verified:
+    """Preprocess ``name`` as published, and put it below ``data_dir``; does nothing where it is and is right.
+
+    Args:
+        source: the published archive, or a folder with its files or with one's own (``train.de``, ``train.en``,
+            ``valid.de`` …); ``None`` downloads.
+        bpe_merges: byte-pair merges; ``None``: the corpus's usual number.
+        allow_unverified: take texts with other counts than the published ones; the checksum then says so.
+        report: told of downloading and of the steps of preprocessing.
+
+    Raises ``ValueError`` (one line) for a source without the texts, broken or misaligned texts (with file and line),
+    counts other than the published ones, and a failed download; nothing half-written is left then.
+    """
+    try:
+        library.require()
+    except library.TranslationUnavailable as error:
+        raise ValueError(str(error)) from None
+    corpus = CORPORA[name]
+    merges = corpus.merges if bpe_merges is None else bpe_merges
+    target = folder_of(corpus, merges, data_dir)
+    if (target / MANIFEST).is_file():
+        found = _verified(Prepared.load(target))
+        if found.ok and (allow_unverified or found.verified):
+            return found
+    if source is not None and not source.exists():
+        raise ValueError(f"{source}: no such file or folder")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".prepare-", dir=target.parent) as temporary:
+        origin = source or _download(corpus, target.parent / "downloads", report)
+        staged = Path(temporary) / "staged"
+        staged.mkdir()
+        prepared = _write(corpus, read(corpus, origin, Path(temporary)), merges, staged, report)
+        prepared = _checked(corpus, prepared, origin, allow_unverified)
+        prepared.save()
+        if target.exists():
+            target.rename(Path(temporary) / "replaced")
+        staged.rename(target)
+    return _verified(Prepared.load(target))
+
+
+def _download(corpus: Corpus, into: Path, report: Report) -> Path:
+    """The corpus's one archive, or the folder with its files; what arrived before is not fetched again."""
+    if not corpus.downloads:
+        raise ValueError(f"{corpus.name} is your own data: give its folder with --from FOLDER")
+    into.mkdir(exist_ok=True)
+    for name in corpus.downloads:
+        try:
+            if not (into / name).exists():
+                fetch(corpus.url + name, into / name, None, report)
+        except ValueError as error:
+            raise ValueError(
+                f"cannot download {corpus.url}{name} ({error}); fetch {', '.join(corpus.downloads)} elsewhere, then run"
+                " the same command with --from"
+            ) from None
+    return into / corpus.downloads[0] if len(corpus.downloads) == 1 else into
+
+
+def _write(corpus: Corpus, raw: Raw, merges: int, folder: Path, report: Report) -> Prepared:
+    """Write every file of the corpus but the manifest into ``folder``."""
+    steps = Steps(report, 2 * len(raw.parts) + 1 + 2 * len(PARTS))
+    parts: dict[str, Selected] = {}
+    for part, sides in raw.parts.items():
+        parts[part] = _preprocessed(sides, raw.split and part == "train", steps)
+    originals = dict(raw.parts)
+    if raw.split:
+        together = parts["train"]
+        parts["train"], parts["valid"] = _every(together, chosen=False), _every(together, chosen=True)
+        originals["valid"] = raw.parts["train"]
+
+    codes = bpe.learn(chain.from_iterable(parts["train"].sides[language] for language in raw.languages), merges)
+    steps.done()
+    text.write_lines(folder / "codes", codes.removesuffix("\n").split("\n"))
+    sizes = {}
+    draft = Prepared(corpus.name, folder, raw.languages, merges, {}, {}, {})
+    for language, part in product(raw.languages, PARTS):
+        tokenised, places = parts[part].sides[language], parts[part].places
+        lines = text.in_parallel(partial(bpe.apply, codes=codes), tokenised)
+        steps.done()
+        text.write_lines(draft.text(part, language), lines)
+        if part == "train":
+            sizes[language] = _write_dictionary(lines, draft.dictionary(language))
+        else:
+            text.write_lines(draft.tokens(part, language), tokenised)
+            text.write_lines(draft.raw(part, language), [originals[part][language][place] for place in places])
+    digests = {path.name: file_digest(path) for path in sorted(folder.iterdir())}
+    counts = {part: len(parts[part].places) for part in PARTS}
+    return replace(draft, counts=counts, dictionary_sizes=sizes, digests=digests)
+
+
+class Steps:
+    """Counts the steps of preprocessing for whoever is told of them."""
+
+    def __init__(self, report: Report, total: int) -> None:
+        self._report, self._total, self._finished = report, total, 0
+
+    def done(self) -> None:
+        """One more step is done."""
+        self._finished += 1
+        self._report("preprocessing", self._finished, self._total)
+
+
+@dataclass(frozen=True)
+class Selected:
+    """Tokenised, lower-cased lines of both sides, and the places that they had among the raw lines."""
+
+    sides: Sides
+    places: list[int]
+
+
+def _preprocessed(sides: Sides, clean: bool, steps: Steps) -> Selected:
+    """Both sides tokenised, cleaned where asked, then in lower case."""
+    tokenised: Sides = {}
+    for language, lines in sides.items():
+        tokenised[language] = text.in_parallel(partial(text.tokenise, language=language), lines)
+        steps.done()
+    pairs = enumerate(zip(*tokenised.values(), strict=True))
+    kept = [place for place, (one, other) in pairs if not clean or text.is_clean(one, other)]
+    return Selected({lang: text.lowercase([lines[k] for k in kept]) for lang, lines in tokenised.items()}, kept)
+
+
+def _every(pairs: Selected, chosen: bool) -> Selected:
+    """Every 23rd pair (``chosen``), or all the others."""
+    taken = [k for k in range(len(pairs.places)) if (k % VALID_EVERY == VALID_EVERY - 1) == chosen]
+    sides = {language: [lines[k] for k in taken] for language, lines in pairs.sides.items()}
+    return Selected(sides, [pairs.places[k] for k in taken])
+
+
+def _write_dictionary(lines: Iterable[str], path: Path) -> int:
+    """Write fairseq's dictionary of all subwords of ``lines``; returns its size."""
+    dictionary = library.fairseq().Dictionary()
+    for symbol, count in Counter(symbol for line in lines for symbol in line.split()).items():
+        dictionary.add_symbol(symbol, count)
+    dictionary.finalize(threshold=0)
+    dictionary.save(str(path))
+    return len(dictionary)
+
+
+def _checked(corpus: Corpus, prepared: Prepared, origin: Path, allow_unverified: bool) -> Prepared:
+    """``prepared``, marked where its counts are not the published ones and ``allow_unverified`` takes that.
+
+    Raises ``ValueError`` with every count that differs otherwise.
+    """
+    expected = {f"{part} pairs": count for part, count in (corpus.counts or {}).items()}
+    found = {f"{part} pairs": count for part, count in prepared.counts.items()}
+    if prepared.merges == corpus.merges:
+        expected |= _entries(corpus.dictionary_sizes or {})
+        found |= _entries(prepared.dictionary_sizes)
+    wrong = [f"{found[what]:,} {what} instead of {count:,}" for what, count in expected.items() if found[what] != count]
+    if wrong and not allow_unverified:
+        raise ValueError(
+            f"{origin}: not the published {corpus.name}: {', '.join(wrong)}; --allow-unverified takes it all the same"
+        )
+    return replace(prepared, published=not wrong)
+
+
+def _entries(sizes: Mapping[str, int]) -> dict[str, int]:
+    return {f"{language} dictionary entries": size for language, size in sizes.items()}

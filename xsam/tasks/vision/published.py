@@ -1,0 +1,118 @@
+"""Readers of the formats in which data sets are published. What they return is not checked yet."""
+
+from __future__ import annotations
+
+import gzip
+import pickle
+import struct
+from collections.abc import Callable, Mapping
+from typing import IO, Any, cast
+
+import numpy as np
+
+from xsam.tasks.seeding import derive
+from xsam.tasks.vision.archives import Tree, reading
+from xsam.tasks.vision.catalog import DataFile, Dataset
+from xsam.tasks.vision.sizes import allocate
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Content = Mapping[str, Array]  # Dataset.arrays: uint8 images N×C×H×W, integer labels N
+
+_IDX_UNSIGNED_BYTE = 0x08
+
+
+def digits(dataset: Dataset) -> Content:
+    """scikit-learn's digits, which come without a test part: a fifth of each class is one, the same for every seed.
+
+    The order in which images are taken for it is that of a hash of their number, so it hangs on no library's generator.
+    """
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = digits.images.astype(np.uint8)[:, None]
+    labels: Array = digits.target
+    order = np.array(sorted(range(len(labels)), key=lambda i: derive(0, "digits test part", i)))
+    shares = allocate(np.bincount(labels).tolist(), dataset.test)
+    test = np.sort(np.concatenate([order[labels[order] == c][:share] for c, share in enumerate(shares)]))
+    train = np.setdiff1d(order, test)
+    return _named(dataset, (images[train], labels[train]), (images[test], labels[test]))
+
+
+def idx(dataset: Dataset, tree: Tree) -> Content:
+    """Four IDX files: images and labels of the training and the test part."""
+    parts = [
+        (_idx_array(tree, images, 3)[:, None], _idx_array(tree, labels, 1))
+        for images, labels in (dataset.train_files, dataset.test_files)
+    ]
+    return _named(dataset, *parts)
+
+
+def _idx_array(tree: Tree, file: DataFile, dims: int) -> Array:
+    """The array of unsigned bytes with ``dims`` dimensions in an IDX file, plain or gzipped.
+
+    The format: two zero bytes, the type, the number of dimensions; each dimension in four bytes, big-endian; the data.
+    """
+    packed = not tree.has(file.name)
+    path = tree.place / (f"{file.name}.gz" if packed else file.name)
+    with reading(path), tree.open(path.name) as stream:
+        content = cast(IO[bytes], gzip.GzipFile(fileobj=stream)).read() if packed else stream.read()
+    header = 4 + 4 * dims
+    if len(content) < header or content[:4] != bytes((0, 0, _IDX_UNSIGNED_BYTE, dims)):
+        raise ValueError(f"{path}: not an IDX file of bytes with {dims} dimensions")
+    shape = struct.unpack(f">{dims}I", content[4:header])
+    size = int(np.prod(shape, dtype=object))
+    if len(content) - header != size:
+        raise ValueError(f"{path}: {len(content) - header:,} bytes of data where its header tells {size:,}; truncated?")
+    return np.frombuffer(bytearray(content), np.uint8, offset=header).reshape(shape)
+
+
+def cifar(dataset: Dataset, tree: Tree) -> Content:
+    """CIFAR's batches: pickled dictionaries with one row of 3·32·32 bytes an image, and a list of labels."""
+    parts = []
+    for files in (dataset.train_files, dataset.test_files):
+        batches = [_cifar_batch(dataset, tree, file) for file in files]
+        parts.append((np.concatenate([batch[0] for batch in batches]), np.concatenate([batch[1] for batch in batches])))
+    return _named(dataset, *parts)
+
+
+def _cifar_batch(dataset: Dataset, tree: Tree, file: DataFile) -> tuple[Array, Array]:
+    path = tree.place / file.name
+    shape = (-1, dataset.channels, dataset.size, dataset.size)
+    try:
+        with reading(path), tree.open(file.name) as stream:
+            batch = _Unpickler(stream, encoding="latin1").load()
+        images, labels = np.asarray(batch["data"]).reshape(shape), np.asarray(batch[dataset.label_key])
+    except (pickle.UnpicklingError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path}: not in the format of {dataset.name} ({error})") from None
+    if images.dtype != np.uint8 or labels.dtype.kind != "i":
+        raise ValueError(f"{path}: images of {images.dtype} and labels of {labels.dtype}, not of bytes and integers")
+    return images, labels
+
+
+class _Unpickler(pickle.Unpickler):
+    """Unpickles arrays, and nothing that could run code of the file's choice."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        match module, name:
+            case "numpy", "ndarray" | "dtype":
+                return getattr(np, name)
+            case "numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct":
+                return _reconstruct
+            case "_codecs", "encode":  # how Python 3 writes bytes in the protocol of Python 2
+                return _latin1
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+
+
+def _reconstruct(kind: type[Array], shape: tuple[int, ...], code: bytes | str) -> Array:
+    return np.ndarray.__new__(kind, shape, np.dtype(code))
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    return text.encode("latin1")
+
+
+def _named(dataset: Dataset, train: tuple[Array, Array], test: tuple[Array, Array]) -> Content:
+    return dict(zip(dataset.arrays, (*train, *test), strict=True))
+
+
+READERS: Mapping[str, Callable[[Dataset, Tree], Content]] = {"idx": idx, "cifar": cifar}

@@ -1,0 +1,156 @@
+"""Which cells of a grid are tuned, which values each of them tries, and the runs that try them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from xsam.grid.axes import Axis
+from xsam.grid.catalogue import PARTNER, Written, without
+from xsam.grid.expand import Plan, check_runs, expand
+from xsam.grid.grid import Grid, ReportSpec
+from xsam.grid.layout import Layout
+from xsam.grid.resolve import Cell
+from xsam.grid.spec import RunSpec
+from xsam.grid.tuning import Tuning
+from xsam.optim import registry
+from xsam.parameters import Value
+
+PROBES = ("probe_ratio", "probe_radius", "alpha_max", "alpha_step")  # of the search alone
+
+SUFFIX = "@tune"
+
+Point = tuple[float, ...]
+Trials = dict[Point, dict[int, RunSpec]]  # point → seed → run
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs of a grid that differ in their seed alone; they share what is tuned.
+
+    Attributes:
+        axes: where they stand in the matrix, without the seed.
+        start: tuned parameter → the values to try at first; none where the group has nothing to tune.
+        values: the same with what extensions have added.
+    """
+
+    axes: Mapping[str, Value]
+    start: Mapping[str, Point]
+    values: Mapping[str, Point]
+
+    @property
+    def name(self) -> str:
+        """The group as people call it: ``mlp digits sam ascent_steps=1``."""
+        return " ".join(value if isinstance(value, str) else f"{name}={value}" for name, value in self.axes.items())
+
+    def edges(self, point: Point) -> list[str]:
+        """Parameters of several values of which ``point`` has the smallest or the largest."""
+        return [
+            name
+            for (name, values), own in zip(self.values.items(), point, strict=True)
+            if len(values) > 1 and own in (values[0], values[-1])
+        ]
+
+    def beyond(self, name: str, point: Point) -> float:
+        """The value of ``name`` that continues its geometric sequence beyond the edge that ``point`` sits on."""
+        values = self.values[name]
+        at_bottom = point[list(self.values).index(name)] == values[0]
+        edge, inner = (values[0], values[1]) if at_bottom else (values[-1], values[-2])
+        return float(f"{edge * edge / inner:.6g}")  # 0.8, not 0.8000000000000002
+
+    def added(self, name: str) -> int:
+        """How many values of ``name`` extensions have added."""
+        return len(self.values[name]) - len(self.start[name])
+
+    def extended(self, extensions: Mapping[str, float]) -> Group:
+        """The same group with these values too."""
+        added = {name: tuple(sorted((*self.values[name], value))) for name, value in extensions.items()}
+        return replace(self, values={**self.values, **added})
+
+    def distance(self, point: Point) -> float:
+        """From the middle of the first values, in logarithms: of equally good points the nearest one is taken."""
+        middles = [(math.log(values[0]) + math.log(values[-1])) / 2 for values in self.start.values()]
+        return math.hypot(*(math.log(value) - middle for value, middle in zip(point, middles, strict=True)))
+
+
+def groups_of(layout: Layout, tuning: Tuning, cells: Iterable[Cell]) -> list[Group]:
+    """The groups that ``cells`` of the grid form, in its order, each with the parameters that make a difference to it.
+
+    A group is not tuned in what its label says itself, in what its method does not use, nor, where alpha is fixed, in
+    what concerns the search for it.
+    """
+    found: dict[tuple[tuple[str, Value], ...], Group] = {}
+    for cell in cells:
+        axes = {name: value for name, value in cell.spec.axes.items() if name != "seed"}
+        start = {name: _numbers(axis) for name, axis in tuning.space.items() if _tunable(name, cell)}
+        found.setdefault(tuple(axes.items()), Group(axes, start, start))
+    return [group for group in found.values() if group.start]
+
+
+def _tunable(name: str, cell: Cell) -> bool:
+    own = cell.entry.own
+    if name not in cell.used or name in own or PARTNER.get(name) in own:
+        return False
+    return name not in PROBES or registry.searches(cell.spec.params)
+
+
+def _numbers(axis: Axis) -> Point:
+    return tuple(float(each.value) for each in axis.values)  # type: ignore[arg-type]
+
+
+def trials_of(layout: Layout, tuning: Tuning, group: Group) -> Trials:
+    """The runs of every combination of the group's values, the first parameter's slowest, on the tuning seeds.
+
+    Raises ``GridError`` where a run's values do not go together.
+    """
+    found: Trials = {}
+    for cell in _plan(layout, tuning, group).kept:
+        point = tuple(float(cell.spec.axes[name]) for name in group.values)  # type: ignore[arg-type]
+        found.setdefault(point, {})[int(cell.spec.params["seed"])] = cell.spec  # type: ignore[arg-type]
+    return found
+
+
+def grid_of(layout: Layout, tuning: Tuning, groups: Sequence[Group], trials: Sequence[Trials]) -> Grid:
+    """The grid ``NAME@tune`` of all groups' ``trials``; its axes are those of ``layout`` and the tuned parameters."""
+    specs = [spec for own in trials for by_seed in own.values() for spec in by_seed.values()]
+    runs = tuple({spec.run_id: spec for spec in specs}.values())
+    rows = [name for name in layout.axes if name != "seed"]
+    axes = {name: _present(name, layout.axes[name], runs) for name in rows}
+    for name in tuning.space:
+        axes[name] = tuple(sorted({value for group in groups for value in group.values.get(name, ())}))
+    axes = {name: values for name, values in {**axes, "seed": tuning.seeds}.items() if values}
+    report = ReportSpec(
+        rows=tuple(name for name in rows if name in axes),
+        columns=tuple(name for name in tuning.space if name in axes),
+        metric=next((name for name in layout.task.run_metrics if name.startswith(tuning.metric)), layout.task.metric),
+        rule="best_val",
+    )
+    return Grid(f"{layout.name}{SUFFIX}", layout.task.name, axes, report, runs)
+
+
+def _plan(layout: Layout, tuning: Tuning, group: Group) -> Plan:
+    """The cells of one group on the tuning seeds: its place in the matrix, and the tuned parameters as axes."""
+    place = tuning.place
+    axes = {name: Axis((Written(value, place),), place) for name, value in group.axes.items()}
+    axes |= {name: Axis(tuple(Written(each, place) for each in values), place) for name, values in group.values.items()}
+    axes["seed"] = Axis(tuple(Written(seed, place) for seed in tuning.seeds), place)
+    fixed = frozenset((*group.values, *tuning.params, "seed"))
+    changed = replace(
+        layout,
+        axes=axes,
+        entries={
+            label: replace(entry, own=without(entry.own, frozenset(tuning.params)))
+            for label, entry in layout.entries.items()
+        },
+        params={**without(layout.params, fixed), **tuning.params},
+        overrides=tuple(replace(entry, params=without(entry.params, fixed)) for entry in layout.overrides),
+    )
+    plan = expand(changed, place)
+    check_runs(changed, plan)
+    return plan
+
+
+def _present(name: str, axis: Axis, runs: Iterable[RunSpec]) -> tuple[Value, ...]:
+    present = {run.axes[name] for run in runs if name in run.axes}
+    return tuple(written.value for written in axis.values if written.value in present)
