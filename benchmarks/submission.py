@@ -1,8 +1,8 @@
 """How long a grid of 10,000 runs takes to plan, and to submit to a cluster.
 
 Both are the real command in a process of its own, from its start to its end. ``sbatch`` and the other commands of
-SLURM are stand-ins that answer at once and count their calls, so that the time is this project's and submitit's alone: one run
-a job, in arrays of at most 1,000.
+SLURM are stand-ins that answer at once and count their calls, so that the time is this project's and submitit's alone:
+one run a job, in arrays of at most 1,000.
 
 Targets:
     plan_10000_seconds    ≤ 2

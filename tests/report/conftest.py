@@ -34,7 +34,7 @@ def make_grid() -> MakeGrid:
                 task="vision",
                 method=method,
                 optimizer=label,
-                params={"rho": 0.1, **own, "label": label, "seed": seed},
+                params={"model": "mlp", "dataset": "digits", "rho": 0.1, **own, "label": label, "seed": seed},
                 numerics=1,
                 axes={**own, "optimizer": label, "seed": seed},
             )

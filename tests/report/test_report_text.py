@@ -29,14 +29,14 @@ PAGE = """\
 
 | model    | ascent_steps |                               sgd |                                  sam |                             xsam |
 | -------- | ------------ | --------------------------------: | -----------------------------------: | -------------------------------: |
-| mlp      | 1            |                  81.00 ± 1.00 (3) |                 **83.17 ± 0.76 (3)** | 84.50 ± 0.71 (2 of 3), 1 missing |
+| mlp      | 1            |                *81.00 ± 1.00 (3)* |                 **83.17 ± 0.76 (3)** | 84.50 ± 0.71 (2 of 3), 1 missing |
 | mlp      | 2            |                  81.00 ± 1.00 (3) | 90.00 (1 of 3), 1 diverged, 1 failed |            2 diverged, 1 missing |
 | res\\|net | 1            | 70.25 ± 0.35 (2 of 3), 1 no value |                             3 failed |                                  |
 | res\\|net | 2            | 70.25 ± 0.35 (2 of 3), 1 no value |                              missing |                                  |
 
 - Metric: test_accuracy_final, in percent; higher is better.
 - Columns: optimizer.
-- Cells: mean ± sample standard deviation over seeds (number of seeds, and of how many where some are not there). Bold: the best mean of a row among its complete cells.
+- Cells: mean ± sample standard deviation over seeds (number of seeds, and of how many where some are not there). Of a row's complete cells with at least 3 seeds the best mean is bold and the second italic (in LaTeX underlined).
 - Planned: seeds 0, 1, 2.
 - An empty cell is not part of the grid.
 - Diverged: mlp / 2, sam: seed 1.
@@ -52,83 +52,109 @@ PAGE = """\
 
 ## Difference to sgd
 
-| model    | ascent_steps |                            sam |                          xsam |
-| -------- | ------------ | -----------------------------: | ----------------------------: |
-| mlp      | 1            |       +2.17 [+0.27, +4.06] (3) | +3.50, too few seeds (2 of 3) |
-| mlp      | 2            | +10.00, too few seeds (1 of 3) |                      no pairs |
-| res\\|net | 1            |                       no pairs |                               |
-| res\\|net | 2            |                       no pairs |                               |
+| model    | ascent_steps |                              sam |                          xsam |
+| -------- | ------------ | -------------------------------: | ----------------------------: |
+| mlp      | 1            | +2.17 [+0.27, +4.06] (3), better | +3.50, too few seeds (2 of 3) |
+| mlp      | 2            |   +10.00, too few seeds (1 of 3) |                      no pairs |
+| res\\|net | 1            |                         no pairs |                               |
+| res\\|net | 2            |                         no pairs |                               |
 
-- Mean difference to the first column, paired by seed, with its 95% t interval (number of pairs); not adjusted for the number of comparisons.
+- Mean difference, paired by seed, with its 95% t interval (number of pairs), and what it shows at the level 0.05 after Holm's adjustment for the table's comparisons.
+
+## Tests
+
+| model    | ascent_steps | optimizer | baseline | difference |   95% interval |     p |  Holm | sign flips | BCa | detectable |  pairs |       verdict |
+| -------- | ------------ | --------- | -------- | ---------: | -------------: | ----: | ----: | ---------: | --: | ---------: | -----: | ------------: |
+| mlp      | 1            | sam       | sgd      |      +2.17 | [+0.27, +4.06] | 0.039 | 0.039 |            |     |       2.49 |      3 |        better |
+| mlp      | 1            | xsam      | sgd      |      +3.50 |                |       |       |            |     |            | 2 of 3 | too few seeds |
+| mlp      | 2            | sam       | sgd      |     +10.00 |                |       |       |            |     |            | 1 of 3 | too few seeds |
+| mlp      | 2            | xsam      | sgd      |            |                |       |       |            |     |            | 0 of 3 | too few seeds |
+| res\\|net | 1            | sam       | sgd      |            |                |       |       |            |     |            | 0 of 3 | too few seeds |
+| res\\|net | 2            | sam       | sgd      |            |                |       |       |            |     |            | 0 of 3 | too few seeds |
+
+- p: paired t test; Holm: the same, adjusted for all comparisons of this table; sign flips: exact p under all changes of sign, from 6 pairs; BCa: bootstrap interval, from 10 pairs.
+- Detectable: the smallest true difference that this number of pairs, with the spread seen, shows in 80% of such experiments at the level 0.05 (before adjustment).
+
+## Over all rows
+
+| optimizer | win/tie/loss | mean rank |
+| --------- | -----------: | --------: |
+| sgd       |        0/0/0 |      2.00 |
+| sam       |        1/3/0 |      1.00 |
+| xsam      |        0/2/0 |           |
+
+- Win/tie/loss: rows in which the column is better than sgd, undecided (or without enough seeds), or worse.
+- Mean rank: 1 is the best mean of a row; rows in which every ranked column is complete: 1.
 
 ## Cost
 
-| model    | ascent_steps | optimizer |   runs | forwards | backwards | wall seconds | peak MiB |
-| -------- | ------------ | --------- | -----: | -------: | --------: | -----------: | -------: |
-| mlp      | 1            | sgd       |      3 |     1000 |       500 |         2.50 |      3.0 |
-| mlp      | 1            | sam       |      3 |     1000 |       500 |         2.50 |      3.0 |
-| mlp      | 1            | xsam      | 2 of 3 |     1000 |       500 |         2.50 |      3.0 |
-| mlp      | 2            | sgd       |      3 |     1000 |       500 |         2.50 |      3.0 |
-| mlp      | 2            | sam       | 1 of 3 |     1000 |       500 |         2.50 |      3.0 |
-| mlp      | 2            | xsam      | 0 of 3 |          |           |              |          |
-| res\\|net | 1            | sgd       |      3 |     1000 |       500 |         2.50 |      3.0 |
-| res\\|net | 1            | sam       | 0 of 3 |          |           |              |          |
-| res\\|net | 2            | sgd       |      3 |     1000 |       500 |         2.50 |      3.0 |
-| res\\|net | 2            | sam       | 0 of 3 |          |           |              |          |
+| model    | ascent_steps | optimizer |   runs | test_accuracy_final | forwards | backwards | wall seconds | peak MiB | backwards / sgd | seconds / sgd | backwards / sam | seconds / sam |
+| -------- | ------------ | --------- | -----: | ------------------: | -------: | --------: | -----------: | -------: | --------------: | ------------: | --------------: | ------------: |
+| mlp      | 1            | sgd       |      3 |               81.00 |     1000 |       500 |         2.50 |      3.0 |            1.00 |          1.00 |            1.00 |          1.00 |
+| mlp      | 1            | sam       |      3 |               83.17 |     1000 |       500 |         2.50 |      3.0 |            1.00 |          1.00 |            1.00 |          1.00 |
+| mlp      | 1            | xsam      | 2 of 3 |               84.50 |     1000 |       500 |         2.50 |      3.0 |            1.00 |          1.00 |            1.00 |          1.00 |
+| mlp      | 2            | sgd       |      3 |               81.00 |     1000 |       500 |         2.50 |      3.0 |            1.00 |          1.00 |            1.00 |          1.00 |
+| mlp      | 2            | sam       | 1 of 3 |               90.00 |     1000 |       500 |         2.50 |      3.0 |            1.00 |          1.00 |            1.00 |          1.00 |
+| mlp      | 2            | xsam      | 0 of 3 |                     |          |           |              |          |                 |               |                 |               |
+| res\\|net | 1            | sgd       |      3 |               70.25 |     1000 |       500 |         2.50 |      3.0 |            1.00 |          1.00 |                 |               |
+| res\\|net | 1            | sam       | 0 of 3 |                     |          |           |              |          |                 |               |                 |               |
+| res\\|net | 2            | sgd       |      3 |               70.25 |     1000 |       500 |         2.50 |      3.0 |            1.00 |          1.00 |                 |               |
+| res\\|net | 2            | sam       | 0 of 3 |                     |          |           |              |          |                 |               |                 |               |
 
 - Means over the done runs of a cell.
+- Not compute-matched: a column's runs may have made more passes than another's.
 """
 
 TABLE_CSV = """\
-model,ascent_steps,optimizer,metric,rule,mean,std,median,n,expected,diverged,failed,missing,no_value,min,max
-mlp,1,sgd,test_accuracy,final,81,1,81,3,3,0,0,0,0,80,82
-mlp,1,sam,test_accuracy,final,83.166667,0.76376262,83,3,3,0,0,0,0,82.5,84
-mlp,1,xsam,test_accuracy,final,84.5,0.70710678,84.5,2,3,0,0,1,0,84,85
-mlp,2,sgd,test_accuracy,final,81,1,81,3,3,0,0,0,0,80,82
-mlp,2,sam,test_accuracy,final,90,,90,1,3,1,1,0,0,90,90
-mlp,2,xsam,test_accuracy,final,,,,0,3,2,0,1,0,,
-res|net,1,sgd,test_accuracy,final,70.25,0.35355339,70.25,2,3,0,0,0,1,70,70.5
-res|net,1,sam,test_accuracy,final,,,,0,3,0,3,0,0,,
-res|net,2,sgd,test_accuracy,final,70.25,0.35355339,70.25,2,3,0,0,0,1,70,70.5
-res|net,2,sam,test_accuracy,final,,,,0,3,0,0,3,0,,
+model,ascent_steps,optimizer,metric,rule,mean,std,median,n,expected,diverged,failed,missing,no_value,min,max,final,last5_mean,best_val,best_test
+mlp,1,sgd,test_accuracy,final,81,1,81,3,3,0,0,0,0,80,82,81,,,
+mlp,1,sam,test_accuracy,final,83.166667,0.76376262,83,3,3,0,0,0,0,82.5,84,83.166667,,,
+mlp,1,xsam,test_accuracy,final,84.5,0.70710678,84.5,2,3,0,0,1,0,84,85,84.5,,,
+mlp,2,sgd,test_accuracy,final,81,1,81,3,3,0,0,0,0,80,82,81,,,
+mlp,2,sam,test_accuracy,final,90,,90,1,3,1,1,0,0,90,90,90,,,
+mlp,2,xsam,test_accuracy,final,,,,0,3,2,0,1,0,,,,,,
+res|net,1,sgd,test_accuracy,final,70.25,0.35355339,70.25,2,3,0,0,0,1,70,70.5,70.25,,,
+res|net,1,sam,test_accuracy,final,,,,0,3,0,3,0,0,,,,,,
+res|net,2,sgd,test_accuracy,final,70.25,0.35355339,70.25,2,3,0,0,0,1,70,70.5,70.25,,,
+res|net,2,sam,test_accuracy,final,,,,0,3,0,0,3,0,,,,,,
 """
 
 DIFFERENCES_CSV = """\
-model,ascent_steps,optimizer,reference,metric,rule,difference,low,high,confidence,n,expected
-mlp,1,sam,sgd,test_accuracy,final,2.1666667,0.26937515,4.0639582,0.95,3,3
-mlp,1,xsam,sgd,test_accuracy,final,3.5,,,0.95,2,3
-mlp,2,sam,sgd,test_accuracy,final,10,,,0.95,1,3
-mlp,2,xsam,sgd,test_accuracy,final,,,,0.95,0,3
-res|net,1,sam,sgd,test_accuracy,final,,,,0.95,0,3
-res|net,2,sam,sgd,test_accuracy,final,,,,0.95,0,3
+model,ascent_steps,optimizer,reference,metric,rule,difference,low,high,confidence,n,expected,p,p_holm,sign_flip_p,bca_low,bca_high,detectable,verdict
+mlp,1,sam,sgd,test_accuracy,final,2.1666667,0.26937515,4.0639582,0.95,3,3,0.039012348,0.039012348,,,,2.4929544,better
+mlp,1,xsam,sgd,test_accuracy,final,3.5,,,0.95,2,3,,,,,,,too few seeds
+mlp,2,sam,sgd,test_accuracy,final,10,,,0.95,1,3,,,,,,,too few seeds
+mlp,2,xsam,sgd,test_accuracy,final,,,,0.95,0,3,,,,,,,too few seeds
+res|net,1,sam,sgd,test_accuracy,final,,,,0.95,0,3,,,,,,,too few seeds
+res|net,2,sam,sgd,test_accuracy,final,,,,0.95,0,3,,,,,,,too few seeds
 """
 
 COST_CSV = """\
-model,ascent_steps,optimizer,n,forwards,backwards,wall_seconds,peak_memory_bytes
-mlp,1,sgd,3,1000,500,2.5,3145728
-mlp,1,sam,3,1000,500,2.5,3145728
-mlp,1,xsam,2,1000,500,2.5,3145728
-mlp,2,sgd,3,1000,500,2.5,3145728
-mlp,2,sam,1,1000,500,2.5,3145728
-mlp,2,xsam,0,,,,
-res|net,1,sgd,3,1000,500,2.5,3145728
-res|net,1,sam,0,,,,
-res|net,2,sgd,3,1000,500,2.5,3145728
-res|net,2,sam,0,,,,
+model,ascent_steps,optimizer,n,forwards,backwards,wall_seconds,peak_memory_bytes,forwards_over_sgd,backwards_over_sgd,wall_seconds_over_sgd,peak_memory_bytes_over_sgd,forwards_over_sam,backwards_over_sam,wall_seconds_over_sam,peak_memory_bytes_over_sam
+mlp,1,sgd,3,1000,500,2.5,3145728,1,1,1,1,1,1,1,1
+mlp,1,sam,3,1000,500,2.5,3145728,1,1,1,1,1,1,1,1
+mlp,1,xsam,2,1000,500,2.5,3145728,1,1,1,1,1,1,1,1
+mlp,2,sgd,3,1000,500,2.5,3145728,1,1,1,1,1,1,1,1
+mlp,2,sam,1,1000,500,2.5,3145728,1,1,1,1,1,1,1,1
+mlp,2,xsam,0,,,,,,,,,,,,
+res|net,1,sgd,3,1000,500,2.5,3145728,1,1,1,1,,,,
+res|net,1,sam,0,,,,,,,,,,,,
+res|net,2,sgd,3,1000,500,2.5,3145728,1,1,1,1,,,,
+res|net,2,sam,0,,,,,,,,,,,,
 """
 
 SMALL = r"""
-| a\*b\`c / – |   x\<y, z / 1 |    [bold] / 1 |  w\\n / 1 |
-| ----------: | ------------: | ------------: | --------: |
-|   90.00 (1) | **95.00 (1)** | **95.00 (1)** | 80.00 (1) |
+|      a\*b\`c / – |          x\<y, z / 1 |           [bold] / 1 |         w\\n / 1 |
+| ---------------: | -------------------: | -------------------: | ---------------: |
+| 90.00 ± 0.00 (3) | **95.00 ± 0.00 (3)** | **95.00 ± 0.00 (3)** | 80.00 ± 0.00 (3) |
 """
 
 SMALL_CSV = """\
-optimizer,k,metric,rule,mean,std,median,n,expected,diverged,failed,missing,no_value,min,max
-a*b`c,,test_accuracy,final,90,,90,1,1,0,0,0,0,90,90
-"x<y, z",1,test_accuracy,final,95.001,,95.001,1,1,0,0,0,0,95.001,95.001
-[bold],1,test_accuracy,final,95,,95,1,1,0,0,0,0,95,95
-w\\n,1,test_accuracy,final,80,,80,1,1,0,0,0,0,80,80
+optimizer,k,metric,rule,mean,std,median,n,expected,diverged,failed,missing,no_value,min,max,final,last5_mean,best_val,best_test
+a*b`c,,test_accuracy,final,90,0,90,3,3,0,0,0,0,90,90,90,,,
+"x<y, z",1,test_accuracy,final,95.001,0,95.001,3,3,0,0,0,0,95.001,95.001,95.001,,,
+[bold],1,test_accuracy,final,95,0,95,3,3,0,0,0,0,95,95,95,,,
+w\\n,1,test_accuracy,final,80,0,80,3,3,0,0,0,0,80,80,80,,,
 """
 
 

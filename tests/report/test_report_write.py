@@ -92,8 +92,10 @@ def test_compaction_and_another_process_give_the_same_bytes(results: Path, tmp_p
     write_report(results, out)
     compact(GridFolder(results, "toy"))
     code = (
-        "import pathlib, sys; from xsam.report.analysis import load_report; from xsam.report.write import render, stale;"
-        "results, out = map(pathlib.Path, sys.argv[1:]); print(stale(render(load_report(results), figures=False), out))"
+        "import pathlib, sys; from xsam.report.analysis import load_report; "
+        "from xsam.report.write import render, stale; "
+        "results, out = map(pathlib.Path, sys.argv[1:]); "
+        "print(stale(render(load_report(results), figures=False), out))"
     )
     command = [sys.executable, "-c", code, os.path.relpath(results, tmp_path), "reports"]
     environment = {**os.environ, "TZ": "Asia/Tokyo", "PYTHONHASHSEED": "7"}

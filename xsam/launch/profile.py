@@ -46,7 +46,8 @@ class Profile:
         partition, account, qos, constraint: as ``sbatch`` takes them; None leaves the cluster's default.
         minutes: time limit of a job (``time`` in the file: minutes, ``HH:MM``, ``HH:MM:SS`` or ``D-HH:MM``). Jobs save
             and requeue themselves ``warn_seconds`` before it, so it limits no run.
-        cpus, mem, gpus, gpu_type: what one job gets, on one node; ``mem`` as in ``"4G"``.
+        cpus, mem, gpus, gpu_type: what one job gets, on one node; ``mem`` as in ``"4G"``. Where a run has several
+            processes (its parameter ``devices``), each of them gets ``cpus``.
         warn_seconds: how long before the time limit runs save; a step and a checkpoint must fit.
         parallelism: how many jobs of one array run at a time; None does not limit them.
         max_array_size: jobs in one array at most; None asks the cluster for its ``MaxArraySize``.

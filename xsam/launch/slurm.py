@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import submitit
-from submitit.core.utils import FailedSubmissionError
+from submitit.core.utils import FailedSubmissionError, UncompletedJobError
 
 from xsam.grid.spec import RunSpec
 from xsam.launch import cluster, status
@@ -97,11 +97,11 @@ def _submit(order: WorkOrder, profile: Profile, array: Array) -> str:
     element = Element(profile.members, profile.scratch, profile.copy_data, profile.offline)
     try:
         jobs = executor.map_array(element, [replace(order, run_ids=share) for share in array.shares])
-    except FailedSubmissionError as error:
+    except (FailedSubmissionError, UncompletedJobError) as error:
         for pickle in folder.glob("*.pkl"):
             if "_" not in pickle.name:  # not yet a job's
                 pickle.unlink()
-        raise ClusterError(f"sbatch: {str(error).strip().splitlines()[-1]}") from None
+        raise ClusterError(f"the cluster refuses: {str(error).strip().splitlines()[-1]}") from None
     return str(jobs[0].job_id).partition("_")[0]
 
 

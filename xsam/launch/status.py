@@ -76,12 +76,8 @@ def held(folder: GridFolder, run_id: str) -> bool:
 
 def survey(folder: GridFolder, runs: Sequence[RunSpec]) -> list[RunStatus]:
     """Look all runs up, in order. What no worker has touched, most of a large new grid, costs nothing."""
-    ends = finished_runs(folder)
-    started = folder.started()
-    return [
-        status(folder, run) if run.run_id in ends or run.run_id in started else RunStatus(run, "pending")
-        for run in runs
-    ]
+    touched = {*finished_runs(folder), *folder.started()}
+    return [status(folder, run) if run.run_id in touched else RunStatus(run, "pending") for run in runs]
 
 
 def summary(states: Iterable[RunStatus]) -> str:

@@ -35,8 +35,8 @@ class Task(Protocol):
         metric: the metric that tables show where the grid names none (``"test_accuracy"``).
         epoch_metrics: names of the numbers that :meth:`Problem.evaluate` returns, columns of the table ``epochs``.
         run_metrics: names of the numbers that :meth:`Problem.summarise` and :meth:`Finishing.finish` return, columns
-            of the table ``runs``; those that end in ``_signature`` are texts. A name ``<metric>_<rule>`` whose ``<metric>``
-            is ``metric`` or a name here too fills that column under the grid's rule.
+            of the table ``runs``; those that end in ``_signature`` are texts. A name ``<metric>_<rule>`` whose
+            ``<metric>`` is ``metric`` or a name here too fills that column under the grid's rule.
     """
 
     name: str
