@@ -10,17 +10,23 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint con
 # One thread a process: several run at a time, and sums keep their last bits.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: quickstart test test-fast lint format system-deps clean
+.PHONY: quickstart test test-fast test-slow lint format system-deps clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/xsam-bench run configs/quickstart.yaml
 	$(BIN)/xsam-bench report quickstart
 
+# Slow tests outside tests/optim, SLURM's and fairseq's are in "make test-slow" until each has passed on a quiet machine.
 test: $(VENV)/.installed-dev system-deps
-	$(PYTEST)
+	$(PYTEST) -m "not slow and not slurm and not fairseq"
+	$(PYTEST) -m slow tests/optim
+
+test-slow: $(VENV)/.installed-dev
+	@tests/system-deps.sh "$(SYSTEM_DEPS)" slurm
+	$(PYTEST) -m "slow or slurm or fairseq" --ignore tests/optim
 
 test-fast: $(VENV)/.installed-dev
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not slurm and not fairseq"
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -18,8 +18,8 @@ from xsam.tasks.translation import TASK
 GRID = """
 name: toy
 task: translation
-matrix: {optimizer: [adam, xsam], seed: [0]}
-params: {dataset: parallel_text, %s}
+matrix: {dataset: [parallel_text], optimizer: [adam, xsam], seed: [0]}
+params: {%s}
 """
 
 
@@ -53,15 +53,12 @@ def test_defaults_are_the_published_recipe(tmp_path):
         ("model: transformer, embed_dim: 30, heads: 4", "embed_dim 30 is no multiple of twice the heads, 4"),
         ("compile: true", "compile makes a graph for each shape of batch"),
         ("warmup_updates: 0", "inverse_sqrt falls from the end of the warm-up"),
-        ("dataset: multi30k", "did you mean 'multi30k_de_en'"),
+        ("schedule: inverse_sqr", "did you mean 'inverse_sqrt'"),
     ],
 )
 def test_mistakes_are_told_before_anything_runs(params, message, tmp_path):
-    text = GRID % params if "dataset" not in params else (GRID % "").replace("dataset: parallel_text, ", params)
-    path = tmp_path / "grid.yaml"
-    path.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=message):
-        load_grid(path)
+        grid_of(tmp_path, params)
 
 
 @pytest.mark.fairseq

@@ -31,7 +31,9 @@ def labelled(sharpness: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """
     own = runs[["run_id", "optimizer", "ascent_steps", "seed"]].rename(columns={"ascent_steps": "run_k"})
     joined = sharpness.merge(own, on="run_id", how="inner")
-    details = pd.DataFrame([json.loads(text) for text in joined.pop("details")], index=joined.index)
+    details = pd.DataFrame(
+        [{} if pd.isna(text) else json.loads(text) for text in joined.pop("details")], index=joined.index
+    )
     joined["measure"] = joined["measure"].str.removeprefix(PER_DIRECTION)
     return joined.join(details, rsuffix="_detail")
 

@@ -36,8 +36,10 @@ def _sweeps(table: Table, axis: str, position: int) -> Iterator[tuple[str, Figur
     groups: dict[Key, dict[Key, dict[Value, Cell]]] = {}
     for row, column, cell in table.planned():
         whole = (*row, *column)
+        # A run without the axis stands in every row, and is still one run.
+        value = whole[position] if axis in cell.spec.axes else ABSENT
         group = groups.setdefault(tuple(whole[place] for place in apart), {})
-        group.setdefault(tuple(whole[place] for place in sides), {})[whole[position]] = cell
+        group.setdefault(tuple(whole[place] for place in sides), {})[value] = cell
     names = file_names(axis.replace("_", "-"), groups)
     for key, group in groups.items():
         curves = {side: _points(cells) for side, cells in group.items()}

@@ -104,7 +104,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _reconstruct(kind: type[Array], shape: tuple[int, ...], code: bytes | str) -> Array:
-    return np.ndarray.__new__(kind, shape, np.dtype(code))  # type: ignore[arg-type]
+    return np.ndarray.__new__(kind, shape, np.dtype(code.decode() if isinstance(code, bytes) else code))
 
 
 def _latin1(text: str, encoding: str) -> bytes:

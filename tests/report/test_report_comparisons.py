@@ -1,0 +1,124 @@
+"""Baselines, families of tests, claims, and two results folders side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.report.fixtures.make import HOSTILE, RESULTS
+from xsam.grid.grid import Grid
+from xsam.report.analysis import analyse, load_report
+from xsam.report.claims import Judgement, Source, judge
+from xsam.report.moved import moves
+
+MakeGrid = Callable[..., Grid]
+MakeRow = Callable[..., dict[str, Any]]
+
+
+def judged(make_grid: MakeGrid, make_row: MakeRow, gains: dict[tuple[str, int], float]) -> dict[str, Judgement]:
+    """The claims by (method, ascent steps) → gain over 80, five seeds each, with a small effect of each seed."""
+    runs: list[tuple[str, str, dict[str, Any]]] = []
+    for method, k in gains:
+        own = {"model": "mlp"} if method == "sgd" else {"model": "mlp", "ascent_steps": k}
+        runs.append((method, method, own))
+    labels = tuple(dict.fromkeys(method for method, _ in gains))
+    axes = {"model": ("mlp",), "optimizer": labels, "ascent_steps": (1, 3)}
+    grid = make_grid(runs, axes, ("model",), ("optimizer", "ascent_steps"), seeds=5)
+    rows = []
+    for run in grid.runs:
+        seed, k = int(str(run.params["seed"])), int(str(run.params.get("ascent_steps", 1)))
+        wobble = 0.1 * ((seed * (len(run.method) + k)) % 3)
+        rows.append(make_row(run.run_id, "done", 80 + seed + gains[run.method, k] + wobble))
+    one = analyse(grid, grid.report, pd.DataFrame(rows))
+    return {found.claim: found for found in judge([Source(one.table, one.measures, one.checks, {})])}
+
+
+def test_claims_follow_the_numbers(make_grid: MakeGrid, make_row: MakeRow) -> None:
+    gains = {("sgd", 1): 0.0, ("sam", 1): 1.0, ("sam", 3): -1.0, ("xsam", 1): 3.0, ("xsam", 3): 4.0}
+    found = judged(make_grid, make_row, gains)
+    verdicts = {claim.split(" (")[0]: one.verdict for claim, one in found.items()}
+    assert verdicts["XSAM is better than SAM."] == "supported"
+    assert verdicts["XSAM is better than the plain base optimizer."] == "supported"
+    assert verdicts["SAM gets worse with more ascent steps."] == "supported"
+    assert verdicts["XSAM holds or improves with more ascent steps."] == "supported"
+    assert verdicts["XSAM is better than the other methods of the family."] == "not testable here"
+    assert verdicts["On Tiny-ImageNet XSAM gains more than one point over SAM."] == "not testable here"
+    assert len(found["XSAM is better than SAM."].evidence) == 2
+
+
+def test_claims_can_be_contradicted_or_stay_undecided(make_grid: MakeGrid, make_row: MakeRow) -> None:
+    found = judged(make_grid, make_row, {("sam", 1): 1.0, ("xsam", 1): 0.0, ("sam", 3): 1.01, ("xsam", 3): 0.02})
+    assert found["XSAM is better than SAM."].verdict == "contradicted"
+    assert found["SAM gets worse with more ascent steps."].verdict == "undecided"
+    assert found["XSAM is better than the plain base optimizer."].verdict == "not testable here"
+
+
+def test_a_fixed_alpha_does_not_speak_for_xsam(make_grid: MakeGrid, make_row: MakeRow) -> None:
+    runs = [("sam", "sam", {}), ("plus", "xsam", {"alpha": 0.0})]
+    grid = make_grid(runs, {"optimizer": ("sam", "plus"), "alpha": (0.0,)}, (), ("optimizer",), seeds=4)
+    rows = [make_row(run.run_id, "done", 80.0 + place % 3) for place, run in enumerate(grid.runs)]
+    one = analyse(grid, grid.report, pd.DataFrame(rows))
+    first = judge([Source(one.table, one.measures, one.checks, {})])[0]
+    assert (first.claim, first.verdict) == ("XSAM is better than SAM.", "not testable here")
+
+
+def test_a_baseline_is_the_same_place_of_another_optimizer(multi_step: tuple[Grid, pd.DataFrame]) -> None:
+    grid, frame = multi_step
+    report = replace(grid.report, rows=("model",), columns=("optimizer", "ascent_steps"), baseline="sam")
+    pairs = {one.place: one.baseline for one in analyse(grid, report, frame).comparisons}
+    assert pairs[("mlp",), ("xsam", 2)] == (("mlp",), ("sam", 2))
+    assert (("mlp",), ("sam", 2)) not in pairs
+    assert (("mlp",), ("sgd", "–")) not in pairs, "which number of ascent steps it should be compared with is open"
+    report = replace(report, baseline="sgd")
+    pairs = {one.place: one.baseline for one in analyse(grid, report, frame).comparisons}
+    assert pairs[("mlp",), ("xsam", 2)] == (("mlp",), ("sgd", "–"))
+
+
+def test_runs_that_stand_in_several_rows_are_one_test(make_grid: MakeGrid, make_row: MakeRow) -> None:
+    runs = [("sgd", "sgd", {}), ("adam", "adam", {}), *(("sam", "sam", {"k": k}) for k in (1, 2))]
+    grid = make_grid(runs, {"optimizer": ("sgd", "adam", "sam"), "k": (1, 2)}, ("k",), ("optimizer",), seeds=4)
+    values = {"sgd": 80.0, "adam": 81.0, "sam": 82.0}
+    rows = []
+    for place, run in enumerate(grid.runs):
+        rows.append(make_row(run.run_id, "done", values[run.method] + ((place * 7) % 5) / 10))
+    compared = analyse(grid, grid.report, pd.DataFrame(rows)).comparisons
+    adam = [one for one in compared if one.place[1] == ("adam",)]
+    assert len(adam) == 2
+    assert adam[0].adjusted_p == adam[1].adjusted_p
+    smallest = min(one.difference.p for one in compared)
+    assert min(one.adjusted_p for one in compared) == pytest.approx(3 * smallest), "three tests, not four"
+
+
+def test_where_limits_a_table(multi_step: tuple[Grid, pd.DataFrame]) -> None:
+    grid, frame = multi_step
+    table = analyse(grid, replace(grid.report, where={"model": ("mlp",), "ascent_steps": (2,)}), frame).table
+    assert table.rows == (("mlp", 2),)
+    assert table.columns == (("sgd",), ("sam",), ("xsam",))
+
+
+def test_a_folder_is_identical_to_itself() -> None:
+    report = load_report(RESULTS)
+    found = moves(report, report)
+    assert len(found) == 6 + 3
+    assert {one.verdict for one in found} == {"identical"}
+
+
+def test_cells_that_moved_are_told_from_noise(tmp_path: Path) -> None:
+    first = load_report(RESULTS)
+    (grid,) = first.grids
+    runs = grid.runs.copy()
+    noise = [0.01 * ((7 * place) % 5 - 2) for place in range(len(runs))]
+    runs["test_accuracy_final"] += pd.Series(noise)
+    runs.loc[runs["method"] == "sam", "test_accuracy_final"] -= 1.0
+    tables = tuple(analyse(grid.grid, report, runs) for report in grid.grid.tables)
+    second = replace(first, grids=(replace(grid, analyses=tables),))
+    verdicts = {one.place: one.verdict for one in moves(first, second) if one.first.report.name == "table"}
+    assert verdicts[("mlp", "digits"), ("sam",)] == "worse"
+    assert verdicts[("mlp", "fashion_mnist"), ("sam",)] == "worse"
+    assert verdicts[("mlp", "digits"), ("sgd",)] == "within noise"
+    assert verdicts[("mlp", "fashion_mnist"), (HOSTILE,)] == "too few seeds"
