@@ -245,7 +245,7 @@ def test_a_parameter_that_came_later_leaves_ids_alone_until_it_is_used(load_text
     assert plain.params["label_noise"] == 0.0
     assert "label_noise" not in noisy.hidden
     assert noisy.params["label_noise"] == 0.3
-    without = {name: value for name, value in plain.params.items() if name != "label_noise"}
+    without = {name: value for name, value in plain.params.items() if name not in plain.hidden}
     assert RunSpec("fake", "sam", "sam", without, 3).run_id == plain.run_id != noisy.run_id
 
 

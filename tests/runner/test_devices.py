@@ -144,7 +144,7 @@ def test_a_failure_of_one_process_is_the_runs_own_failure(bench: Bench) -> None:
 
 def test_runs_of_different_sizes_are_not_launched_together(bench: Bench) -> None:
     grid = bench.write_grid(
-        GRID.replace("EPOCHS", "1").replace("[xsam]}", "[sgd], devices: [1, 2]}").replace("devices: 2, ", "")
+        GRID.replace("EPOCHS", "1").replace("[xsam]}", "[sgd], devices: [1, 2]}").replace("devices: 2,", "")
     )
     output = bench("run", grid, "--jobs", 1, status=2)
     assert "--only devices=1" in output

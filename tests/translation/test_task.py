@@ -25,7 +25,8 @@ params: {%s}
 
 def grid_of(tmp_path, params: str) -> Grid:
     path = tmp_path / "grid.yaml"
-    path.write_text(GRID % params, encoding="utf-8")
+    model = "" if "model:" in params else f"model: {TASK.parameters['model'].default}, "
+    path.write_text(GRID % (model + params), encoding="utf-8")
     return load_grid(path)
 
 
