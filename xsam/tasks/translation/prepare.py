@@ -11,11 +11,11 @@ from itertools import chain, product
 from pathlib import Path
 
 from xsam.tasks.data import Available, Report, Verified, silent
+from xsam.tasks.download import fetch
 from xsam.tasks.translation import bpe, library, text
 from xsam.tasks.translation.corpora import CORPORA, PARTS, Corpus
 from xsam.tasks.translation.files import MANIFEST, Prepared, describe, file_digest, folder_of, locate
 from xsam.tasks.translation.sources import VALID_EVERY, Raw, Sides, read
-from xsam.tasks.vision.download import fetch
 
 
 def names() -> tuple[str, ...]:

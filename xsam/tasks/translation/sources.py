@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
+from xsam.tasks.archives import opened
 from xsam.tasks.translation.corpora import PARTS, Corpus
 from xsam.tasks.translation.text import Lines, check_aligned, check_filled, read_lines
-from xsam.tasks.vision.archives import opened
 
 VALID_EVERY = 23  # in IWSLT2014 every 23rd clean training pair is a validation pair
 IWSLT_TEST = ("TED.dev2010", "TEDX.dev2012", "TED.tst2010", "TED.tst2011", "TED.tst2012")

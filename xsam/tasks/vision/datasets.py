@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from xsam.tasks.archives import Folder
 from xsam.tasks.vision import prepared
-from xsam.tasks.vision.archives import Folder
 from xsam.tasks.vision.catalog import DATASETS, Dataset
 from xsam.tasks.vision.files import lacking, locate
 from xsam.tasks.vision.published import READERS, Array, Content, digits

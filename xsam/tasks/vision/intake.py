@@ -7,11 +7,11 @@ import shutil
 from pathlib import Path
 
 from xsam.store.atomic import sync
+from xsam.tasks.archives import Folder, Tree, opened
 from xsam.tasks.data import Report
+from xsam.tasks.download import file_md5
 from xsam.tasks.vision import corruptions, datasets, prepared, tiny_imagenet
-from xsam.tasks.vision.archives import Folder, Tree, opened
 from xsam.tasks.vision.catalog import Dataset
-from xsam.tasks.vision.download import file_md5
 from xsam.tasks.vision.files import lacking, locate, views
 from xsam.tasks.vision.prepared import Manifest
 from xsam.tasks.vision.published import READERS, Content

@@ -117,7 +117,7 @@ def _at_hand(dataset: Dataset, data_dir: Path) -> Path | None:
 
 
 def _download(dataset: Dataset, into: Path, report: Report) -> Path:
-    from xsam.tasks.vision.download import fetch
+    from xsam.tasks.download import fetch
     from xsam.tasks.vision.intake import form
 
     folder = into / dataset.folder

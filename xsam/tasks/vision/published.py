@@ -10,8 +10,8 @@ from typing import IO, Any, cast
 
 import numpy as np
 
+from xsam.tasks.archives import Tree, reading
 from xsam.tasks.seeding import derive
-from xsam.tasks.vision.archives import Tree, reading
 from xsam.tasks.vision.catalog import DataFile, Dataset
 from xsam.tasks.vision.sizes import allocate
 

@@ -16,7 +16,7 @@ from threading import Lock
 import numpy as np
 from PIL import Image
 
-from xsam.tasks.vision.archives import Tree
+from xsam.tasks.archives import Tree
 from xsam.tasks.vision.catalog import Dataset
 from xsam.tasks.vision.published import Array, Content
 
