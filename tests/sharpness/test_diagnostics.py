@@ -13,6 +13,7 @@ import torch
 
 from tests.conftest import Bench
 from xsam.grid import GridError, load_grid
+from xsam.grid.diagnostics import Diagnostics
 from xsam.grid.grid import Grid
 from xsam.store import read
 
@@ -127,7 +128,22 @@ def test_measurements_are_in_grid_json_and_in_no_run_id(tmp_path: Path) -> None:
     assert Grid.from_json(json.loads(json.dumps(measured.to_json()))) == measured
     short = load_grid(write(tmp_path, PLAIN + "diagnostics: [hessian]\n"))
     assert short.diagnostics is not None
-    assert [short.diagnostics.due(epoch, epoch == 2) for epoch in range(3)] == [False, False, True]
+    assert [short.diagnostics.due(epoch, epoch == 2) for epoch in range(3)] == [None, None, short.diagnostics]
+
+
+def test_planes_are_measured_after_the_last_epoch_alone() -> None:
+    def measured(names: list[str]) -> list[tuple[str, ...]]:
+        wanted = Diagnostics.from_values({"measure": names, "every": 2})
+        return [() if due is None else due.measure for due in (wanted.due(epoch, epoch == 4) for epoch in range(5))]
+
+    assert measured(["planes", "alpha", "density"]) == [
+        (),
+        ("alpha",),
+        (),
+        ("alpha",),
+        ("density", "alpha", "planes"),
+    ]
+    assert measured(["planes"]) == [(), (), (), (), ("planes",)]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
 from xsam.grid.source import Node, check_keys
@@ -11,12 +11,20 @@ from xsam.grid.spec import RunSpec
 from xsam.parameters import Parameter
 
 MEASUREMENTS = ("hessian", "density", "measures", "directions", "alpha", "planes")
+# Pictures of one place, which nothing compares over the epochs: of the weights after the last epoch alone.
+_ONCE = ("density", "planes")
 # Begins the names of measures of which a run has several, for directions and numbers of ascent steps to be compared.
 PER_DIRECTION = "direction/"
 
 PARAMETERS: Mapping[str, Parameter] = {
     "measure": Parameter("names", (), choices=MEASUREMENTS, help="what is measured"),
-    "every": Parameter("int", None, at_least=1, nullable=True, help="epochs between measurements; null: at the end"),
+    "every": Parameter(
+        "int",
+        None,
+        at_least=1,
+        nullable=True,
+        help="epochs between measurements (density and planes: at the end alone); null: at the end",
+    ),
     "batches": Parameter("int", 8, at_least=1, help="training batches that the loss is the mean of"),
     "eigenvalues": Parameter("int", 5, at_least=1, help="eigenvalues that hessian looks for"),
     "samples": Parameter("int", 30, at_least=2, help="random vectors for the trace, and directions for measures"),
@@ -33,7 +41,8 @@ class Diagnostics:
 
     Attributes:
         measure: of ``MEASUREMENTS``, in that order.
-        every: epochs between measurements, the last epoch always among them; None: after the last epoch alone.
+        every: epochs between measurements, the last epoch always among them; None: after the last epoch alone, as
+            density and planes always.
         batches: how many of the first epoch's batches the measured loss is the mean of; all that there are at most.
         eigenvalues, samples, rho, probe_radius, ascent_steps, steps: see ``PARAMETERS``.
     """
@@ -53,9 +62,14 @@ class Diagnostics:
         """The probe radius."""
         return 2 * self.rho if self.probe_radius is None else self.probe_radius
 
-    def due(self, epoch: int, last: bool) -> bool:
-        """Whether to measure after the 0-based ``epoch``."""
-        return last or (self.every is not None and (epoch + 1) % self.every == 0)
+    def due(self, epoch: int, last: bool) -> Diagnostics | None:
+        """What to measure after the 0-based ``epoch``; None: nothing."""
+        if last:
+            return self
+        repeated = tuple(name for name in self.measure if name not in _ONCE)
+        if not repeated or self.every is None or (epoch + 1) % self.every:
+            return None
+        return replace(self, measure=repeated)
 
     def to_json(self) -> dict[str, Any]:
         """As ``grid.json`` holds it."""

@@ -95,9 +95,10 @@ class Leader(Follower):
         shown = {name: value for name, value in row.items() if isinstance(value, float) and not math.isnan(value)}
         text = ", ".join(f"{name} {value:.4g}" for name, value in shown.items())
         self.log.info("epoch %d/%d: %s", row["epoch"] + 1, self.schedule.epochs, text)
-        wanted = self.order.diagnostics
-        last = position.epoch == self.schedule.epochs
-        if wanted is not None and math.isfinite(row["train_loss"]) and wanted.due(row["epoch"], last):
+        if self.order.diagnostics is None or not math.isfinite(row["train_loss"]):
+            return
+        wanted = self.order.diagnostics.due(row["epoch"], last=position.epoch == self.schedule.epochs)
+        if wanted is not None:
             self._note_peak(position)
             with self.learner.apart():
                 position.sharpness += diagnose(wanted, self.learner.problem, row["epoch"])

@@ -209,6 +209,7 @@ def surface(
 
 def cosine(first: Tensor, second: Tensor) -> float:
     """The cosine of the angle between two flat vectors; 0 where one of them is zero."""
+    first, second = first.double(), second.double()  # so that one of a vector with itself is 1
     return float(torch.dot(first, second)) / (_length(first) * _length(second))
 
 

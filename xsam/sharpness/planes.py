@@ -1,4 +1,4 @@
-"""The loss on planes and arcs through the weights, as numbers; ``xsam.sharpness.figures`` draws them."""
+"""The loss on planes and arcs through the weights, as numbers; ``xsam.report.figures`` draws them."""
 
 from __future__ import annotations
 

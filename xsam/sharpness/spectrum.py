@@ -23,8 +23,9 @@ times the cost of a gradient.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -143,10 +144,10 @@ def top_eigenpairs(
     """As :func:`top_eigenvalues`, with eigenvectors, errors and the number of products."""
     options.whole_number("k", k, at_least=1)
     options.number("tolerance", tolerance, above=0)
-    with _hessian(model, loss_fn, batches, weights, batchnorm, graph_bytes) as hessian:
+    with _hessian(model, loss_fn, batches, weights, batchnorm, seed, graph_bytes) as (hessian, signs):
         if k > hessian.size:
             raise ValueError(f"k must be at most the number of parameters ({hessian.size}), not {k}")
-        start = _random(hessian, torch.Generator().manual_seed(seed)) / math.sqrt(hessian.size)
+        start = signs() / math.sqrt(hessian.size)
         gradient = hessian.gradient()
         norm = float(torch.linalg.vector_norm(gradient))
         if 0 < norm < math.inf:
@@ -179,12 +180,11 @@ def trace(
         Trace(estimate=5.0, standard_error=0.0)
     """
     options.whole_number("samples", samples, at_least=2)
-    with _hessian(model, loss_fn, batches, weights, batchnorm, graph_bytes) as hessian:
-        generator = torch.Generator().manual_seed(seed)
-        values = torch.empty(samples, dtype=torch.float64)
+    values = torch.empty(samples, dtype=torch.float64)
+    with _hessian(model, loss_fn, batches, weights, batchnorm, seed, graph_bytes) as (hessian, signs):
         for index in range(samples):
-            signs = _random(hessian, generator)
-            values[index] = torch.dot(signs, hessian @ signs).double()
+            vector = signs()
+            values[index] = torch.dot(vector, hessian @ vector).double()
     if not torch.isfinite(values).all():
         raise ValueError("a product of the Hessian is not finite at these weights")
     return Trace(float(values.mean()), float(values.std()) / math.sqrt(samples))
@@ -218,11 +218,10 @@ def spectral_density(
     options.whole_number("probes", probes, at_least=1)
     options.whole_number("steps", steps, at_least=1)
     nodes, shares = [], []
-    with _hessian(model, loss_fn, batches, weights, batchnorm, graph_bytes) as hessian:
-        generator = torch.Generator().manual_seed(seed)
+    with _hessian(model, loss_fn, batches, weights, batchnorm, seed, graph_bytes) as (hessian, signs):
         length = min(steps, hessian.size)
         for probe in range(probes):
-            krylov = Krylov(hessian.__matmul__, _random(hessian, generator), length, seed + probe)
+            krylov = Krylov(hessian.__matmul__, signs(), length, seed + probe)
             while not krylov.full:
                 krylov.extend()
             values, _, coordinates = krylov.eigen()
@@ -238,14 +237,17 @@ def _hessian(
     batches: Iterable[Any],
     weights: Sequence[float] | None,
     batchnorm: BatchNorm,
+    seed: int,
     graph_bytes: int,
-) -> Iterator[Hessian]:
+) -> Iterator[tuple[Hessian, Callable[[], Tensor]]]:
+    """The Hessian, and a source of random vectors for it."""
+    options.whole_number("graph_bytes", graph_bytes, at_least=0)
     with still(model, batchnorm) as parameters:
-        losses, shares = closures(model, loss_fn, batches, weights)
-        yield Hessian(parameters, losses, shares, options.whole_number("graph_bytes", graph_bytes, at_least=0))
+        hessian = Hessian(parameters, *closures(model, loss_fn, batches, weights), graph_bytes)
+        yield hessian, partial(_signs, hessian, torch.Generator().manual_seed(seed))
 
 
-def _random(hessian: Hessian, generator: torch.Generator) -> Tensor:
+def _signs(hessian: Hessian, generator: torch.Generator) -> Tensor:
     """A vector of random signs, drawn on the CPU so that every device sees the same."""
     signs = torch.randint(0, 2, (hessian.size,), generator=generator, dtype=torch.int8)
     return signs.mul_(2).sub_(1).to(hessian.device, hessian.dtype)
