@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,22 @@ def test_the_planned_passes_are_those_that_runs_then_take(bench: Bench) -> None:
     planned = {run["run_id"]: (run["forwards"], run["backwards"]) for run in plan["runs"]}
     assert planned == {run_id: (row["forwards"], row["backwards"]) for run_id, row in runs.iterrows()}
     assert (plan["forwards"], plan["backwards"]) == (runs["forwards"].sum(), runs["backwards"].sum())
+
+
+def test_seeds_in_a_row_are_shown_by_their_ends(bench: Bench) -> None:
+    grid = bench.write_grid(EVERY_METHOD.replace("  ascent_steps: [2]", "  seed: [0, 7, 1, 2, 4, 5]"))
+    assert bench("plan", grid).count(" 0–2, 4, 5, 7 ") == 17
+
+
+def test_planning_a_new_grid_reads_no_tables(bench: Bench) -> None:
+    grid = bench.write_grid(EVERY_METHOD)
+    code = (
+        "import sys; from xsam.cli.main import app; app(['plan', sys.argv[1]], standalone_mode=False); "
+        "print('imported', {'torch', 'numpy', 'pandas', 'pyarrow', 'submitit'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code, str(grid)]
+    shown = subprocess.run(command, cwd=bench.folder, capture_output=True, text=True, check=True).stdout
+    assert shown.endswith("imported set()\n")
 
 
 @pytest.mark.slow

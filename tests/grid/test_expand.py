@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.grid.conftest import LoadText
 from xsam.grid import Grid, GridError, RunSpec, load_grid
+from xsam.grid.cost import passes_of, total_passes
 
 HEAD = "name: g\ntask: fake\n"
 
@@ -212,6 +213,45 @@ def test_excluded_runs_need_not_be_possible(load_text: LoadText) -> None:
     with pytest.raises(GridError, match="needs images of 32 pixels"):
         load_text(text)
     assert len(load_text(f"{text}exclude: [{{model: resnet18, dataset: digits}}]").runs) == 3
+
+
+def test_a_seed_means_the_same_run_alone_and_among_others(load_text: LoadText) -> None:
+    text = f"""{HEAD}matrix:
+  seed: [0, 7, 2, 5]
+  model: [mlp, resnet8]
+  dataset: [digits]
+  optimizer: [sgd, xsam, {{fixed: {{method: sam, seed: 3}}}}]
+overrides:
+  - {{when: {{optimizer: xsam}}, params: {{rho: 0.2}}}}
+  {{more}}
+exclude: [{{seed: 7, optimizer: sgd}}]
+"""
+    for more in ("", "- {when: {seed: [2, 5]}, params: {lr: 1}}"):
+        variant = text.replace("{more}", more)
+        together = load_text(variant).runs
+        alone = [run for seed in (0, 7, 2, 5) for run in load_text(variant, [f"seed={seed}"]).runs]
+        fixed = [run for run in alone if run.optimizer != "fixed"]
+        assert [run.to_json() for run in together if run.optimizer != "fixed"] == [run.to_json() for run in fixed]
+        assert [run.params["seed"] for run in together if run.optimizer == "fixed"] == [3, 3]
+        assert all(RunSpec.from_json(run.to_json()) == run for run in together)  # which hashes the whole content
+
+
+def test_runs_are_checked_though_their_first_seed_is_excluded(load_text: LoadText) -> None:
+    text = f"""{HEAD}matrix: {{model: [mlp, resnet18], dataset: [digits], optimizer: [sgd], seed: [0, 1]}}
+exclude: [{{model: resnet18, seed: %s}}]
+"""
+    for seed in (0, 1):
+        with pytest.raises(GridError, match=f"needs images of 32 pixels.* seed={1 - seed}"):
+            load_text(text % seed)
+
+
+def test_the_passes_of_a_grid_are_the_sum_over_its_runs() -> None:
+    runs = [run for epochs in (1, 3) for run in load_grid(Path("configs/quickstart.yaml"), [f"epochs={epochs}"]).runs]
+    passes = [passes_of(run) for run in runs]
+    total = total_passes(runs)
+    assert total is not None
+    assert total.forwards == sum(each.forwards for each in passes if each is not None) > total.backwards
+    assert total.backwards == sum(each.backwards for each in passes if each is not None)
 
 
 def test_key_order_number_spelling_and_written_defaults_change_no_id(load_text: LoadText) -> None:

@@ -95,7 +95,7 @@ def test_parameters_that_do_not_fit_together_are_an_error_of_the_plan(method, pa
     )
     with pytest.raises(GridError) as caught:
         load_grid(path)
-    assert str(caught.value) == f"{path}:6: {message}"
+    assert str(caught.value) == f"{path}:9: {message}"
 
 
 def test_momentum_is_no_matter_to_momentum_sam_on_adam():

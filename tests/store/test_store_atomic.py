@@ -27,6 +27,16 @@ def test_json_is_readable_and_refuses_what_json_lacks(tmp_path: Path) -> None:
     assert json.loads(path.read_text(encoding="utf-8"))["values"] == [1, None]
 
 
+def test_json_has_a_line_for_each_entry_and_for_each_item_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    atomic.write_json(
+        path, {"name": "g", "runs": [{"id": 1, "params": {"a": [1, 2]}}, {}], "none": [], "axes": {"b": "c"}}
+    )
+    lines = ["{", '  "name": "g",', '  "runs": [', '    {"id": 1, "params": {"a": [1, 2]}},', "    {}", "  ],"]
+    lines += ['  "none": [],', '  "axes": {', '    "b": "c"', "  }", "}"]
+    assert path.read_text(encoding="utf-8") == "\n".join(lines) + "\n"
+
+
 @pytest.mark.parametrize("durable", [True, False])
 def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path: Path, durable: bool) -> None:
     path = tmp_path / "file.bin"

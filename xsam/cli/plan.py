@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -75,7 +76,7 @@ def plan(
         cells.setdefault(key, []).append(state)
     for key, members in cells.items():
         counts = Counter(member.state for member in members)
-        seeds = ", ".join(str(member.run.params["seed"]) for member in members)
+        seeds = _ranges(int(member.run.params["seed"]) for member in members)  # type: ignore[arg-type]
         hours = () if estimate is None else (_hours(estimate.hours(members[:1])), _hours(estimate.hours(members)))
         stand = ", ".join(f"{count} {name}" for name, count in counts.items())
         table.add_row(*key, seeds, stand, *_counts(passes_of(members[0].run)), *hours)
@@ -90,6 +91,15 @@ def _estimate(runs: Sequence[RunSpec], data: Path, device: str, console: Console
 
     name, timings = calibrate(runs, data, device, lambda line: console.print(line, markup=False, highlight=False))
     return Estimate(name, {run.run_id: timings[run.run_id].seconds(run.params) for run in runs})
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    """The numbers in ascending order, three and more in a row as ``first–last``."""
+    parts = []
+    for _, group in itertools.groupby(enumerate(sorted(numbers)), lambda pair: pair[1] - pair[0]):
+        row = [number for _, number in group]
+        parts += [f"{row[0]}–{row[-1]}"] if len(row) > 2 else [str(number) for number in row]
+    return ", ".join(parts)
 
 
 def _counts(passes: Passes | None) -> tuple[str, str]:

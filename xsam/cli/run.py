@@ -17,16 +17,15 @@ from xsam.cli.common import BadInput
 from xsam.cli.progress import Display
 from xsam.grid import Grid, GridError, RunSpec
 from xsam.launch import status
-from xsam.launch.local import LocalLauncher, visible_gpus
 from xsam.launch.profile import Profile as ClusterProfile
 from xsam.launch.profile import load_profile
 from xsam.launch.supervise import WorkersFail, supervise
 from xsam.runner.stop import StopFlag
-from xsam.runner.work import WorkOrder, settled, utc_now
+from xsam.runner.work import WorkOrder, settled_runs, utc_now
 from xsam.store.atomic import write_json
 from xsam.tasks import DataMissing
 from xsam.tasks.common import loop_option
-from xsam.tasks.data import require
+from xsam.tasks.data import data_sets, require
 
 
 class LauncherName(StrEnum):
@@ -88,7 +87,8 @@ class Training:
             diagnostics=grid.diagnostics,
             devices=_devices(runs, grid.name),
         )
-        missing = [one for one in runs if not settled(order, one.run_id)]
+        over = settled_runs(order)
+        missing = [one for one in runs if one.run_id not in over]
         check_data(missing, self.data)
         _store_grid(grid, order)
         if not missing:
@@ -109,6 +109,8 @@ class Training:
 
     def _machine(self, grid: Grid, runs: Sequence[RunSpec]) -> Start:
         """How runs are trained on this machine."""
+        from xsam.launch.local import LocalLauncher, visible_gpus
+
         jobs = _jobs(self.jobs, runs, grid.name)
 
         def start(order: WorkOrder, runs: Sequence[RunSpec], missing: Sequence[RunSpec], detach: bool) -> States:
@@ -239,9 +241,7 @@ def _jobs(jobs: int | None, runs: Sequence[RunSpec], grid: str) -> int:
 
 def check_data(runs: Sequence[RunSpec], data: Path) -> None:
     """Say what is missing before a hundred runs fail of it."""
-    names = {str(one.params["dataset"]) for one in runs}
-    names |= {str(name) for one in runs for name in one.params.get("eval_sets") or ()}  # type: ignore[union-attr]
-    for name in sorted(names):
+    for name in sorted(data_sets(runs)):
         with common.bad_input(DataMissing):
             require(name, data)
 

@@ -54,12 +54,16 @@ def passes_of(run: RunSpec, steps_per_epoch: int | None = None) -> Passes | None
 
 def total_passes(runs: Iterable[RunSpec]) -> Passes | None:
     """The passes of all runs; None where those of one of them are not known."""
-    total = Passes(0, 0)
+    alike: dict[tuple[object, ...], list[RunSpec]] = {}
     for run in runs:
-        passes = passes_of(run)
+        but_seed = tuple(item for item in run.params.items() if item[0] != "seed")
+        alike.setdefault((run.task, run.method, but_seed), []).append(run)
+    total = Passes(0, 0)
+    for same in alike.values():
+        passes = passes_of(same[0])
         if passes is None:
             return None
-        total += passes
+        total += Passes(len(same) * passes.forwards, len(same) * passes.backwards)
     return total
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from xsam.grid.axes import MAX_CELLS
@@ -38,7 +38,12 @@ def expand(layout: Layout, blame: Place | None = None) -> Plan:
 def check_runs(layout: Layout, plan: Plan) -> None:
     """Raise ``GridError`` where two cells are the same run, or where a run's values do not go together."""
     _check_distinct(plan.kept, layout)
+    checked: set[int] = set()
     for cell in plan.kept:
+        first = id(cell.twin or cell)
+        if first in checked:  # no task looks at the seed
+            continue
+        checked.add(first)
         try:
             check_loop_parameters(cell.spec.params)
             layout.task.check(cell.spec.params)
@@ -68,17 +73,29 @@ def _collapsed(layout: Layout) -> tuple[Cell, ...]:
     if size > MAX_CELLS:
         raise layout.matrix.error(f"the matrix has {size:,} combinations, more than {MAX_CELLS:,}")
     cells: dict[tuple[tuple[str, Value], ...], Cell] = {}
-    for combination in itertools.product(*(axis.values for axis in layout.axes.values())):
-        axes = dict(zip(layout.axes, combination, strict=True))
-        entry = layout.entries[str(axes.pop("optimizer").value)]
-        cell = resolve_cell(layout, entry, axes)
+    for cell in _resolved(layout):
         first = cells.setdefault(tuple(cell.spec.axes.items()), cell)
-        if first.spec.run_id != cell.spec.run_id:
+        if first is not cell and first.spec.run_id != cell.spec.run_id:
             raise layout.matrix.error(
                 f"overrides give {cell.describe()} other parameters for another value of an axis that it does not use: "
                 f"{_difference(first.spec.params, cell.spec.params)}"
             )
     return tuple(cells.values())
+
+
+def _resolved(layout: Layout) -> Iterator[Cell]:
+    """The cell of every combination; seeds that no override tells apart share the work."""
+    shared = "seed" in layout.axes and not any("seed" in override.when for override in layout.overrides)
+    twins: dict[tuple[Value, ...], Cell] = {}
+    for combination in itertools.product(*(axis.values for axis in layout.axes.values())):
+        axes = dict(zip(layout.axes, combination, strict=True))
+        key = tuple(written.value for name, written in axes.items() if name != "seed" or not shared)
+        if key in twins:
+            yield twins[key].at_seed(axes["seed"])
+            continue
+        entry = layout.entries[str(axes.pop("optimizer").value)]
+        twins[key] = resolve_cell(layout, entry, axes)
+        yield twins[key]
 
 
 def _difference(first: Mapping[str, Value], second: Mapping[str, Value]) -> str:

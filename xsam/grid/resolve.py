@@ -30,6 +30,7 @@ class Cell:
         after: what ``exclude`` sees: the same for the finished run.
         matched: indices of the overrides that apply.
         given: what the user wrote for this run, all layers together.
+        twin: the cell that this one was copied from, another seed of the same.
     """
 
     entry: Entry
@@ -39,6 +40,22 @@ class Cell:
     after: Parameters
     matched: frozenset[int]
     given: Mapping[str, Written]
+    twin: Cell | None = None
+
+    def at_seed(self, seed: Written) -> Cell:
+        """The same at another value of the axis ``seed``; the cell itself where its run is on no such axis."""
+        if "seed" not in self.spec.axes:
+            return self
+        return Cell(
+            self.entry,
+            self.spec.with_seed(seed.value),
+            self.used,
+            {**self.before, "seed": seed.value},
+            {**self.after, "seed": seed.value},
+            self.matched,
+            {**self.given, "seed": seed},
+            twin=self,
+        )
 
     def describe(self) -> str:
         """The cell as its axes: ``model=mlp, optimizer=sam, seed=0``."""
@@ -46,9 +63,7 @@ class Cell:
 
     def error(self, message: str, otherwise: Place) -> GridError:
         """``message`` about this run, at the first given parameter that it mentions, or else at ``otherwise``."""
-        words = re.findall(r"\w+", message)
-        place = next((self.given[word].place for word in words if word in self.given), otherwise)
-        return place.error(f"{message} (in the run {self.describe()})")
+        return _blamed(message, self.given, otherwise).error(f"{message} (in the run {self.describe()})")
 
 
 def meets(condition: Condition, values: Parameters) -> bool:
@@ -135,12 +150,19 @@ def _finish(layout: Layout, entry: Entry, settled: _Values, given: Mapping[str, 
     try:
         resolved = registry.resolve(entry.method, settled.values)
     except ValueError as error:
-        raise entry.place.error(f"{error} (in a run of {entry.label!r})") from None
+        place = _blamed(str(error), given, entry.place)
+        raise place.error(f"{error} (in a run of {entry.label!r})") from None
     params = {name: resolved[name] for name in settled.table if name in resolved and name in settled.used}
     for name, value in params.items():
         if value is None and not settled.table[name].nullable:
             raise layout.matrix.error(f"{name} is missing: make it an axis of the matrix or give it in params")
     return params
+
+
+def _blamed(message: str, given: Mapping[str, Written], otherwise: Place) -> Place:
+    """Where the first given parameter that ``message`` mentions was written."""
+    words = re.findall(r"\w+", message)
+    return next((given[word].place for word in words if word in given), otherwise)
 
 
 def _hidden(parameter: Parameter, value: Value) -> bool:

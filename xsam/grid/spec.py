@@ -41,9 +41,34 @@ class RunSpec:
     @cached_property
     def run_id(self) -> str:
         """Hash of the canonical JSON of everything that can change this run's numbers, and of nothing else."""
+        return _digest(self._canonical)
+
+    @cached_property
+    def _canonical(self) -> str:
         params = {name: value for name, value in self.params.items() if name not in self.hidden}
-        content = {"task": self.task, "method": self.method, "params": params, "numerics": self.numerics}
-        return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:RUN_ID_DIGITS]
+        return canonical_json({"task": self.task, "method": self.method, "params": params, "numerics": self.numerics})
+
+    def with_seed(self, seed: Value) -> RunSpec:
+        """The same run at another value of the axis ``seed``.
+
+        >>> run = RunSpec("vision", "sgd", "sgd", {"lr": 0.1, "seed": 0}, 1, {"seed": 0})
+        >>> other = run.with_seed(7)
+        >>> other.params["seed"], other.run_id == RunSpec("vision", "sgd", "sgd", {"lr": 0.1, "seed": 7}, 1).run_id
+        (7, True)
+        """
+        params, axes = {**self.params, "seed": seed}, {**self.axes, "seed": seed}
+        other = RunSpec(self.task, self.method, self.optimizer, params, self.numerics, axes, self.hidden)
+        # Runs are planned by the ten thousand, and most of the price of one is to spell out what its seeds share.
+        before, after = self._around_seed
+        other.__dict__["run_id"] = _digest(f"{before}{canonical_json(seed)}{after}")
+        return other
+
+    @cached_property
+    def _around_seed(self) -> tuple[str, str]:
+        """The canonical JSON before and after the seed's value."""
+        # Quotes within texts are escaped: only the key is spelled like this.
+        before, key, after = self._canonical.partition('"seed":')
+        return before + key, after.removeprefix(canonical_json(self.params["seed"]))
 
     def to_json(self) -> dict[str, Any]:
         """This run as ``grid.json`` and ``plan --json`` show it."""
@@ -73,6 +98,10 @@ class RunSpec:
         if spec.run_id != data["run_id"]:
             raise ValueError(f"run {data['run_id']} was changed by hand: its content has the id {spec.run_id}")
         return spec
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:RUN_ID_DIGITS]
 
 
 def canonical_json(content: Any) -> str:

@@ -67,8 +67,42 @@ def queue() -> squeue.Queue:
 
 def max_array_size() -> int:
     """How many jobs one array may have."""
-    match = re.search(r"^MaxArraySize\s*=\s*(\d+)", _ask("scontrol", "show", "config"), re.MULTILINE)
-    return (int(match[1]) if match else DEFAULT_MAX_ARRAY_SIZE) - 1
+    size = _setting("MaxArraySize")
+    return (int(size) if size.isdigit() else DEFAULT_MAX_ARRAY_SIZE) - 1
+
+
+def _setting(name: str) -> str:
+    """A value of the cluster's configuration; empty where it has none of this name."""
+    match = re.search(rf"^{name}\s*=\s*(.*)$", _ask("scontrol", "show", "config"), re.MULTILINE)
+    return match[1].strip() if match else ""
+
+
+def version() -> str:
+    """SLURM's name and version, such as ``"slurm 23.11.4"``; does not ask the controller."""
+    return _ask("sinfo", "--version").strip()
+
+
+def partitions() -> tuple[str, ...]:
+    """The partitions that the user may see, each in a few words: name (the default with a star), state, nodes, limit.
+
+    Raises :class:`ClusterError` where the controller does not answer.
+    """
+    lines = _ask("sinfo", "--noheader", "--format=%P|%a|%D|%l|%G").splitlines()
+    return tuple(
+        f"{name.strip()} {state}, {nodes} nodes, limit {limit}" + (f", {gres}" if gres != "(null)" else "")
+        for name, state, nodes, limit, gres in (line.strip().split("|") for line in lines)
+    )
+
+
+def munge_socket() -> str | None:
+    """Where this cluster's munge daemon listens; ``None``: where it does by default."""
+    match = re.search(r"socket=([^,\s]+)", _setting("AuthInfo"))
+    return match[1] if match else None
+
+
+def check_munge(socket: str | None = None) -> None:
+    """Raise :class:`ClusterError` where no munge daemon signs credentials here, which most clusters need."""
+    _ask("munge", "--no-input", *([f"--socket={socket}"] if socket else []))
 
 
 def accounting(jobs: Iterable[str]) -> Mapping[str, Ended] | None:

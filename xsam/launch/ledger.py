@@ -67,7 +67,7 @@ class Ledger:
         content = {
             "order": {**order, **texts, "created_at": self.order.created_at.isoformat()},
             "profile": self.profile,
-            "arrays": [asdict(array) for array in self.arrays],
+            "arrays": [{"name": one.name, "job": one.job, "shares": one.shares} for one in self.arrays],
         }
         write_json(_path(self.order.folder, self.order.launch), content)
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from xsam import store
 from xsam.grid.spec import RunSpec
 from xsam.runner import lease
-from xsam.store import finished, finished_runs
 from xsam.store.layout import GridFolder
 
 STATES = ("done", "diverged", "failed", "running", "interrupted", "pending")
@@ -58,7 +58,7 @@ class RunStatus:
 
 def status(folder: GridFolder, run: RunSpec) -> RunStatus:
     """Look one run up."""
-    result = finished(folder, run.run_id)
+    result = store.finished(folder, run.run_id)
     if result is not None:
         return RunStatus(run, result.status, result.attempts, error=result.error)
     number, record, held = lease.current(folder.leases(run.run_id))
@@ -76,7 +76,9 @@ def held(folder: GridFolder, run_id: str) -> bool:
 
 def survey(folder: GridFolder, runs: Sequence[RunSpec]) -> list[RunStatus]:
     """Look all runs up, in order. What no worker has touched, most of a large new grid, costs nothing."""
-    touched = {*finished_runs(folder), *folder.started()}
+    touched = folder.started()
+    if folder.has_rows("runs"):
+        touched.update(store.finished_runs(folder))
     return [status(folder, run) if run.run_id in touched else RunStatus(run, "pending") for run in runs]
 
 

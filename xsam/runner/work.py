@@ -22,6 +22,7 @@ from xsam.store.layout import GridFolder
 
 if TYPE_CHECKING:
     from xsam.runner.distributed import Group
+    from xsam.store.frames import Finished
 
 MAX_CRASHES = 3
 
@@ -68,9 +69,18 @@ def settled(order: WorkOrder, run_id: str) -> bool:
     from xsam.store import finished
 
     result = finished(order.folder, run_id)
-    if result is None or result.status != "failed":
-        return result is not None
-    return not order.retry_failed or result.finished_at >= order.created_at
+    return result is not None and _settles(result, order)
+
+
+def settled_runs(order: WorkOrder) -> set[str]:
+    """Ids of all runs of the grid that are :func:`settled`, from one look at the disk."""
+    from xsam.store import finished_runs
+
+    return {run_id for run_id, result in finished_runs(order.folder).items() if _settles(result, order)}
+
+
+def _settles(result: Finished, order: WorkOrder) -> bool:
+    return result.status != "failed" or not order.retry_failed or result.finished_at >= order.created_at
 
 
 def work(order: WorkOrder, stop: StopFlag | None = None) -> int:

@@ -29,6 +29,8 @@ def compact(folder: GridFolder) -> int:
         60
     """
     with _alone(folder):
+        for leftover in folder.root.glob(".*.parquet.*.tmp"):  # of a compaction that was killed while it wrote
+            leftover.unlink(missing_ok=True)
         run_ids = finished_runs(folder).keys()
         merged = {table: _merge(folder, table, run_ids) for table in TABLES}
     return merged["runs"]

@@ -12,12 +12,13 @@ from typing import NamedTuple, TypeVar
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from xsam.parameters import nearest
 from xsam.store import layout
 from xsam.store.layout import GridFolder
-from xsam.store.schema import arrow_schema, conform
+from xsam.store.schema import conform, part_of_schema
 
 _ORDER = {
     "runs": ["grid", "run_id"],
@@ -30,7 +31,12 @@ _READERS = 8  # reading many small files waits on the disk more than it computes
 _Found = TypeVar("_Found")
 
 
-def read(results: Path, table: str = "runs", grids: Iterable[str] | None = None) -> pd.DataFrame:
+def read(
+    results: Path,
+    table: str = "runs",
+    grids: Iterable[str] | None = None,
+    columns: Collection[str] | None = None,
+) -> pd.DataFrame:
     """The rows of ``table`` of every grid under ``results``, or of those named in ``grids``.
 
     Takes a grid's single files and its compacted one. Where both hold a run, the later ``finished_at`` wins in
@@ -43,16 +49,17 @@ def read(results: Path, table: str = "runs", grids: Iterable[str] | None = None)
         results: a results folder; ``FileNotFoundError`` where there is none.
         table: ``"runs"``, ``"epochs"`` or ``"sharpness"``.
         grids: grids to read; ``ValueError`` with the nearest name for one that is not there.
+        columns: columns to read beside those that every row has; all by default, which takes longer.
 
     Raises:
-        ValueError: a file cannot be read; the message names it.
+        ValueError: a file cannot be read; the message names it. An unknown column.
 
     Example:
         >>> frame = read(Path("results"))                                # doctest: +SKIP
         >>> frame.groupby("optimizer")["test_accuracy"].mean()           # doctest: +SKIP
     """
-    schema = arrow_schema(table)
-    parts = [grid_table(folder, table) for folder in _chosen(results, grids)]
+    schema = part_of_schema(table, None if columns is None else {*columns, *_ORDER[table]})
+    parts = [grid_table(folder, table, columns=schema.names) for folder in _chosen(results, grids)]
     frame: pd.DataFrame = pa.concat_tables([schema.empty_table(), *parts]).to_pandas(
         types_mapper={pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}.get
     )
@@ -75,7 +82,11 @@ def _chosen(results: Path, names: Iterable[str] | None) -> list[GridFolder]:
 
 
 def grid_table(
-    folder: GridFolder, table: str, run_ids: Collection[str] | None = None, keep_extra: bool = False
+    folder: GridFolder,
+    table: str,
+    run_ids: Collection[str] | None = None,
+    keep_extra: bool = False,
+    columns: Collection[str] | None = None,
 ) -> pa.Table:
     """The rows of one grid, each run once, under the current schema.
 
@@ -84,12 +95,14 @@ def grid_table(
         table: one of ``TABLES``.
         run_ids: read only these single files (of the compacted file, everything).
         keep_extra: keep columns that are no longer registered, behind the others.
+        columns: read only these columns, and those that every row has.
     """
+    schema = part_of_schema(table, columns)
 
     def load(path: Path) -> pa.Table | None:
-        found = _parquet(path)
+        found = _parquet(path, None if keep_extra else schema.names)
         try:
-            return None if found is None else conform(found, table, keep_extra)
+            return None if found is None else conform(found, table, keep_extra, columns)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
 
@@ -98,26 +111,35 @@ def grid_table(
     singles = _map(load, [path for path in paths if run_ids is None or path.stem in run_ids])
     merged = load(folder.compacted(table))
     compacted = [] if merged is None else [merged]
-    rows = pa.concat_tables([arrow_schema(table).empty_table(), *compacted, *singles], promote_options="default")
-    kept = _latest(rows) if table == "runs" else _prefer_singles(rows, sum(part.num_rows for part in compacted))
-    names = pa.array([folder.name] * len(kept), pa.string())
+    if table != "runs":
+        compacted = [_without(part, singles) for part in compacted]
+    rows = pa.concat_tables([schema.empty_table(), *compacted, *singles], promote_options="default")
+    if table == "runs":
+        rows = _latest(rows)
+    names = pa.repeat(pa.scalar(folder.name, pa.string()), rows.num_rows)
     position = rows.schema.get_field_index("grid")
-    return rows.take(pa.array(kept, pa.int64())).set_column(position, rows.schema.field(position), names)
+    return rows.set_column(position, rows.schema.field(position), names)
 
 
-def _latest(rows: pa.Table) -> list[int]:
-    """The index of each run's row with the latest ``finished_at``; of equals the last, which is the single file's."""
+def _latest(rows: pa.Table) -> pa.Table:
+    """Of each run the row with the latest ``finished_at``; of equals the last, which is the single file's."""
     latest: dict[str, tuple[int, int]] = {}
     times = rows.column("finished_at").cast(pa.int64()).to_pylist()
     for index, (run_id, time) in enumerate(zip(rows.column("run_id").to_pylist(), times, strict=True)):
         latest[run_id] = max((time, index), latest.get(run_id, (time, index)))
-    return [index for _, index in latest.values()]
+    if len(latest) == rows.num_rows:
+        return rows
+    return rows.take(pa.array([index for _, index in latest.values()], pa.int64()))
 
 
-def _prefer_singles(rows: pa.Table, compacted_rows: int) -> list[int]:
-    run_ids = rows.column("run_id").to_pylist()
-    single = set(run_ids[compacted_rows:])
-    return [index for index, run_id in enumerate(run_ids) if index >= compacted_rows or run_id not in single]
+def _without(compacted: pa.Table, singles: Sequence[pa.Table]) -> pa.Table:
+    """The compacted rows of the runs that have no single file, which is written after what was compacted."""
+    if not singles:
+        return compacted
+    again = pa.concat_arrays(
+        [pa.array([], pa.string()), *(one for part in singles for one in part.column("run_id").chunks)]
+    )
+    return compacted.filter(pc.invert(pc.is_in(compacted.column("run_id"), value_set=again.unique())))
 
 
 class Finished(NamedTuple):

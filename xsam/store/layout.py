@@ -1,4 +1,4 @@
-"""Where a grid's files are. Paths alone: nothing here touches the disk but :func:`grids` and ``started``."""
+"""Where a grid's files are. Paths alone: only :func:`grids`, ``has_rows`` and ``started`` look at the disk."""
 
 from __future__ import annotations
 
@@ -62,6 +62,10 @@ class GridFolder:
     def outputs(self, run_id: str) -> Path:
         """The folder of what a finished run leaves for people to read (translations)."""
         return self.root / "outputs" / run_id
+
+    def has_rows(self, table: str) -> bool:
+        """Whether ``table`` may have rows, from one look at the disk."""
+        return self.singles(table).is_dir() or self.compacted(table).exists()
 
     def started(self) -> set[str]:
         """Ids of the runs that a worker has ever touched, from one look at the disk."""

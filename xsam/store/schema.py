@@ -6,7 +6,7 @@ and files written before read as null there. ``VERSION`` is raised by hand when 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from numbers import Integral, Real
@@ -144,8 +144,24 @@ def _fits(value: Any, kind: pa.DataType) -> bool:
     return isinstance(value, str if kind == _TEXT else bool)
 
 
-def conform(found: pa.Table, table: str, keep_extra: bool = False) -> pa.Table:
-    """A table that was read from a file, under the current schema.
+def part_of_schema(table: str, columns: Collection[str] | None = None) -> pa.Schema:
+    """The fields of ``table``'s schema that are in ``columns``, and those that every row has; all by default.
+
+    Example:
+        >>> part_of_schema("epochs", ["alpha"]).names
+        ['run_id', 'grid', 'epoch', 'alpha']
+    """
+    schema = arrow_schema(table)
+    if columns is None:
+        return schema
+    unknown = sorted(set(columns) - set(schema.names))
+    if unknown:
+        raise ValueError(f"unknown column {unknown[0]!r} of table {table}{nearest(unknown[0], schema.names)}")
+    return pa.schema([field for field in schema if field.name in columns or not field.nullable], schema.metadata)
+
+
+def conform(found: pa.Table, table: str, keep_extra: bool = False, columns: Collection[str] | None = None) -> pa.Table:
+    """A table that was read from a file, under the current schema or the part of it with ``columns``.
 
     Columns that the file lacks are null. Columns of parameters or metrics that are no longer registered are dropped,
     or, with ``keep_extra``, kept behind the others.
@@ -153,7 +169,7 @@ def conform(found: pa.Table, table: str, keep_extra: bool = False) -> pa.Table:
     Raises:
         ValueError: the file holds another table, was written by a newer version, or a column does not fit its type.
     """
-    schema = arrow_schema(table)
+    schema = part_of_schema(table, columns)
     metadata = found.schema.metadata or {}
     if found.schema.equals(schema) and metadata == schema.metadata:
         return pa.Table.from_arrays(found.columns, schema=schema)  # the fields have metadata of parquet's own
