@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from xsam.report.markdown import markdown_table
+from xsam.report.sheet import Sheet, Text
 
 Step = Callable[[], None]
 
@@ -51,9 +55,10 @@ class Target:
 
 
 def options(description: str | None) -> argparse.ArgumentParser:
-    """The options of every program: ``--json FILE`` and ``--check``."""
+    """The options of every program: ``--json FILE``, ``--write FILE`` and ``--check``."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the figures as a Markdown table")
     parser.add_argument("--check", action="store_true", help="exit status 1 when a target is missed")
     return parser
 
@@ -67,5 +72,21 @@ def finish(figures: Mapping[str, float], targets: Mapping[str, Target], argument
         print(f"{name:{width}}  {value:8.3f}{verdict}")
     if arguments.json:
         arguments.json.write_text(json.dumps({"figures": dict(figures)}, indent=2) + "\n", encoding="utf-8")
+    if arguments.write:
+        arguments.write.write_text(_page(figures, targets), encoding="utf-8")
     missed = [name for name, target in targets.items() if not target.kept(figures[name])]
     sys.exit(1 if arguments.check and missed else 0)
+
+
+def _page(figures: Mapping[str, float], targets: Mapping[str, Target]) -> str:
+    """The figures as a page of Markdown that says how it was made."""
+    module, options = sys.modules["__main__"].__spec__, list(sys.argv[1:])
+    place = options.index("--write")
+    del options[place : place + 2]
+    rows = tuple(
+        (Text(name), Text(f"{value:.3f}"), Text(str(targets[name]) if name in targets else ""))
+        for name, value in figures.items()
+    )
+    command = shlex.join(["python", "-m", module.name if module else sys.argv[0], *options])
+    table = markdown_table(Sheet("figures", "", ("figure", "value", "target"), 1, rows))
+    return f"Written by `{command}`.\n\n{table}\n"

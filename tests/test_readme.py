@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +15,52 @@ from xsam.grid import load_grid
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+GENERATED = ("reports/", "benchmarks/results/")
 
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def tables(text: str) -> list[tuple[str, list[str]]]:
+    """Each table's lines, and the line above them."""
+    found: list[tuple[str, list[str]]] = []
+    above = ""
+    for line in text.splitlines():
+        if line.startswith("|") and above.startswith("|"):
+            found[-1][1].append(line)
+        elif line.startswith("|"):
+            found.append((above, [line]))
+        above = line
+    return found
+
+
+def rows_of(table: list[str], whole: list[str]) -> bool:
+    """Whether ``table`` is ``whole`` or some of its rows, in their order and to the byte."""
+    rest = iter(whole[2:])
+    return table[:2] == whole[:2] and all(row in rest for row in table[2:])
+
+
+def test_tables_with_numbers_are_those_of_generated_files() -> None:
+    checked = []
+    for above, table in tables(README):
+        if not re.search(r"\d", "".join(table)):
+            continue
+        marker = re.fullmatch(r"<!-- from (\S+) -->", above)
+        assert marker, f"no '<!-- from FILE -->' above the table {table[0]}"
+        path = marker[1]
+        assert path.startswith(GENERATED), f"{path}: not a generated file"
+        generated = (ROOT / path).read_text(encoding="utf-8")
+        assert any(rows_of(table, whole) for _, whole in tables(generated)), f"{path}: holds no such table: {table}"
+        checked.append(path)
+    assert {"reports/quickstart/table.md", "benchmarks/results/optimizers.md"} <= set(checked)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_generated_files_are_part_of_the_project() -> None:
+    paths = re.findall(r"<!-- from (\S+) -->", README)
+    ignored = subprocess.run(["git", "check-ignore", *paths], cwd=ROOT, capture_output=True, text=True)
+    assert ignored.stdout == "", "what git ignores is not there for others"
 
 
 def test_relative_links_lead_to_files() -> None:

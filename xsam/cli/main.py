@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from xsam.cli import compare, data, plan, report, run, sharpness, status, tune
+from xsam.cli import compact, compare, data, doctor, plan, report, reproduce, run, sharpness, status, tune
 from xsam.cli.common import BadInput
 
 app = typer.Typer(
@@ -17,7 +17,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-for module in (plan, run, status, tune, report, compare, sharpness):
+for module in (plan, run, status, tune, report, compare, sharpness, reproduce, compact, doctor):
     module.register(app)
 app.add_typer(data.app, name="data")
 

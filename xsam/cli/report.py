@@ -30,6 +30,7 @@ def report(
         typer.Option("--references", metavar="FILE", help="Further published values to compare with (CSV)."),
     ] = [],  # noqa: B006
     figures: Annotated[bool, typer.Option("--figures/--no-figures", help="Draw the figures too.")] = True,
+    page: Annotated[bool, typer.Option("--page/--no-page", help="Write the page of all grids too.")] = True,
 ) -> None:
     """Make the tables and figures of every grid in a results folder, or of those named, and show the tables.
 
@@ -43,15 +44,15 @@ def report(
     with common.bad_input(ValueError, FileNotFoundError):
         further = [one for path in references for one in published.load_references(path)]
         made = analysis.load_report(results, chosen, further)
-    files = write.render(made, index=chosen is None, figures=figures)
+    files = write.render(made, index=chosen is None, figures=figures, page=page)
     if check:
         stale = write.stale(files, out)
         for path in stale:
-            console.print(f"out of date: {path}")
+            console.print(f"out of date: {path}", markup=False, soft_wrap=True)
         raise typer.Exit(common.EXIT_INCOMPLETE if stale else 0)
     written = write.write(files, out)
     for grid in made.grids:
         for table in grid.analyses:
             render.show(console, table)
     for folder, count in Counter(path.parent for path in written).items():
-        console.print(f"wrote {count} files in {folder}")
+        console.print(f"wrote {count} files in {folder}", markup=False, soft_wrap=True)

@@ -5,13 +5,16 @@ A task's provider is a module with ``names``, ``available``, ``prepare`` and ``v
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from xsam.parameters import nearest
+
+if TYPE_CHECKING:
+    from xsam.grid.spec import RunSpec
 
 Report = Callable[[str, int, int | None], None]
 """Told of progress: what is being done, how far it is, and how far it goes (``None``: nobody knows)."""
@@ -78,6 +81,9 @@ class Provider(Protocol):
     def require(self, name: str, data_dir: Path) -> None:
         """Raise ``DataMissing`` where a data set's files are not there; opens none."""
 
+    def recorded(self, name: str, data_dir: Path) -> str:
+        """The checksum that a data set was prepared with; reads its manifest alone."""
+
     def prepare(
         self,
         name: str,
@@ -102,6 +108,22 @@ def available(data_dir: Path) -> list[Available]:
 def require(name: str, data_dir: Path) -> None:
     """Raise ``DataMissing``, which names the command that prepares it, where the data set ``name`` is not there."""
     _provider_of(name).require(name, data_dir)
+
+
+def recorded(name: str, data_dir: Path) -> str:
+    """The checksum that the data set ``name`` was prepared with, as its manifest says; nothing else is read.
+
+    Empty for one that is read as it was published. Raises ``DataMissing`` where it is not there.
+    """
+    return _provider_of(name).recorded(name, data_dir)
+
+
+def data_sets(runs: Iterable[RunSpec]) -> set[str]:
+    """Names of the data sets that runs are trained and evaluated on."""
+    names = set()
+    for run in runs:
+        names |= {str(run.params["dataset"]), *map(str, run.params.get("eval_sets") or ())}  # type: ignore[arg-type]
+    return names
 
 
 def silent(what: str, done: int, total: int | None) -> None:

@@ -9,12 +9,12 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
-_NEEDED = (
-    "translation needs fairseq, sacrebleu, sacremoses and subword-nmt ({error}): on Linux x86_64 with CPython 3.11 or"
-    " 3.12 run `pip install --no-deps --require-hashes -r requirements-fairseq.txt` and `pip install"
-    " 'xsam-bench[translation]'`; elsewhere `pip install --no-deps fairseq-fixed==0.12.3.1` builds the first of them"
-    " with a C++ compiler"
+INSTALL = (
+    "on Linux x86_64 with CPython 3.11 or 3.12 run `pip install --no-deps --require-hashes -r"
+    " requirements-fairseq.txt` and `pip install 'xsam-bench[translation]'`; elsewhere `pip install --no-deps"
+    " fairseq-fixed==0.12.3.1` builds the first of them with a C++ compiler"
 )
+_NEEDED = "translation needs fairseq, sacrebleu, sacremoses and subword-nmt ({error}): " + INSTALL
 
 
 class TranslationUnavailable(ImportError):

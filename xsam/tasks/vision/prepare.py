@@ -40,6 +40,19 @@ def require(name: str, data_dir: Path) -> None:
     locate(_dataset(name), data_dir)
 
 
+def recorded(name: str, data_dir: Path) -> str:
+    """The checksum in the manifest of ``name``; empty where it is read as published.
+
+    >>> recorded("digits", Path("data"))
+    ''
+    """
+    from xsam.tasks.vision.prepared import manifest
+
+    dataset = _dataset(name)
+    folder = locate(dataset, data_dir)
+    return "" if lacking(dataset, folder) else manifest(folder).checksum(dataset)
+
+
 def verify(name: str, data_dir: Path) -> Verified:
     """Read ``name`` from end to end; check its counts, labels, class balance and content.
 

@@ -1,0 +1,103 @@
+"""What a grid's ``report`` may ask for: several tables, a baseline, a part of the axes, further columns."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.grid.conftest import LoadText
+from xsam.grid import Grid, GridError, ReportSpec
+
+MATRIX = """\
+name: g
+task: vision
+matrix:
+  model: [mlp, resnet8]
+  dataset: [digits]
+  optimizer: [sgd, sam, {plus: {method: xsam, alpha: 0}}]
+  ascent_steps: [1, 3]
+  hidden: [[8], [8, 8]]
+  seed: [0, 1]
+"""
+ONE = """\
+report:
+  name: mlp-only
+  rows: [dataset, hidden]
+  columns: [optimizer, ascent_steps]
+  metric: test_loss_final
+  baseline: sam
+  where: {model: mlp, hidden: [[8, 8], [8]], optimizer: [plus, sam]}
+  show: [verdict, median, published]
+"""
+TWO = """\
+report:
+  - {}
+  - name: other
+    rows: [dataset]
+    columns: [optimizer]
+    where: {model: resnet8, ascent_steps: 3, hidden: [[8]]}
+    rule: last5_mean
+"""
+
+
+def test_every_key_of_a_table_is_taken(load_text: LoadText) -> None:
+    (report,) = load_text(MATRIX + ONE).tables
+    assert report == ReportSpec(
+        rows=("dataset", "hidden"),
+        columns=("optimizer", "ascent_steps"),
+        metric="test_loss_final",
+        rule="final",
+        name="mlp-only",
+        baseline="sam",
+        where={"model": ("mlp",), "hidden": ((8,), (8, 8)), "optimizer": ("sam", "plus")},
+        show=("median", "verdict", "published"),
+    )
+
+
+def test_a_list_has_a_table_each_and_an_axis_with_one_value_left_needs_no_place(load_text: LoadText) -> None:
+    first, second = load_text(MATRIX + TWO).tables
+    assert (first.name, first.rows, first.columns) == (
+        "table",
+        ("model", "dataset", "hidden"),
+        ("optimizer", "ascent_steps"),
+    )
+    assert (second.name, second.rule) == ("other", "last5_mean")
+    assert second.where == {"model": ("resnet8",), "ascent_steps": (3,), "hidden": ((8,),)}
+
+
+@pytest.mark.parametrize("text", [ONE, TWO])
+def test_tables_come_back_from_grid_json(load_text: LoadText, text: str) -> None:
+    grid = load_text(MATRIX + text)
+    assert Grid.from_json(json.loads(json.dumps(grid.to_json()))) == grid
+
+
+def test_tables_change_no_run(load_text: LoadText) -> None:
+    assert load_text(MATRIX + ONE).runs == load_text(MATRIX + TWO).runs == load_text(MATRIX).runs
+
+
+@pytest.mark.parametrize(
+    ("report", "message"),
+    [
+        ("[{}, {}]", "two tables are called 'table': give each its own name"),
+        ("[{name: a, rule: beste}]", "unknown rule 'beste'; did you mean 'best_test'?"),
+        ("{name: Figures}", "the name of a table must be small letters"),
+        ("{name: figures}", "the name of a table must be small letters, digits, '_' and '-', and not figures"),
+        ("{name: ../../x}", "the name of a table must be small letters"),
+        ("{name: ''}", "the name of a table must be small letters"),
+        ("{baseline: sum}", "unknown baseline 'sum'; did you mean 'sam'?"),
+        ("{baseline: xsam}", "unknown baseline 'xsam'; did you mean 'sam'?"),
+        ("{baseline: sgd, where: {optimizer: [sam, plus]}}", "unknown baseline 'sgd'"),
+        ("{where: {modle: mlp}}", "where names 'modle', which is not an axis of this grid; did you mean 'model'?"),
+        ("{where: {model: resnet}}", "where: no run has the model 'resnet'; did you mean 'resnet8'?"),
+        ("{where: {ascent_steps: [1, 2]}}", "where: no run has the ascent_steps 2"),
+        ("{where: {model: []}}", "where: the list of values of 'model' is empty"),
+        ("{show: [medain]}", "show: unknown 'medain'; did you mean 'median'?"),
+        ("{show: median}", "show must be a list, not 'median'"),
+    ],
+)
+def test_a_mistake_is_one_line_with_its_place(load_text: LoadText, report: str, message: str) -> None:
+    with pytest.raises(GridError) as caught:
+        load_text(MATRIX + "report: " + report)
+    assert f"grid.yaml:10: {message}" in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,160 @@
+"""``xsam-bench reproduce``: train one stored run again, and tell whether its numbers come out the same."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from xsam.cli import common
+from xsam.cli.common import BadInput
+from xsam.cli.run import DEFAULT_CHECKPOINT_SECONDS, LauncherName, Training
+from xsam.grid import Grid
+from xsam.launch import status as look
+from xsam.store.layout import GridFolder
+
+if TYPE_CHECKING:
+    from xsam.report.repeated import Number, Repetition
+
+Rows = tuple[dict[str, Any], list[dict[str, Any]]]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(reproduce)
+
+
+def reproduce(
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="A stored run's id or its first digits; GRID/RUN where two grids have it.",
+            show_default=False,
+        ),
+    ],
+    results: common.Results = common.DEFAULT_RESULTS,
+    data: common.Data = common.DEFAULT_DATA,
+    keep: Annotated[
+        Path | None, typer.Option("--keep", metavar="DIR", help="Keep the new run in this folder, a new or empty one.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="torch's name of the device; by default of the kind that the run was trained on.")
+    ] = None,
+    as_json: common.AsJson = False,
+) -> None:
+    """Train a stored run again from its provenance, elsewhere, and compare every metric and epoch to the last bit.
+
+    Exit status 0: identical; 1: different, and what of code, versions, hardware and data differs too; 2: it cannot be
+    trained here. Timings and memory are not compared. Nothing that is stored is touched.
+
+    Example: xsam-bench reproduce 3f2a9c
+    """
+    from xsam.report.repeated import compare
+
+    then = _stored(results, run)
+    with _folder(keep) as folder:
+        now = _trained(then[0], GridFolder(results, then[0]["grid"]), folder, data, device)
+    found = compare(then, now)
+    if as_json:
+        common.print_json({"run_id": then[0]["run_id"], "grid": then[0]["grid"], **_json(found)})
+    else:
+        print(f"{then[0]['grid']} {then[0]['run_id']}: " + ("identical" if found.identical else "different"))
+        for line in _lines(found):
+            print(f"  {line}")
+    raise typer.Exit(0 if found.identical else 1)
+
+
+def _stored(results: Path, run: str) -> Rows:
+    """The one stored run that ``run`` names."""
+    from xsam.store import read
+
+    grid, _, prefix = run.rpartition("/")
+    with common.bad_input(ValueError, FileNotFoundError):
+        rows = read(results)
+    chosen = rows[rows["run_id"].str.startswith(prefix) & ((rows["grid"] == grid) | (grid == ""))]
+    if chosen.empty:
+        raise BadInput(f"{results}: no stored run {run!r}; 'xsam-bench status --results {results} --json' lists them")
+    if len(chosen) > 1:
+        names = ", ".join(f"{row['grid']}/{row['run_id']}" for row in chosen.head(5).to_dict("records"))
+        raise BadInput(f"{run!r} fits {len(chosen)} stored runs: {names}")
+    (row,) = chosen.to_dict("records")
+    return {str(name): value for name, value in row.items()}, _epochs(results, row["grid"], row["run_id"])
+
+
+def _epochs(results: Path, grid: str, run_id: str) -> list[dict[str, Any]]:
+    from xsam.store import read
+
+    with common.bad_input(ValueError):
+        epochs = read(results, "epochs", [grid])
+    rows = epochs[epochs["run_id"] == run_id].to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]
+
+
+@contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    """Where the new run goes: a temporary folder, unless it is to be kept."""
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="xsam-bench-") as temporary:
+            yield Path(temporary)
+        return
+    if keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
+        raise BadInput(f"{keep}: not an empty folder; a repetition is kept in one of its own")
+    yield keep
+
+
+def _trained(then: dict[str, Any], stored: GridFolder, folder: Path, data: Path, device: str | None) -> Rows:
+    """Train the run of the row ``then`` in ``folder``, as ``run`` would."""
+    from xsam.report.repeated import spec_of
+
+    with common.bad_input(ValueError):
+        spec = spec_of(then)
+        # Measurements of sharpness change no number.
+        grid = replace(Grid.load(stored.grid_json), runs=(spec,), diagnostics=None)
+    if device is None:
+        device = "cpu" if json.loads(then["provenance"])["device"] == "cpu" else "auto"
+    console = Console(stderr=True)
+    train = Training(folder, data, LauncherName.local, 1, False, DEFAULT_CHECKPOINT_SECONDS, device, console)
+    (state,) = train(grid, [spec])
+    if state.state not in ("done", "diverged"):
+        raise BadInput(f"run {spec.run_id} {look.name_of(spec)}: {state.state}. {state.last_line}".rstrip(". "))
+    return _stored(folder, spec.run_id)
+
+
+def _json(found: Repetition) -> dict[str, Any]:
+    return {
+        "identical": found.identical,
+        "numbers": [{**asdict(one), "difference": one.difference} for one in found.numbers],
+        "unstored": list(found.unstored),
+        "circumstances": [asdict(one) for one in found.circumstances],
+    }
+
+
+def _lines(found: Repetition) -> Iterator[str]:
+    for one in found.numbers:
+        if one.epoch is None:
+            by = "" if one.difference is None else f" ({one.difference:+.3g})"
+            yield f"{one.name}: {one.then} then, {one.now} now{by}"
+    names = dict.fromkeys(one.name for one in found.numbers if one.epoch is not None)
+    for name in names:
+        yield _epoch_line(name, [one for one in found.numbers if one.epoch is not None and one.name == name])
+    if found.unstored:
+        yield f"not stored then: {', '.join(found.unstored)}"
+    for part in dict.fromkeys(one.part for one in found.circumstances):
+        facts = (f"{one.name} {one.then} then, {one.now} now" for one in found.circumstances if one.part == part)
+        yield f"{part}: {'; '.join(facts)}"
+    if not found.circumstances:
+        yield "same code, versions, hardware and data"
+
+
+def _epoch_line(name: str, numbers: Sequence[Number]) -> str:
+    sizes = [abs(one.difference) for one in numbers if one.difference is not None]
+    by = f", by up to {max(sizes):.3g}" if sizes else ""
+    count = f"{len(numbers)} epochs" if len(numbers) > 1 else "1 epoch"
+    return f"{name}: in {count} from epoch {numbers[0].epoch} on{by}"

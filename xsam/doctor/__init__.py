@@ -1,0 +1,56 @@
+"""What this machine has for benchmarks, each part looked at once and as cheaply as it allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from xsam.doctor import cluster, machine, places
+from xsam.doctor.item import Item, Needs
+from xsam.grid.spec import RunSpec
+from xsam.tasks.common import loop_option
+from xsam.tasks.data import data_sets
+from xsam.tasks.vision.architectures import TIMM_PREFIX, TORCHVISION
+
+__all__ = ["Item", "Needs", "examine", "needs_of"]
+
+
+def needs_of(runs: Iterable[RunSpec]) -> Needs:
+    """What these runs cannot be trained without.
+
+    Example:
+        >>> from xsam.grid import load_grid
+        >>> needs_of(load_grid(Path("configs/quickstart.yaml")).runs).data
+        frozenset({'digits'})
+    """
+    runs = list(runs)
+    libraries = {"torch"}
+    for run in runs:
+        model = str(run.params["model"])
+        if run.task == "translation":
+            libraries.add("translation")
+        if model in TORCHVISION or model.startswith(TIMM_PREFIX):
+            libraries.add("torchvision")
+        if model.startswith(TIMM_PREFIX):
+            libraries.add("timm")
+    cores = (int(run.params["threads"]) * int(loop_option(run.params, "devices")) for run in runs)  # type: ignore[arg-type]
+    return Needs(frozenset(libraries), frozenset(data_sets(runs)), max(cores, default=1))
+
+
+def examine(results: Path, data: Path, cores: int, needs: Needs | None = None) -> Iterator[Item]:
+    """Look at everything in turn: Python, libraries, GPU, SLURM, folders, data sets.
+
+    Args:
+        results, data: the folders; they need not exist.
+        cores: CPU cores that this process may use.
+        needs: what has to be there; ``None``: nothing. Of translation's libraries, which take seconds to import, only
+            the presence is looked at unless they are needed.
+
+    Example:
+        >>> next(examine(Path("results"), Path("data"), cores=2)).name
+        'python'
+    """
+    needs = needs or Needs()
+    yield from machine.items(cores, needs)
+    yield from cluster.items()
+    yield from places.items(results, data, needs)

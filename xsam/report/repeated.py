@@ -1,0 +1,182 @@
+"""A stored run beside the same run trained once more: identical, or which numbers differ, and what else does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from xsam.grid.spec import RunSpec
+from xsam.store.schema import arrow_schema
+from xsam.tasks import get_task
+
+Row = Mapping[str, Any]
+
+PARTS = {
+    "code": "code",
+    "packages": "versions",
+    "python": "versions",
+    "platform": "versions",
+    "cpu": "hardware",
+    "cores": "hardware",
+    "device": "hardware",
+    "gpu": "hardware",
+    "threads": "hardware",
+    "data_checksum": "data",
+}
+_COUNTS = ("forwards", "backwards", "skipped_steps", "parameters")  # beside the task's metrics
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number that is another one now, or a word such as the status.
+
+    Attributes:
+        name: the column.
+        epoch: the epoch of a row of the table ``epochs``; ``None`` in the run's own row.
+        then, now: the values; ``None`` for null.
+    """
+
+    name: str
+    epoch: int | None
+    then: Any
+    now: Any
+
+    @property
+    def difference(self) -> float | None:
+        """Now less then; ``None`` where one of them is no number."""
+        both = [value for value in (self.now, self.then) if isinstance(value, int | float)]
+        return float(both[0] - both[1]) if len(both) == 2 else None
+
+
+@dataclass(frozen=True)
+class Circumstance:
+    """Something of where a number comes from that is not the same.
+
+    Attributes:
+        part: ``"code"``, ``"versions"``, ``"hardware"`` or ``"data"``.
+        name: what it is, such as ``"torch"``.
+        then, now: as they were stored; ``None`` where it was not there.
+    """
+
+    part: str
+    name: str
+    then: Any
+    now: Any
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """What training a run once more has shown.
+
+    Attributes:
+        numbers: everything that differs in the run's row, then in its epochs.
+        unstored: columns with a value now and none in the stored rows, which are older than they.
+        circumstances: what of code, versions, hardware and data differs.
+    """
+
+    numbers: tuple[Number, ...]
+    unstored: tuple[str, ...]
+    circumstances: tuple[Circumstance, ...]
+
+    @property
+    def identical(self) -> bool:
+        """Whether every stored number is the same to its last bit; timings and memory are none of them."""
+        return not self.numbers
+
+
+def compare(then: tuple[Row, Sequence[Row]], now: tuple[Row, Sequence[Row]]) -> Repetition:
+    """A run as it is stored beside its repetition: the row of the table ``runs`` and those of ``epochs`` of each.
+
+    Example:
+        >>> repeated = compare(stored, again)                            # doctest: +SKIP
+        >>> repeated.identical, [one.name for one in repeated.circumstances]   # doctest: +SKIP
+        (True, ['torch'])
+    """
+    task = get_task(then[0]["task"])
+    found = [*_numbers(then[0], now[0], ("status", task.metric, *task.run_metrics, *_COUNTS), None)]
+    epochs, again = ({int(row["epoch"]): row for row in rows} for _, rows in (then, now))
+    if epochs.keys() != again.keys():
+        found.append(Number("epochs", None, len(epochs), len(again)))
+    for epoch in sorted(epochs.keys() & again.keys()):
+        found += _numbers(epochs[epoch], again[epoch], _epoch_columns(), epoch)
+    return Repetition(
+        tuple(one for one in found if one.then is not None),
+        tuple(dict.fromkeys(one.name for one in found if one.then is None)),
+        (*_numerics(then[0]), *circumstances(*(json.loads(row["provenance"]) for row, _ in (then, now)))),
+    )
+
+
+def _epoch_columns() -> Iterable[str]:
+    names = arrow_schema("epochs").names
+    return [name for name in names if name not in ("run_id", "grid", "epoch") and not name.endswith("seconds")]
+
+
+def _numbers(then: Row, now: Row, columns: Iterable[str], epoch: int | None) -> Iterator[Number]:
+    for name in columns:
+        values = [None if pd.isna(row[name]) else row[name] for row in (then, now)]
+        if repr(values[0]) != repr(values[1]):  # which tells every two floats apart, zeros with their signs too
+            yield Number(name, epoch, *values)
+
+
+def circumstances(then: Row, now: Row) -> Iterator[Circumstance]:
+    """What differs between two provenances (``xsam.runner.provenance``), or is not known to be the same.
+
+    >>> [one.name for one in circumstances({"cpu": "a", "packages": {"torch": "2.6"}}, {"cpu": "a"})]
+    ['torch']
+    """
+    for key, part in PARTS.items():
+        if key == "code":
+            yield from _code(then.get(key, {}), now.get(key, {}))
+        elif key == "packages":
+            ours, theirs = then.get(key, {}), now.get(key, {})
+            for name in sorted({*ours, *theirs}):
+                if ours.get(name) != theirs.get(name):
+                    yield Circumstance(part, name, ours.get(name), theirs.get(name))
+        elif then.get(key) != now.get(key):
+            yield Circumstance(part, key.replace("_", " "), then.get(key), now.get(key))
+
+
+def _code(then: Row, now: Row) -> Iterator[Circumstance]:
+    if then.get("version") != now.get("version"):
+        yield Circumstance("code", "version", then.get("version"), now.get("version"))
+    commits = [_commit(one) for one in (then, now)]
+    if commits[0] != commits[1] or then.get("dirty") or now.get("dirty"):  # uncommitted changes may be any
+        yield Circumstance("code", "commit", *commits)
+
+
+def _commit(code: Row) -> str | None:
+    commit: str | None = code.get("commit")
+    return f"{commit} with uncommitted changes" if code.get("dirty") else commit
+
+
+def _numerics(row: Row) -> Iterator[Circumstance]:
+    """The task's ``NUMERICS``, where it was raised since: then the same spec is known to give other numbers."""
+    then, now = spec_of(row).numerics, get_task(row["task"]).numerics
+    if then != now:
+        yield Circumstance("code", "NUMERICS", then, now)
+
+
+def spec_of(row: Row) -> RunSpec:
+    """The run that the provenance of a stored row describes.
+
+    Raises ``ValueError`` (one line) where the row has none, where it is another run's, and where this version does not
+    know one of the parameters.
+    """
+    run_id = row["run_id"]
+    if pd.isna(row["provenance"]):
+        raise ValueError(f"run {run_id} {row['status']}, and has no provenance; 'run --retry-failed' trains it again")
+    try:
+        spec = RunSpec.from_json(json.loads(row["provenance"])["config"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"the provenance of run {run_id} cannot be read: {error}") from None
+    if spec.run_id != run_id:
+        raise ValueError(f"the provenance of run {run_id} is that of run {spec.run_id}; somebody has changed the row")
+    columns = arrow_schema("runs").names
+    unknown = sorted(name for name in spec.params if f"param_{name}" not in columns)
+    if unknown:
+        raise ValueError(f"run {run_id} has the parameter {unknown[0]!r}, which this version does not know")
+    return spec
