@@ -8,25 +8,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
 # One thread a process: several run at a time, and sums keep their last bits.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+ALONE := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+PYTEST := $(ALONE) -n 2 --dist worksteal
 
-.PHONY: quickstart test test-fast test-slow lint format system-deps clean
+.PHONY: quickstart test test-fast lint format system-deps clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/xsam-bench run configs/quickstart.yaml
-	$(BIN)/xsam-bench report quickstart
+	$(BIN)/xsam-bench report quickstart --out build/reports
 
-# Slow tests outside tests/optim, SLURM's and fairseq's are in "make test-slow" until each has passed on a quiet machine.
+# Second come those that keep every core busy by themselves, or wait for a cluster's daemons.
 test: $(VENV)/.installed-dev system-deps
-	$(PYTEST) -m "not slow and not slurm and not fairseq"
-	$(PYTEST) -m slow tests/optim
-
-test-slow: $(VENV)/.installed-dev
-	@tests/system-deps.sh "$(SYSTEM_DEPS)" slurm
-	$(PYTEST) -m "slow or slurm or fairseq" --ignore tests/optim
+	$(PYTEST) -m "not alone"
+	$(ALONE) -m alone
 
 test-fast: $(VENV)/.installed-dev
-	$(PYTEST) -m "not slow and not slurm and not fairseq"
+	$(PYTEST) -m "not slow and not alone and not fairseq"
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

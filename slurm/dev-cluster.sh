@@ -114,7 +114,7 @@ configure() {
     # Everything happens within seconds.
     echo "SlurmdTimeout=10"
     echo "KillWait=5"
-    echo "ReturnToService=2"
+    echo "ReturnToService=1"   # a node that somebody set down stays down, until somebody resumes it
     echo "SchedulerType=sched/backfill"
     echo "SchedulerParameters=batch_sched_delay=0,sched_interval=2,sched_min_interval=10000,bf_interval=2"
     # Jobs of the partition "low" give way to those of "debug": first a signal, after the grace time back to the queue.

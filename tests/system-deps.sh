@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
 # Install the Debian packages that tests use, where that is possible: as root on Debian or Ubuntu.
-#   tests/system-deps.sh [0|1] [slurm]    0: leave the system alone; slurm: those of a one-host cluster too
+#   tests/system-deps.sh [0|1]    0: leave the system alone
 set -euo pipefail
-packages=(dataset-fashion-mnist)
-[ "${2:-}" != slurm ] || packages+=(slurmctld slurmd slurm-client munge slurmdbd mariadb-server)
+packages=(
+  dataset-fashion-mnist
+  slurmctld slurmd slurm-client munge slurmdbd mariadb-server  # a cluster on one host
+  chromium                                                     # the report page
+  texlive-latex-recommended                                    # its tables
+)
 
 [ "${1:-1}" != 0 ] || exit 0
 command -v dpkg-query >/dev/null || exit 0

@@ -17,7 +17,15 @@ from xsam.grid.cost import passes_of
 from xsam.store import read
 
 GRID = Path(__file__).parents[2] / "configs" / "paper" / "single_step.yaml"
-SMALL = ("seed=0", "epochs=1", "batch_size=16", "train_subset=32", "test_subset=64", "channels_last=true")
+SMALL = (
+    "seed=0",
+    "epochs=1",
+    "batch_size=16",
+    "train_subset=32",
+    "test_subset=64",
+    "channels_last=true",
+    "alpha_step=0.5",
+)
 
 # Of the networks with 10 classes; each further class is a row of the last layer and its bias.
 PARAMETERS = {"vgg11_bn": 28_149_514, "resnet18": 11_173_962, "densenet121": 6_956_426}
@@ -44,6 +52,7 @@ def prepared(bench: Bench) -> Iterator[Bench]:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(1500)
 def test_all_63_cells_train_evaluate_and_land_in_a_table(prepared: Bench) -> None:
     sets = [word for text in SMALL for word in ("--set", text)]

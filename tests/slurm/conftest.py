@@ -20,6 +20,7 @@ from tests.conftest import Bench
 from xsam.grid import Grid
 from xsam.runner import lease
 from xsam.store import read
+from xsam.store.atomic import write_bytes
 from xsam.store.layout import GridFolder
 
 HERE = Path(__file__).parent
@@ -45,6 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.slurm)
             item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.alone)
 
 
 @pytest.fixture(scope="session")
@@ -72,6 +74,13 @@ def cluster(worker_id: str) -> Iterator[None]:
             yield
     finally:
         subprocess.run([SCRIPT, "down", "--purge"], env=settings, check=True, timeout=PATIENCE)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_for_the_next_test(cluster: None) -> Iterator[None]:
+    yield
+    ask("scancel", "--user", str(os.getuid()))
+    wait_until(lambda: not ask("squeue", "--noheader"), "an empty queue")
 
 
 def _free_ports(worker_id: str) -> int:
@@ -114,16 +123,16 @@ class Launch:
         self.bench = bench
         self.folder = GridFolder(bench.results, name)
         self.grid = bench.write_grid(text.replace("GRIDNAME", name), f"{name}.yaml")
-        self.gate = bench.folder.parent / "gate"
+        self.gate = bench.folder.parent / f"{name}.gate"
         self.profile = bench.folder / f"{name}-profile.yaml"
         setup = [f"export PYTHONPATH={HERE / 'gate'} XSAM_TEST_GATE={self.gate}", *profile.pop("setup", [])]
         content = {"time": 10, "mem": "600M", "warn_seconds": 20, "runs_per_job": 4, **profile, "setup": setup}
         self.profile.write_text(json.dumps(content), encoding="utf-8")
         self.options = ("--launcher", "slurm", "--profile", self.profile, "--checkpoint-seconds", "0.02")
 
-    def hold(self) -> None:
-        """Let the runs that begin, or go on, take long."""
-        self.gate.touch()
+    def hold(self, seconds: float = 0.2) -> None:
+        """Let each step of the runs that begin, or go on, take so much longer."""
+        write_bytes(self.gate, str(seconds).encode(), durable=False)
 
     def release(self) -> None:
         """Let them go on as fast as they can."""

@@ -1,7 +1,9 @@
-"""Slows training down, without changing a number, while the file that XSAM_TEST_GATE names is there."""
+"""Slows training down, without changing a number, while there is a file that XSAM_TEST_GATE names: it holds the seconds
+that each step takes longer."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.abc
 import importlib.machinery
 import os
@@ -9,8 +11,6 @@ import sys
 import time
 from pathlib import Path
 from types import ModuleType
-
-STEP_SECONDS = 0.2
 
 
 class Slowed(importlib.abc.MetaPathFinder):
@@ -32,8 +32,8 @@ class Slowed(importlib.abc.MetaPathFinder):
             backward = torch.Tensor.backward
 
             def slow_backward(*arguments: object, **options: object) -> None:
-                if gate.exists():
-                    time.sleep(STEP_SECONDS)
+                with contextlib.suppress(FileNotFoundError):
+                    time.sleep(float(gate.read_text()))
                 backward(*arguments, **options)  # type: ignore[arg-type]
 
             torch.Tensor.backward = slow_backward  # type: ignore[method-assign, assignment]
