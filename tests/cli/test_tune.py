@@ -18,10 +18,10 @@ matrix:
   dataset: [digits]
   optimizer: [sgd]
   seed: {count: 2}
-params: {hidden: [16], epochs: 4, batch_size: 64, lr: 0.05, train_subset: 400}
+params: {hidden: [1024, 1024], epochs: 4, batch_size: 64, lr: 0.05, train_subset: 400}
 tune:
   space: {lr: [1.0e-3, 1.0e-2]}
-  seeds: [1000, 1001]
+  seeds: [1000, 1001, 1002, 1003]
   params: {epochs: 2, val_fraction: 0.2}
   rule: final
   max_extensions: 1
@@ -47,7 +47,7 @@ def test_tuning_extends_to_larger_rates_writes_a_grid_that_runs_and_goes_on_wher
     after = read(bench.results)
     kept = after[after["run_id"].isin(before["run_id"])]
     assert list(kept["finished_at"]) == list(before["finished_at"]), "finished runs are not trained again"
-    assert set(after["seed"]) == {1000, 1001}
+    assert set(after["seed"]) == {1000, 1001, 1002, 1003}
     assert set(after["param_epochs"]) == {2}
     assert after["param_lr"].max() > 0.01, "at 0.01 two epochs learn next to nothing, so the space must have grown"
     text = (bench.folder / "grid_tuned.yaml").read_text()

@@ -127,7 +127,7 @@ def test_all_processes_save_and_stop_at_the_same_step_and_go_on_bit_for_bit(benc
 
 @pytest.mark.slow
 def test_a_failure_of_one_process_is_the_runs_own_failure(bench: Bench) -> None:
-    grid, folder, run_id = start(bench, 12)
+    grid, folder, run_id = start(bench, 500)
     front_end = bench.start("run", grid, "--jobs", 1, "--checkpoint-seconds", 600)
     pids = wait_until(lambda: folder.checkpoint(run_id).exists() and processes_of(folder, run_id))
     for pid in pids:
