@@ -21,7 +21,7 @@ from xsam.runner import lease
 from xsam.store import read
 from xsam.store.layout import GridFolder
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 # Dropout-free and tiny, yet every epoch has 90 steps, so that most moments are in the middle of one.
 GRID = """
