@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -98,16 +98,16 @@ def run_row(spec: RunSpec, place: int, final: float) -> dict[str, Any]:
     return row
 
 
-def epoch_table(grid: Grid, finals: np.ndarray[Any, np.dtype[np.float64]]) -> pa.Table:
+def epoch_table(specs: Sequence[RunSpec], finals: np.ndarray[Any, np.dtype[np.float64]]) -> pa.Table:
     """200 epochs of every run: accuracies that rise to the final one with some noise."""
-    runs = len(grid.runs)
+    runs = len(specs)
     at = np.tile(np.arange(EPOCHS), runs)
     noise = np.random.default_rng(0).normal(0.0, 0.3, runs * EPOCHS)
     rising = np.repeat(finals, EPOCHS) - 40.0 * np.exp(-at / 20.0) + noise
-    searched = np.repeat([spec.method == "xsam" for spec in grid.runs], EPOCHS)
+    searched = np.repeat([spec.method == "xsam" for spec in specs], EPOCHS)
     filled = {
-        "run_id": np.repeat([spec.run_id for spec in grid.runs], EPOCHS),
-        "grid": np.full(runs * EPOCHS, grid.name),
+        "run_id": np.repeat([spec.run_id for spec in specs], EPOCHS),
+        "grid": np.full(runs * EPOCHS, "large"),
         "epoch": at,
         "step": (at + 1) * 390,
         "train_loss": (100.0 - rising) / 30.0,
@@ -126,25 +126,26 @@ def epoch_table(grid: Grid, finals: np.ndarray[Any, np.dtype[np.float64]]) -> pa
     return pa.Table.from_arrays(columns, schema=arrow_schema("epochs"))
 
 
-def tables(grid: Grid) -> Iterator[tuple[str, pa.Table, int]]:
-    """The name of each table, all its rows in the order of the runs, and how many of them are one run's."""
+def tables(grid: Grid, specs: Sequence[RunSpec]) -> Iterator[tuple[str, pa.Table, int]]:
+    """The name of each table, all its rows in the order of ``specs``, and how many of them are one run's."""
     gains = {label: 0.2 * place for place, label in enumerate(grid.axes["optimizer"])}
-    noise = np.random.default_rng(1).normal(0.0, 0.3, len(grid.runs))
-    finals = np.array([80.0 + gains[spec.optimizer] for spec in grid.runs]) + noise
-    rows = [run_row(spec, place, float(finals[place])) for place, spec in enumerate(grid.runs)]
+    noise = np.random.default_rng(1).normal(0.0, 0.3, len(specs))
+    finals = np.array([80.0 + gains[spec.optimizer] for spec in specs]) + noise
+    rows = [run_row(spec, place, float(finals[place])) for place, spec in enumerate(specs)]
     yield "runs", to_table("runs", rows), 1
-    yield "epochs", epoch_table(grid, finals), EPOCHS
+    yield "epochs", epoch_table(specs, finals), EPOCHS
 
 
 def write_store(folder: Path, runs: int, compacted: bool) -> None:
     """Write a results folder of ``runs`` runs."""
     grid = write_grid(folder, runs)
     store = GridFolder(folder / "results", grid.name)
-    for name, table, size in tables(grid):
+    specs = sorted(grid.runs, key=lambda spec: spec.run_id)  # the order of compacted rows
+    for name, table, size in tables(grid, specs):
         if compacted:
             write_table(store.compacted(name), table)
             continue
-        for place, spec in enumerate(grid.runs):
+        for place, spec in enumerate(specs):
             write_table(store.table_file(name, spec.run_id), table.slice(place * size, size))
 
 

@@ -15,9 +15,9 @@ from tests.report.fixtures.make import RESULTS
 from xsam.grid.grid import Grid
 from xsam.report.analysis import GridReport, analyse, load_report
 from xsam.report.figures import figures_of
-from xsam.report.figures.curves import band_of, curves_of
-from xsam.report.figures.style import content, file_names, look
-from xsam.report.figures.sweeps import sweep_curves
+from xsam.report.figures.panels import panel_figure
+from xsam.report.figures.style import content, look
+from xsam.report.panels import band_of, curves_of, file_names, sweep_panels
 
 NAMES = [
     *("learning-curve-mlp-digits", "learning-curve-mlp-fashion-mnist"),
@@ -50,9 +50,10 @@ def test_bands_are_mean_and_deviation_over_the_seeds(report: GridReport) -> None
 
 def test_ascent_steps_are_a_curve_and_a_base_without_them_a_line(multi_step: tuple[Grid, pd.DataFrame]) -> None:
     grid, frame = multi_step
-    figures = dict(sweep_curves(analyse(grid, grid.report, frame).table))
-    assert list(figures) == ["ascent-steps-mlp"], "res|net has no side with two numbers of ascent steps"
-    (axes,) = figures["ascent-steps-mlp"].axes
+    panels = list(sweep_panels(analyse(grid, grid.report, frame).table))
+    assert [panel.name for panel in panels] == ["ascent-steps-mlp"], "res|net has no side with two numbers of steps"
+    assert [line.is_level for line in panels[0].lines] == [True, False, False]
+    (axes,) = panel_figure(panels[0]).axes
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["sgd", "sam", "xsam"]
 
 

@@ -33,7 +33,7 @@ def report() -> Report:
 
 
 def test_the_fixtures_give_the_committed_files(report: Report) -> None:
-    made = dict(render(report, figures=False))
+    made = dict(render(report, figures=False, page=False))
     committed = {path.relative_to(EXPECTED).as_posix() for path in EXPECTED.rglob("*") if path.is_file()}
     assert set(made) == committed
     for name, content in made.items():
@@ -82,7 +82,7 @@ def compiled(tmp_path: Path, body: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
 def test_pdflatex_compiles_every_table_and_hostile_labels(tmp_path: Path, report: Report) -> None:
-    tables = [content.decode() for name, content in render(report, figures=False) if name.endswith(".tex")]
+    tables = [content.decode() for name, content in render(report, figures=False, page=False) if name.endswith(".tex")]
     rows = tuple((Text(text), Text(text, "best"), Text(text, "second")) for text in NASTY)
     nasty = latex(Sheet("means", " ".join(NASTY), NASTY[:3], 1, rows, NASTY), NASTY[0])
     done = compiled(tmp_path, "\n".join([*tables, nasty]))
@@ -98,6 +98,6 @@ def test_latex_writes_minus_signs_and_no_ligatures() -> None:
 def test_hostile_labels_stay_in_their_csv_cell(report: Report) -> None:
     import csv
 
-    made = dict(render(report, figures=False))
+    made = dict(render(report, figures=False, page=False))
     rows = list(csv.DictReader(made["toy/table.csv"].decode().splitlines()))
     assert {row["optimizer"] for row in rows} == {"sgd", "sam", HOSTILE}

@@ -20,11 +20,11 @@ FILES = ["table.md", "table.tex", "table.html", "table.csv", "differences.csv", 
 
 
 def write_report(results: Path, out: Path, names: list[str] | None = None) -> list[Path]:
-    return write.write_report(results, out, names, figures=False)
+    return write.write_report(results, out, names, figures=False, page=False)
 
 
 def stale(results: Path, out: Path) -> list[Path]:
-    return write.stale(write.render(load_report(results), figures=False), out)
+    return write.stale(write.render(load_report(results), figures=False, page=False), out)
 
 
 def stored(results: Path, grid: Grid, frame: pd.DataFrame) -> None:
@@ -95,7 +95,7 @@ def test_compaction_and_another_process_give_the_same_bytes(results: Path, tmp_p
         "import pathlib, sys; from xsam.report.analysis import load_report; "
         "from xsam.report.write import render, stale; "
         "results, out = map(pathlib.Path, sys.argv[1:]); "
-        "print(stale(render(load_report(results), figures=False), out))"
+        "print(stale(render(load_report(results), figures=False, page=False), out))"
     )
     command = [sys.executable, "-c", code, os.path.relpath(results, tmp_path), "reports"]
     environment = {**os.environ, "TZ": "Asia/Tokyo", "PYTHONHASHSEED": "7"}

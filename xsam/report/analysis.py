@@ -17,6 +17,9 @@ from xsam.report.directions import labelled, shares_of_best
 from xsam.report.references import Check, Reference, checks, packaged
 from xsam.report.table import Table, cells
 from xsam.store import GridFolder, grids, read
+from xsam.store.schema import arrow_schema
+
+_NOT_SHOWN = {"step", "lr", "forwards", "backwards", "seconds", "train_seconds", "eval_seconds", "search_seconds"}
 
 
 @dataclass(frozen=True)
@@ -104,20 +107,23 @@ def shares_of(sharpness: pd.DataFrame, runs: pd.DataFrame) -> Shares:
     """What share of the best direction's rise each direction reaches (see :class:`~xsam.report.claims.Source`)."""
     if not (sharpness["measure"] == f"{PER_DIRECTION}rise").any():
         return {}
-    shares = shares_of_best(labelled(sharpness, runs)).reset_index()
-    numbers = {run_id: number for number, run_id in enumerate(sorted(set(shares["run_id"])))}
+    rows = labelled(sharpness, runs)
+    seeds = rows.drop_duplicates("run_id").set_index("run_id")["seed"]
+    shares = shares_of_best(rows).reset_index()
+    # Runs of one seed began with the same weights: they are no more than one sample.
+    by_seed = shares.assign(seed=shares["run_id"].map(seeds)).groupby(["optimizer", "ascent_steps", "seed"])
     found: dict[tuple[str, int], dict[str, dict[int, float]]] = {}
-    for row in shares.to_dict("records"):
+    for row in by_seed[["sam", "xsam"]].mean().reset_index().to_dict("records"):
         place = found.setdefault((str(row["optimizer"]), int(row["ascent_steps"])), {})
         for direction in ("sam", "xsam"):
-            place.setdefault(direction, {})[numbers[row["run_id"]]] = float(row[direction])
+            place.setdefault(direction, {})[int(row["seed"])] = float(row[direction])
     return found
 
 
 def load_grid_report(folder: GridFolder, references: Sequence[Reference] = ()) -> GridReport:
     """Read and analyse one grid."""
     grid = load_grid(folder)
-    runs, epochs, sharpness = (read(folder.results, table, [folder.name]) for table in ("runs", "epochs", "sharpness"))
+    runs, epochs, sharpness = (_rows(folder, table) for table in ("runs", "epochs", "sharpness"))
     planned = {run.run_id for run in grid.runs}
     return GridReport(
         folder,
@@ -125,6 +131,13 @@ def load_grid_report(folder: GridFolder, references: Sequence[Reference] = ()) -
         tuple(analyse(grid, report, runs, sharpness, references) for report in grid.tables),
         *(frame[frame["run_id"].isin(planned)].reset_index(drop=True) for frame in (runs, epochs, sharpness)),
     )
+
+
+def _rows(folder: GridFolder, table: str) -> pd.DataFrame:
+    """The rows of ``table`` without what no report shows; of parameters the grid knows more than the rows."""
+    names = [name for name in arrow_schema(table).names if not name.startswith("param_")]
+    used = set(names) - (_NOT_SHOWN if table == "epochs" else set())
+    return read(folder.results, table, [folder.name], used)
 
 
 def load_grid(folder: GridFolder) -> Grid:

@@ -30,6 +30,11 @@ EIGENVALUE = "top_eigenvalue"
 _PLAIN = ("sgd", "adam", "adamw")
 _OTHERS = ("asam", "gsam", "wsam", "looksam", "friendly_sam", "fisher_sam", "momentum_sam", "lookbehind_sam")
 
+CLAIMS_NOTE = (
+    "The paper's claims (arXiv 2603.10048) as these grids show them, on the models and data sets that they have. "
+    "Supported or contradicted: decided after Holm's adjustment in at least one comparison, and in none the other way."
+)
+
 Measures = Mapping[str, Mapping[Place, Mapping[int, float]]]
 Shares = Mapping[tuple[str, int], Mapping[str, Mapping[int, float]]]
 Pair = tuple[str, Mapping[int, float], Mapping[int, float]]  # where, ours, theirs
@@ -43,8 +48,8 @@ class Source:
         table: the cells.
         measures: measure of sharpness → place → seed → value.
         checks: published values beside the cells.
-        shares: (optimizer that trained, ascent steps looked at) → direction → number of the run → the share of the best
-            direction's rise that it reaches; of the grid's first table alone.
+        shares: (optimizer that trained, ascent steps looked at) → direction → seed → the share of the best direction's
+            rise that it reaches, the mean over the seed's runs; of the grid's first table alone.
     """
 
     table: Table

@@ -35,7 +35,7 @@ def labelled(sharpness: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
         [{} if pd.isna(text) else json.loads(text) for text in joined.pop("details")], index=joined.index
     )
     joined["measure"] = joined["measure"].str.removeprefix(PER_DIRECTION)
-    return joined.join(details, rsuffix="_detail")
+    return joined.join(details)
 
 
 def last_epoch(rows: pd.DataFrame) -> pd.DataFrame:
@@ -46,10 +46,20 @@ def last_epoch(rows: pd.DataFrame) -> pd.DataFrame:
 def shares_of_best(rows: pd.DataFrame) -> pd.DataFrame:
     """Of each run and k, how much of the best direction's rise each direction reaches: a column for each.
 
-    Mean over the training steps; rows are labelled ones, the index is (optimizer, ascent_steps, run_id).
+    At the end of training, mean over the training steps; rows are labelled ones, the index is (optimizer, ascent_steps,
+    run_id).
     """
-    rises = last_epoch(rows[rows["measure"] == "rise"])
-    place = ["optimizer", "ascent_steps", "run_id"]
+    return _shares(last_epoch(rows[rows["measure"] == "rise"]), "ascent_steps")
+
+
+def shares_over_training(rows: pd.DataFrame) -> pd.DataFrame:
+    """As :func:`shares_of_best` for the least k alone and every measured epoch; the index is (…, epoch, run_id)."""
+    rises = rows[rows["measure"] == "rise"]
+    return _shares(rises[rises["ascent_steps"] == rises["ascent_steps"].min()], "epoch")
+
+
+def _shares(rises: pd.DataFrame, over: str) -> pd.DataFrame:
+    place = ["optimizer", over, "run_id"]
     wide = rises.pivot_table(index=[*place, "step"], columns="direction", values="value")
     return wide[list(_TRIED)].div(wide["best"], axis=0).groupby(place).mean()
 

@@ -83,17 +83,17 @@ class Cell:
         """How many runs (seeds) are planned."""
         return len(self.outcomes)
 
-    @property
+    @cached_property
     def mean(self) -> float | None:
         """Mean over seeds; ``None`` without values."""
         return statistics.fmean(self.values.values()) if self.values else None
 
-    @property
+    @cached_property
     def std(self) -> float | None:
         """Sample standard deviation over seeds (n - 1 in the denominator); ``None`` below two values."""
         return statistics.stdev(self.values.values()) if self.n > 1 else None
 
-    @property
+    @cached_property
     def median(self) -> float | None:
         """Median over seeds; ``None`` without values."""
         return statistics.median(self.values.values()) if self.values else None

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from xsam.grid.grid import TABLE
 from xsam.report import tidy
 from xsam.report.analysis import Analysis, GridReport, Report, load_report
+from xsam.report.claims import CLAIMS_NOTE
 from xsam.report.directions import direction_sheet
 from xsam.report.html import html_page
 from xsam.report.latex import latex
@@ -25,12 +26,13 @@ def write_report(
     names: Iterable[str] | None = None,
     references: Sequence[Reference] = (),
     figures: bool = True,
+    page: bool = True,
 ) -> list[Path]:
     """Write every table, figure and claim below ``out``.
 
     Each grid has ``table.md``, ``table.tex``, ``table.html``, ``table.csv``, ``differences.csv``, ``cost.csv``, where
     there is something to say ``published.csv`` and ``sharpness.csv``, and ``figures/``; its further tables have the
-    same in a folder of their name. ``README.md`` and ``claims.csv`` are about all grids.
+    same in a folder of their name. ``README.md``, ``claims.csv`` and the page ``index.html`` are about all grids.
 
     Args:
         results: the results folder.
@@ -38,6 +40,7 @@ def write_report(
         names: write these grids alone, and nothing about all grids.
         references: published values beside the packaged ones.
         figures: write the figures too.
+        page: write the page too (five megabytes, most of them plotly.js).
 
     Returns:
         The files written. The same rows give the same bytes, on any machine and at any time.
@@ -49,7 +52,7 @@ def write_report(
         >>> write_report(Path("results"), Path("reports"))               # doctest: +SKIP
     """
     report = load_report(results, names, references)
-    return write(render(report, index=names is None, figures=figures), out)
+    return write(render(report, index=names is None, figures=figures, page=page), out)
 
 
 def write(files: Iterable[tuple[str, bytes]], out: Path) -> list[Path]:
@@ -67,13 +70,17 @@ def stale(files: Iterable[tuple[str, bytes]], out: Path) -> list[Path]:
     return [path for path, content in paths if not path.is_file() or path.read_bytes() != content]
 
 
-def render(report: Report, index: bool = True, figures: bool = True) -> Iterator[tuple[str, bytes]]:
-    """Each file's name below the folder of reports, and its content."""
-    for grid in report.grids:
-        for analysis in grid.analyses:
+def render(report: Report, index: bool = True, figures: bool = True, page: bool = True) -> Iterator[tuple[str, bytes]]:
+    """Each file's name below the folder of reports, and its content; the arguments are those of :func:`write_report`.
+
+    ``index`` is whether to render what is about all grids, the page among it.
+    """
+    made = [[sheets(analysis) for analysis in grid.analyses] for grid in report.grids]
+    for grid, tables in zip(report.grids, made, strict=True):
+        for analysis, shown in zip(grid.analyses, tables, strict=True):
             name = analysis.table.report.name
             folder = grid.grid.name if name == TABLE else f"{grid.grid.name}/{name}"
-            for file, text in _files(analysis):
+            for file, text in _files(analysis, shown):
                 yield f"{folder}/{file}", text.encode()
         if (directions := direction_sheet(grid.sharpness, grid.runs)) is not None:
             yield f"{grid.grid.name}/directions.md", markdown([directions]).encode()
@@ -85,10 +92,14 @@ def render(report: Report, index: bool = True, figures: bool = True) -> Iterator
     if index:
         yield "README.md", _index(report).encode()
         yield "claims.csv", tidy.claims_csv(report.claims).encode()
+        if page:
+            from xsam.report.page import render_page  # plotly and jinja2, which tables do without
+
+            yield "index.html", render_page(report, made).encode()
 
 
-def _files(analysis: Analysis) -> Iterator[tuple[str, str]]:
-    table, made = analysis.table, sheets(analysis)
+def _files(analysis: Analysis, made: tuple[Sheet, ...]) -> Iterator[tuple[str, str]]:
+    table = analysis.table
     yield "table.md", markdown(made)
     yield "table.tex", "\n".join(latex(sheet, table.title) for sheet in made)
     yield "table.html", html_page(table.title, made)
@@ -103,7 +114,7 @@ def _files(analysis: Analysis) -> Iterator[tuple[str, str]]:
 
 def _index(report: Report) -> str:
     parts = ["# Reports", "Made by `xsam-bench report` from the stored runs.", bullets(map(_entry, report.grids))]
-    return "\n\n".join([*parts, "## Claims", markdown_table(claims_sheet(report)), _CLAIMS_NOTE]) + "\n"
+    return "\n\n".join([*parts, "## Claims", markdown_table(claims_sheet(report)), CLAIMS_NOTE]) + "\n"
 
 
 def _entry(grid: GridReport) -> str:
@@ -125,13 +136,7 @@ def _entry(grid: GridReport) -> str:
     return f"{', '.join(links)}: {done} of {len(outcomes)} runs done"
 
 
-_CLAIMS_NOTE = (
-    "The paper's claims (arXiv 2603.10048) as these grids show them, on the models and data sets that they have. "
-    "Supported or contradicted: decided after Holm's adjustment in at least one comparison, and in none the other way."
-)
-
-
 def claims_sheet(report: Report) -> Sheet:
     """Each claim with its verdict and numbers."""
     rows = tuple((Text(one.claim), Text(one.verdict), Text(one.numbers)) for one in report.claims)
-    return Sheet("claims", "Claims", ("claim", "verdict", "numbers"), 3, rows, (_CLAIMS_NOTE,))
+    return Sheet("claims", "Claims", ("claim", "verdict", "numbers"), 3, rows, (CLAIMS_NOTE,))

@@ -102,7 +102,7 @@ def grid_table(
     def load(path: Path) -> pa.Table | None:
         found = _parquet(path, None if keep_extra else schema.names)
         try:
-            return None if found is None else conform(found, table, keep_extra, columns)
+            return None if found is None else conform(found, table, keep_extra, schema)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
 

@@ -160,8 +160,8 @@ def part_of_schema(table: str, columns: Collection[str] | None = None) -> pa.Sch
     return pa.schema([field for field in schema if field.name in columns or not field.nullable], schema.metadata)
 
 
-def conform(found: pa.Table, table: str, keep_extra: bool = False, columns: Collection[str] | None = None) -> pa.Table:
-    """A table that was read from a file, under the current schema or the part of it with ``columns``.
+def conform(found: pa.Table, table: str, keep_extra: bool = False, schema: pa.Schema | None = None) -> pa.Table:
+    """A table that was read from a file, under the current schema, or ``schema``, the part of it that was read.
 
     Columns that the file lacks are null. Columns of parameters or metrics that are no longer registered are dropped,
     or, with ``keep_extra``, kept behind the others.
@@ -169,7 +169,7 @@ def conform(found: pa.Table, table: str, keep_extra: bool = False, columns: Coll
     Raises:
         ValueError: the file holds another table, was written by a newer version, or a column does not fit its type.
     """
-    schema = part_of_schema(table, columns)
+    schema = arrow_schema(table) if schema is None else schema
     metadata = found.schema.metadata or {}
     if found.schema.equals(schema) and metadata == schema.metadata:
         return pa.Table.from_arrays(found.columns, schema=schema)  # the fields have metadata of parquet's own

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from matplotlib.figure import Figure
 
 from xsam.report.analysis import GridReport
-from xsam.report.figures.cost import accuracy_against_cost
-from xsam.report.figures.curves import alpha_curves, learning_curves
-from xsam.report.figures.sharpness import sharpness_figures
+from xsam.report.directions import labelled
+from xsam.report.figures.maps import map_figure
+from xsam.report.figures.panels import panel_figure
 from xsam.report.figures.style import content
-from xsam.report.figures.sweeps import sweep_curves
+from xsam.report.measured import measured_maps, measured_panels
+from xsam.report.panels import panels_of
 
 __all__ = ["figure_files", "figures_of"]
 
@@ -20,12 +21,14 @@ _SUFFIXES = ("svg", "pdf", "png")
 
 def figures_of(report: GridReport) -> Iterator[tuple[str, Figure]]:
     """Name and figure of everything that a grid's first table can show as one."""
-    analysis = report.analyses[0]
-    yield from learning_curves(analysis.table, report.epochs)
-    yield from alpha_curves(analysis.table, report.epochs)
-    yield from sweep_curves(analysis.table)
-    yield from accuracy_against_cost(analysis.table)
-    yield from sharpness_figures(report.sharpness, report.runs)
+    for panel in panels_of(report.analyses[0].table, report.epochs):
+        yield panel.name, panel_figure(panel)
+    if not report.sharpness.empty:
+        rows = labelled(report.sharpness, report.runs)
+        for panel in measured_panels(rows):
+            yield panel.name, panel_figure(panel)
+        for shown in measured_maps(rows):
+            yield shown.name, map_figure(shown)
 
 
 def figure_files(report: GridReport) -> Iterator[tuple[str, bytes]]:

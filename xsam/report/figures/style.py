@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from io import BytesIO
 from typing import Any
 
@@ -12,11 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from xsam.report.table import Key, Table
-from xsam.report.text import column_label, key_label
+from xsam.report.panels import COLOURS as COLOURS
 
-# Okabe and Ito's palette, which colour-blind readers tell apart; without its yellow, which white paper swallows.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
 LINES = ("-", "--", "-.", ":")
 WIDTH, HEIGHT = 3.4, 2.6  # inches: one column of a two-column paper
@@ -47,9 +43,14 @@ _METADATA: dict[str, dict[str, Any]] = {
 }
 
 
+def styled() -> AbstractContextManager[None]:
+    """Inside it texts and colour bars are made in the style of figures."""
+    return matplotlib.rc_context(_SETTINGS)
+
+
 def new_figure(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     """An empty figure of one column's width."""
-    with matplotlib.rc_context(_SETTINGS):
+    with styled():
         figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
@@ -63,14 +64,14 @@ def finish(axes: Axes) -> None:
     """Add the legend, below the drawing where it is long."""
     handles, labels = axes.get_legend_handles_labels()
     if labels:
-        with matplotlib.rc_context(_SETTINGS):
+        with styled():
             axes.legend(handles, labels, frameon=False, ncols=1 if len(labels) < 9 else 2)
 
 
 def content(figure: Figure, suffix: str) -> bytes:
     """The figure as ``"svg"``, ``"pdf"`` or ``"png"``: the same bytes for the same figure."""
     buffer = BytesIO()
-    with matplotlib.rc_context(_SETTINGS):
+    with styled():
         if figure.get_layout_engine() is not None:
             figure.draw_without_rendering()
             figure.set_layout_engine("none")  # what it laid out stays, and no format lays it out again
@@ -85,23 +86,3 @@ def look(place: int) -> dict[str, Any]:
         "marker": MARKERS[place % len(MARKERS)],
         "linestyle": LINES[place // len(COLOURS) % len(LINES)],
     }
-
-
-def title_of(table: Table, row: Key) -> str:
-    """What a figure of one row of the table is called."""
-    return key_label(row) or table.title
-
-
-def side(table: Table, column: Key) -> str:
-    """What a legend calls a column."""
-    return column_label(table, column)
-
-
-def file_names(prefix: str, keys: Iterable[Key]) -> dict[Key, str]:
-    """Key → a file name of small letters, digits and hyphens, each its own."""
-    names: dict[Key, str] = {}
-    for place, key in enumerate(keys):
-        plain = re.sub(r"[^a-z0-9]+", "-", key_label(key).lower()).strip("-")[:60]
-        name = f"{prefix}-{plain}" if plain else prefix
-        names[key] = name if name not in names.values() else f"{name}-{place}"
-    return names

@@ -1,0 +1,42 @@
+"""Takes the pictures of the page that the README shows, in headless Chromium:
+
+python -m tests.report.screenshot RESULTS FOLDER
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+from playwright.sync_api import sync_playwright
+
+from xsam.report.write import write_report
+
+
+def take(results: Path, folder: Path) -> None:
+    """Photograph the page of a results folder: its beginning in light, and its figures and a run in dark."""
+    with tempfile.TemporaryDirectory() as out, sync_playwright() as playwright:
+        write_report(results, Path(out), figures=False)
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
+
+        def opened(theme: Literal["light", "dark"]) -> Any:
+            page = browser.new_page(viewport={"width": 1240, "height": 1200}, color_scheme=theme)
+            page.goto((Path(out) / "index.html").as_uri())
+            return page
+
+        opened("light").screenshot(path=folder / "page-claims.png")
+        page = opened("dark")
+        page.locator("#grid-0 .figures").evaluate("(node) => scrollTo(0, node.offsetTop - 120)")
+        page.locator("#grid-0 .figures .main-svg").first.wait_for()
+        page.locator("#grid-0 button.run").first.click()
+        page.locator("#grid-0 .detail .main-svg").first.wait_for()
+        page.locator("#grid-0 .figures figure").first.evaluate("(node) => scrollTo(0, node.offsetTop - 120)")
+        page.screenshot(path=folder / "page-figures.png")
+        browser.close()
+
+
+if __name__ == "__main__":
+    take(*map(Path, sys.argv[1:3]))

@@ -1,0 +1,52 @@
+"""Maps of what was measured of sharpness as matplotlib draws them."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+from matplotlib.ticker import MaxNLocator
+
+from xsam.report.figures.style import COLOURS, new_figure, styled
+from xsam.report.measured import HEAT, Map
+
+_LEVELS = 20
+_MARKS = COLOURS[1], COLOURS[6], COLOURS[3]  # those that stand out from viridis
+_LINES = "--", "-"
+
+
+def map_figure(shown: Map) -> Figure:
+    """A heat map with the line on it, or the contours of a plane with its circles and directions."""
+    figure, axes = new_figure(shown.title, shown.x, shown.y)
+    axes.grid(False)
+    with styled():
+        (_heat if shown.kind == HEAT else _plane)(figure, axes, shown)
+    return figure
+
+
+def _heat(figure: Figure, axes: Axes, shown: Map) -> None:
+    x, y = shown.at
+    positions = np.arange(len(x))
+    image = axes.pcolormesh(positions, y, shown.values, shading="nearest", cmap="viridis", rasterized=True)
+    axes.plot(positions, shown.path, color="white", marker="o", markeredgecolor="black", clip_on=False, zorder=3)
+    axes.set_xticks(positions, [f"{each:g}" for each in x])
+    figure.colorbar(image, label=shown.unit)
+
+
+def _plane(figure: Figure, axes: Axes, shown: Map) -> None:
+    axes.set_aspect("equal")
+    low, high = shown.limits or (float(np.nanmin(shown.values)), float(np.nanmax(shown.values)))
+    levels = MaxNLocator(_LEVELS).tick_values(low, high)
+    drawn = axes.contourf(*shown.at, shown.values, levels=levels, cmap="viridis")
+    axes.contour(*shown.at, shown.values, levels=levels, colors="white", linewidths=0.3)
+    figure.colorbar(drawn, label=shown.unit)
+    axes.plot(0, 0, color="white", marker="x")
+    for line, (name, radius) in zip(_LINES, shown.radii.items(), strict=False):
+        axes.add_patch(Circle((0, 0), radius, fill=False, color="white", linestyle=line))
+        axes.annotate(name, (0, -radius), (0, 2), textcoords="offset points", color="white", ha="center", fontsize=7)
+    for colour, (name, place) in zip(_MARKS, shown.marks.items(), strict=False):
+        axes.annotate("", place, (0, 0), arrowprops={"arrowstyle": "->", "color": colour, "shrinkA": 0, "shrinkB": 0})
+        axes.plot(*place, color=colour, marker="o", linestyle="", label=name)
+    if shown.marks:
+        figure.legend(loc="outside lower center", ncols=len(shown.marks), frameon=False)

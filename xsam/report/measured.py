@@ -1,0 +1,162 @@
+"""What figures show of sharpness, as numbers: matplotlib draws it for papers, plotly on the page.
+
+All functions take labelled rows of the table ``sharpness`` (:func:`xsam.report.directions.labelled`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from xsam.report.directions import DIRECTIONS, last_epoch, shares_of_best, shares_over_training
+from xsam.report.panels import CURVES, Line, Numbers, Panel, file_names
+
+HEAT, PLANE = "heat", "plane"
+_SYMBOLS = {"rho": "ρ", "rho_m": "ρ_m", "v0": "ρ·v₀", "v1": "ρ_m·v₁", "v(alpha*)": "ρ_m·v(α*)"}
+
+
+@dataclass(frozen=True)
+class Map:
+    """A quantity over two axes.
+
+    Attributes:
+        name: its figure's file, of small letters, digits and hyphens.
+        kind: ``HEAT``, values at points of their own, or ``PLANE``, a loss on a plane through the weights at (0, 0).
+        title, x, y, unit: what stands above it, beside its axes, and beside its colours.
+        at: where the values are, on x and on y.
+        values: a row for each y.
+        limits: of the colours, for maps that compare; None: the map's own.
+        path: of a ``HEAT`` the y at each x of a line on it.
+        radii, marks: of a ``PLANE``, name → radius of a circle, name → x and y of a point.
+    """
+
+    name: str
+    kind: str
+    title: str
+    x: str
+    y: str
+    unit: str
+    at: tuple[Numbers, Numbers]
+    values: Numbers
+    limits: tuple[float, float] | None = None
+    path: Sequence[float] = ()
+    radii: Mapping[str, float] = field(default_factory=dict)
+    marks: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+def measured_panels(rows: pd.DataFrame) -> Iterator[Panel]:
+    """How well directions point, and the largest eigenvalues.
+
+    Directions are panels for each optimizer: at the end of training over the ascent steps looked at, and with the
+    fewest of them over the epochs; means over training steps and runs, and sample standard deviations over runs.
+    """
+    rises = rows[rows["measure"] == "rise"]
+    if not rises.empty:
+        yield from _shares("direction-quality", "", "ascent steps k", shares_of_best(rows))
+    if rises["epoch"].nunique() > 1:
+        k = f", k = {int(rises['ascent_steps'].min())}"
+        over = shares_over_training(rows).rename(index=lambda epoch: epoch + 1, level="epoch")
+        yield from _shares("direction-quality-training", k, "epoch", over)
+    eigenvalues = rows[rows["measure"] == "top_eigenvalue"]
+    if not eigenvalues.empty:
+        yield _eigenvalues(last_epoch(eigenvalues))
+
+
+def _shares(prefix: str, addition: str, x: str, shares: pd.DataFrame) -> Iterator[Panel]:
+    """A panel for each optimizer, over the second level of the index."""
+    groups = {str(label): group for label, group in shares.groupby(level="optimizer")}
+    names = file_names(prefix, [(label,) for label in groups])
+    for label, group in groups.items():
+        lines = (
+            _line(place, DIRECTIONS[str(direction)], group[direction].groupby(level=1))
+            for place, direction in enumerate(group.columns)
+        )
+        title = f"directions at ρ_m, trained by {label}{addition}"
+        yield Panel(names[(label,)], CURVES, title, x, "share of the best rise", tuple(lines))
+
+
+def _eigenvalues(rows: pd.DataFrame) -> Panel:
+    # A base optimizer has no k, and is a level line.
+    sides = rows.assign(run_k=rows["run_k"].astype(float)).groupby("optimizer", sort=True)
+    lines = (
+        _line(place, str(label), group.groupby("run_k", dropna=False)["value"])
+        for place, (label, group) in enumerate(sides)
+    )
+    title, x = "largest Hessian eigenvalue, end of training", "ascent steps k in training"
+    return Panel("eigenvalues", CURVES, title, x, "λ₁", tuple(lines))
+
+
+def _line(place: int, label: str, groups: Any) -> Line:
+    means, spreads = groups.mean(), groups.std().fillna(0.0)
+    return Line(place, label, means.index.to_numpy(dtype=float), means.to_numpy(), spreads.to_numpy())
+
+
+def measured_maps(rows: pd.DataFrame) -> Iterator[Map]:
+    """Alpha's landscape over training, and at its end the plane of v₀ and v₁ and a random one.
+
+    Each of one run of every optimizer, that with the fewest ascent steps and the first seed, and for the fewest steps
+    that were looked at. Random planes of one grid share their colours.
+    """
+    for label, name, one in _shown(rows, "alpha_profile", "alpha-landscape"):
+        yield _landscape(label, name, one)
+    for label, name, one in _shown(rows, "ascent_plane", "ascent-plane"):
+        yield _plane(label, name, one, ("along v₀", "across v₀, on v₁'s side"))
+    random = list(_shown(rows, "random_plane", "random-plane"))
+    losses = np.array([one["losses"].iloc[-1] for _, _, one in random], dtype=float)
+    for label, name, one in random:
+        axes = ("first random direction", "second random direction")
+        yield _plane(label, name, one, axes, (float(np.nanmin(losses)), float(np.nanmax(losses))))
+
+
+def _shown(rows: pd.DataFrame, measure: str, prefix: str) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Title, file name, and rows by epoch of each optimizer's map."""
+    groups = {str(label): group for label, group in rows[rows["measure"] == measure].groupby("optimizer", sort=True)}
+    names = file_names(prefix, [(label,) for label in groups])
+    for label, group in groups.items():
+        order = group.sort_values(["run_k", "ascent_steps", "seed", "run_id", "epoch"], kind="stable")
+        first = order.iloc[0]
+        one = order[order["run_id"] == first["run_id"]]
+        trained = "" if pd.isna(first["run_k"]) else f" with k = {first['run_k']}"
+        of_k = one["ascent_steps"].isna() | (one["ascent_steps"] == first["ascent_steps"])
+        yield f"trained by {label}{trained}", names[(label,)], one[of_k]
+
+
+def _landscape(title: str, name: str, rows: pd.DataFrame) -> Map:
+    """The loss on the arc of v(α) over α and the epochs: its rise, in shares of the highest of each epoch."""
+    losses = np.array(rows["losses"].tolist(), dtype=float)
+    rises = losses - rows["loss"].to_numpy(dtype=float)[:, None]
+    highest = np.nanmax(rises, axis=1, keepdims=True).clip(min=1e-30)  # a flat place has no rise
+    return Map(
+        name=name,
+        kind=HEAT,
+        title=title,
+        x="epoch",
+        y="α",
+        unit="share of the epoch's highest rise",
+        at=(rows["epoch"].to_numpy(dtype=float) + 1, np.array(rows["alphas"].iloc[0], dtype=float)),
+        values=(rises / highest).T,
+        path=tuple(rows["value"]),
+    )
+
+
+def _plane(
+    title: str, name: str, rows: pd.DataFrame, axes: tuple[str, str], limits: tuple[float, float] | None = None
+) -> Map:
+    row: Mapping[Any, Any] = rows.iloc[-1].to_dict()
+    return Map(
+        name=name,
+        kind=PLANE,
+        title=title,
+        x=axes[0],
+        y=axes[1],
+        unit="loss",
+        at=(np.array(row["x"], dtype=float), np.array(row["y"], dtype=float)),
+        values=np.array(row["losses"], dtype=float),
+        limits=limits,
+        radii={_SYMBOLS[each]: radius for each, radius in row["radii"].items()},
+        marks={_SYMBOLS[each]: place for each, place in row["marks"].items()},
+    )

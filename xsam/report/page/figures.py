@@ -1,0 +1,66 @@
+"""Figures of the page as JSON values without colours, which the page gives them by its theme."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from xsam.report.analysis import GridReport
+from xsam.report.directions import labelled
+from xsam.report.measured import HEAT, Map, measured_maps, measured_panels
+from xsam.report.page.compact import numbers
+from xsam.report.panels import Panel, panels_of
+
+
+def page_figures(report: GridReport) -> Iterator[dict[str, Any]]:
+    """Each figure of a grid's first table, and those of what was measured of its runs' sharpness.
+
+    All have ``name``, ``kind``, ``title``, ``x`` and ``y`` (axis titles). Panels have ``log`` and ``lines``: place,
+    label, x, mean, spread each. Maps have ``unit``, ``at`` (x and y) and ``z`` (a list of rows); a ``"heat"`` also has
+    ``path`` (x and y of a line on it), a ``"plane"`` ``limits`` (of its colours, or null), ``radii`` and ``marks``
+    (name → radius, name → x and y).
+    """
+    for panel in panels_of(report.analyses[0].table, report.epochs):
+        yield _panel(panel)
+    if report.sharpness.empty:
+        return
+    rows = labelled(report.sharpness, report.runs)
+    yield from map(_panel, measured_panels(rows))
+    yield from map(_map, measured_maps(rows))
+
+
+def _panel(panel: Panel) -> dict[str, Any]:
+    return {
+        "name": panel.name,
+        "kind": panel.kind,
+        "title": panel.title,
+        "x": panel.x,
+        "y": panel.y,
+        "log": panel.log_x,
+        "lines": [
+            [line.place, line.label, numbers(line.x, 8), numbers(line.mean), numbers(line.spread)]
+            for line in panel.lines
+        ],
+    }
+
+
+def _map(shown: Map) -> dict[str, Any]:
+    at = [numbers(each) for each in shown.at]
+    content = {
+        "name": shown.name,
+        "kind": shown.kind,
+        "title": shown.title,
+        "x": shown.x,
+        "y": shown.y,
+        "unit": shown.unit,
+        "at": at,
+        "z": [numbers(line) for line in shown.values],
+    }
+    if shown.kind == HEAT:
+        return {**content, "path": [at[0], numbers(shown.path)]}
+    return {
+        **content,
+        "limits": None if shown.limits is None else numbers(shown.limits),
+        "radii": dict(zip(shown.radii, numbers(list(shown.radii.values())), strict=True)),
+        "marks": {name: numbers(place) for name, place in shown.marks.items()},
+    }

@@ -1,0 +1,162 @@
+// Figures, drawn when they come into view, in the colours of the theme.
+
+const DASHES = ["solid", "dash", "dashdot", "dot"];
+const SYMBOLS = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star", "triangle-left"];
+const CONFIG = { displaylogo: false, responsive: true };
+const figures = { colours: [], drawn: new Map(), waiting: new Map(), observer: null };
+
+// plotly reads tags and entities in labels; these are labels of the results and no markup.
+function plain(text) {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}
+
+function colourOf(place, theme) {
+  const colour = figures.colours[place % figures.colours.length];
+  return colour === "#000000" ? theme.text : colour;
+}
+
+function themeNow() {
+  return {
+    text: getComputedStyle(document.body).color,
+    rule: getComputedStyle(document.querySelector("header")).borderBottomColor,
+  };
+}
+
+function lineStyle(place, theme) {
+  const dash = DASHES[Math.floor(place / figures.colours.length) % DASHES.length];
+  return { color: colourOf(place, theme), width: 2, dash };
+}
+
+function named(place, label) {
+  return { name: plain(label), legendgroup: String(place), hovertemplate: "%{y:.5~g} ± %{customdata:.3~g}" };
+}
+
+function band([place, label, x, mean, spread], theme) {
+  const known = mean.map((_, at) => at).filter((at) => mean[at] !== null && spread[at] !== null);
+  const at = known.map((one) => x[one]);
+  const high = known.map((one) => mean[one] + spread[one]);
+  const low = known.map((one) => mean[one] - spread[one]);
+  const area = {
+    x: [...at, ...at.toReversed()],
+    y: [...high, ...low.toReversed()],
+    mode: "lines",
+    line: { width: 0 },
+    fill: "toself",
+    fillcolor: colourOf(place, theme),
+    opacity: 0.18,
+    hoverinfo: "skip",
+    showlegend: false,
+    legendgroup: String(place),
+  };
+  const mode = known.length > 1 ? "lines" : "markers";
+  const line = { ...named(place, label), x, y: mean, customdata: spread, mode, line: lineStyle(place, theme) };
+  return [area, line];
+}
+
+function curve([place, label, x, mean, spread], theme, withLine, range) {
+  const level = x.every((at) => at === null);
+  const error = { type: "data", array: level ? mean.map(() => 0) : spread, thickness: 1.2, width: 3 };
+  const symbol = SYMBOLS[place % SYMBOLS.length];
+  return {
+    ...named(place, label),
+    x: level ? range : x,
+    y: level ? [mean[0], mean[0]] : mean,
+    customdata: level ? [spread[0], spread[0]] : spread,
+    error_y: error,
+    mode: level ? "lines" : withLine ? "lines+markers" : "markers",
+    line: level ? { ...lineStyle(place, theme), dash: "dot" } : lineStyle(place, theme),
+    marker: { color: colourOf(place, theme), symbol, size: 9 },
+  };
+}
+
+function rangeOf(lines) {
+  const at = lines.flatMap(([, , x]) => x).filter((one) => one !== null);
+  return at.length ? [Math.min(...at), Math.max(...at)] : [0, 1];
+}
+
+function map(figure, theme) {
+  const [x, y] = figure.at;
+  const colorbar = { title: { text: figure.unit, side: "right" }, thickness: 12, outlinewidth: 0 };
+  const hovertemplate = "%{x:.3~g}, %{y:.3~g}: %{z:.4~g}<extra></extra>";
+  const type = figure.kind === "plane" ? "contour" : "heatmap";
+  const [zmin, zmax] = figure.limits ?? [];
+  const colours = { colorscale: "Viridis", colorbar, zmin, zmax, zauto: zmin === undefined };
+  const traces = [{ type, x, y, z: figure.z, ...colours, hovertemplate, ncontours: 20 }];
+  if (figure.kind === "heat") {
+    const line = { color: "white", width: 2 };
+    traces.push({ x: figure.path[0], y: figure.path[1], name: "α*", mode: "lines+markers", line, showlegend: false });
+    return traces;
+  }
+  traces.push({ x: [0], y: [0], mode: "markers", marker: { color: "white", symbol: "x" }, name: "θ", showlegend: false });
+  Object.entries(figure.marks).forEach(([name, [right, up]], place) => {
+    const style = { mode: "lines+markers", line: { color: colourOf(1 + place, theme), width: 2 } };
+    traces.push({ x: [0, right], y: [0, up], name: plain(name), hoverinfo: "name", ...style });
+  });
+  return traces;
+}
+
+function circle(name, radius) {
+  const line = { color: "white", width: 1.5, dash: name === "ρ" ? "dash" : "solid" };
+  return { type: "circle", x0: -radius, y0: -radius, x1: radius, y1: radius, line };
+}
+
+function tracesOf(figure, theme) {
+  if (figure.z) return map(figure, theme);
+  if (figure.kind === "bands") return figure.lines.flatMap((line) => band(line, theme));
+  const range = rangeOf(figure.lines);
+  return figure.lines.map((line) => curve(line, theme, figure.kind === "curves", range));
+}
+
+function layoutOf(figure, theme) {
+  const axis = { gridcolor: theme.rule, linecolor: theme.rule, zeroline: false, automargin: true, ticks: "outside" };
+  const square = figure.kind === "plane" ? { scaleanchor: "x", constrain: "domain" } : {};
+  return {
+    title: { text: plain(figure.title), font: { size: 14 }, x: 0, xref: "paper" },
+    font: { family: "system-ui, sans-serif", size: 12, color: theme.text },
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    margin: { l: 48, r: 12, t: 36, b: 40 },
+    xaxis: { ...axis, title: { text: plain(figure.x) }, type: figure.log ? "log" : "-" },
+    yaxis: { ...axis, ...square, title: { text: plain(figure.y) } },
+    legend: { orientation: "h", y: -0.25, yanchor: "top", x: 0 },
+    showlegend: (figure.lines ?? []).length > 1 || Object.keys(figure.marks ?? {}).length > 0,
+    hovermode: figure.kind === "bands" ? "x unified" : "closest",
+    hoverlabel: { bgcolor: getComputedStyle(document.body).backgroundColor, font: { color: theme.text } },
+    shapes: Object.entries(figure.radii ?? {}).map(([name, radius]) => circle(name, radius)),
+  };
+}
+
+function draw(place, figure) {
+  const theme = themeNow();
+  figures.waiting.delete(place);
+  figures.observer.unobserve(place);
+  figures.drawn.set(place, figure);
+  return Plotly.react(place, tracesOf(figure, theme), layoutOf(figure, theme), CONFIG);
+}
+
+function drawWhenSeen(place, figure) {
+  figures.waiting.set(place, figure);
+  figures.observer.observe(place);
+}
+
+function forget(place) {
+  figures.waiting.delete(place);
+  figures.observer.unobserve(place);
+  if (figures.drawn.delete(place)) Plotly.purge(place);
+}
+
+function drawAgain() {
+  for (const [place, figure] of figures.drawn) draw(place, figure);
+}
+
+function drawAll() {
+  for (const [place, figure] of figures.waiting) draw(place, figure);
+}
+
+function startFigures(colours) {
+  figures.colours = colours;
+  const seen = (entries) => {
+    for (const { isIntersecting, target } of entries) if (isIntersecting) draw(target, figures.waiting.get(target));
+  };
+  figures.observer = new IntersectionObserver(seen, { rootMargin: "300px" });
+}

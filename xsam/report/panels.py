@@ -1,0 +1,245 @@
+"""What figures show, as numbers: matplotlib draws it for papers, plotly on the page."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from xsam.parameters import Value
+from xsam.report.claims import is_searched_xsam
+from xsam.report.table import ABSENT, Cell, Key, Table
+from xsam.report.text import column_label, key_label
+
+BANDS, CURVES, POINTS = "bands", "curves", "points"
+
+# Okabe and Ito's palette, which colour-blind readers tell apart; without its yellow, which white paper swallows.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+Numbers = NDArray[np.float64]
+Curve = tuple[NDArray[np.int64], Numbers]  # epochs from 0, and a value at each
+Band = tuple[Numbers, Numbers, Numbers]  # epochs from 1, mean, standard deviation (0 with one seed)
+
+_LONGEST = 400  # points of a curve: more cannot be seen at a column's width
+_SPACED = ("lr", "rho", "rho_per_step", "probe_radius", "weight_decay")  # what is searched by factors
+_COSTS = {"backwards": "backward passes", "wall_seconds": "wall seconds"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One side of a panel.
+
+    Attributes:
+        place: which side of the table it is, and so what it looks like, the same in every panel.
+        label: what the legend calls it.
+        x: where it is known; one NaN where it does not depend on x.
+        mean, spread: mean and sample standard deviation over seeds at each x.
+    """
+
+    place: int
+    label: str
+    x: Sequence[float] | Numbers
+    mean: Sequence[float] | Numbers
+    spread: Sequence[float] | Numbers
+
+    @property
+    def is_level(self) -> bool:
+        """Whether it does not depend on x."""
+        return all(math.isnan(at) for at in self.x)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One figure.
+
+    Attributes:
+        name: its file's, of small letters, digits and hyphens.
+        kind: ``BANDS`` around lines, ``CURVES`` with error bars, or ``POINTS`` with error bars.
+        title, x, y: what stands above it and beside its axes.
+        lines: its sides.
+        log_x: whether x is best seen by factors.
+    """
+
+    name: str
+    kind: str
+    title: str
+    x: str
+    y: str
+    lines: tuple[Line, ...]
+    log_x: bool = False
+
+
+def panels_of(table: Table, epochs: pd.DataFrame) -> Iterator[Panel]:
+    """Everything that a table and its runs' epochs can show as a figure.
+
+    Args:
+        table: whose cells are shown.
+        epochs: rows of the table ``epochs``, each run's together and in order, as ``xsam.store.read`` gives them.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from xsam.report.analysis import load_report                 # doctest: +SKIP
+        >>> grid = load_report(Path("results")).grids[0]                 # doctest: +SKIP
+        >>> [panel.name for panel in panels_of(grid.analyses[0].table, grid.epochs)]    # doctest: +SKIP
+        ['learning-curve-mlp-digits', 'alpha-mlp-digits']
+    """
+    yield from learning_panels(table, epochs)
+    yield from alpha_panels(table, epochs)
+    yield from sweep_panels(table)
+    yield from cost_panels(table)
+
+
+def learning_panels(table: Table, epochs: pd.DataFrame) -> Iterator[Panel]:
+    """One panel a row: the table's metric over the epochs; none for a metric that is not measured every epoch."""
+    if table.metric in epochs.columns:
+        unit = f"{table.metric} (%)" if "accuracy" in table.metric else table.metric
+        yield from _over_epochs(table, epochs, table.metric, unit, "learning-curve", lambda cell: True)
+
+
+def alpha_panels(table: Table, epochs: pd.DataFrame) -> Iterator[Panel]:
+    """One panel a row: XSAM's searched alpha over the epochs."""
+    yield from _over_epochs(table, epochs, "alpha", "alpha", "alpha", lambda cell: is_searched_xsam(cell.spec))
+
+
+def _over_epochs(
+    table: Table, epochs: pd.DataFrame, column: str, unit: str, prefix: str, wanted: Callable[[Cell], bool]
+) -> Iterator[Panel]:
+    curves = curves_of(epochs, column)
+    names = file_names(prefix, table.rows)
+    for row in table.rows:
+        lines = []
+        for place, key in enumerate(table.columns):
+            cell = table.cells.get((row, key))
+            band = band_of(cell, curves) if cell is not None and wanted(cell) else None
+            if band is not None:
+                lines.append(Line(place, column_label(table, key), *band))
+        if lines:
+            yield Panel(names[row], BANDS, title_of(table, row), "epoch", unit, tuple(lines))
+
+
+def curves_of(epochs: pd.DataFrame, column: str) -> Mapping[str, Curve]:
+    """Run id → the column over the epochs, without values that are not there."""
+    found = epochs[["run_id", "epoch", column]].dropna()
+    if found.empty:
+        return {}
+    run_ids, at = found["run_id"].to_numpy(dtype=object), found["epoch"].to_numpy(dtype=np.int64)
+    values = found[column].to_numpy(dtype=np.float64)
+    starts = [0, *(np.flatnonzero(run_ids[1:] != run_ids[:-1]) + 1)]
+    spans = zip(starts, [*starts[1:], len(run_ids)], strict=True)
+    return {str(run_ids[start]): (at[start:end], values[start:end]) for start, end in spans}
+
+
+def band_of(cell: Cell, curves: Mapping[str, Curve]) -> Band | None:
+    """Mean and sample standard deviation over the seeds of a cell, at the epochs that all of them have."""
+    found = [curves[one.run_id] for one in cell.outcomes if one.status != "missing" and one.run_id in curves]
+    if not found:
+        return None
+    common = reduce(_common, (epochs for epochs, _ in found))
+    if not len(common):
+        return None
+    common = common[thinned(len(common), _LONGEST)]
+    values = np.stack([seen[np.searchsorted(epochs, common)] for epochs, seen in found])
+    at: Numbers = common.astype(np.float64) + 1
+    mean: Numbers = values.mean(axis=0)
+    spread: Numbers = values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(len(common))
+    return at, mean, spread
+
+
+def _common(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+    if np.array_equal(one, other):
+        return one
+    found: NDArray[np.int64] = np.intersect1d(one, other)
+    return found
+
+
+def thinned(length: int, longest: int) -> slice:
+    """Every n-th of ``length`` points with the least n that leaves at most ``longest``; the last is one of them.
+
+    >>> list(range(10))[thinned(10, 4)], list(range(3))[thinned(3, 4)]
+    ([0, 3, 6, 9], [0, 1, 2])
+    """
+    step = max(1, -(-length // longest))
+    return slice((length - 1) % step, None, step)
+
+
+def sweep_panels(table: Table) -> Iterator[Panel]:
+    """One panel for each axis of two or more numbers and each place of the others.
+
+    Sides that do not use the axis (SGD has no ascent steps) are level lines.
+    """
+    axes = (*table.row_axes, *table.column_axes)
+    for position, axis in enumerate(axes):
+        values = {(*row, *column)[position] for row, column, _ in table.planned()} - {ABSENT}
+        if len(values) > 1 and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+            yield from _sweeps(table, axis, position)
+
+
+def _sweeps(table: Table, axis: str, position: int) -> Iterator[Panel]:
+    axes = (*table.row_axes, *table.column_axes)
+    apart = [place for place, name in enumerate(axes) if name in ("model", "dataset") and place != position]
+    sides = [place for place in range(len(axes)) if place not in (position, *apart)]
+    groups: dict[Key, dict[Key, dict[Value, Cell]]] = {}
+    for row, column, cell in table.planned():
+        whole = (*row, *column)
+        # A run without the axis stands in every row, and is still one run.
+        value = whole[position] if axis in cell.spec.axes else ABSENT
+        group = groups.setdefault(tuple(whole[place] for place in apart), {})
+        group.setdefault(tuple(whole[place] for place in sides), {})[value] = cell
+    names = file_names(axis.replace("_", "-"), groups)
+    for key, group in groups.items():
+        lines = [_sweep(place, key_label(side), cells) for place, (side, cells) in enumerate(group.items())]
+        drawn = tuple(line for line in lines if len(line.x))
+        if any(len(line.x) > 1 for line in drawn):
+            least = min(at for line in drawn for at in line.x if not math.isnan(at))
+            x, log_x = axis.replace("_", " "), axis in _SPACED and least > 0
+            yield Panel(names[key], CURVES, key_label(key) or table.title, x, table.column, drawn, log_x)
+
+
+def _sweep(place: int, label: str, cells: Mapping[Value, Cell]) -> Line:
+    found = ((value, cell) for value, cell in cells.items() if cell.mean is not None)
+    listed: list[tuple[Any, Cell]] = [(math.nan if value == ABSENT else value, cell) for value, cell in found]
+    points = sorted(((float(at), *_mean_and_spread(cell)) for at, cell in listed), key=lambda point: point[0])
+    x, mean, spread = zip(*points, strict=True) if points else ((), (), ())
+    return Line(place, label, x, mean, spread)
+
+
+def cost_panels(table: Table) -> Iterator[Panel]:
+    """Two panels a row: each column's mean over its backward passes, and over its wall time."""
+    for cost, unit in _COSTS.items():
+        names = file_names(f"cost-{cost.replace('_', '-')}", table.rows)
+        for row in table.rows:
+            lines = [
+                Line(place, column_label(table, key), [at], *([value] for value in _mean_and_spread(cell)))
+                for place, key in enumerate(table.columns)
+                if (cell := table.cells.get((row, key))) is not None
+                and cell.mean is not None
+                and (at := cell.cost(cost)) is not None
+            ]
+            if len(lines) > 1:
+                yield Panel(names[row], POINTS, title_of(table, row), unit, table.column, tuple(lines))
+
+
+def _mean_and_spread(cell: Cell) -> tuple[float, float]:
+    return cell.mean or 0.0, cell.std or 0.0
+
+
+def title_of(table: Table, row: Key) -> str:
+    """What a figure of one row of the table is called."""
+    return key_label(row) or table.title
+
+
+def file_names(prefix: str, keys: Iterable[Key]) -> dict[Key, str]:
+    """Key → a file name of small letters, digits and hyphens, each its own."""
+    names: dict[Key, str] = {}
+    for place, key in enumerate(keys):
+        plain = re.sub(r"[^a-z0-9]+", "-", key_label(key).lower()).strip("-")[:60]
+        name = f"{prefix}-{plain}" if plain else prefix
+        names[key] = name if name not in names.values() else f"{name}-{place}"
+    return names
