@@ -210,7 +210,11 @@ def _counted(evidence: Sequence[Evidence], decimals: int = 2) -> str:
     parts = [(sum(one.verdict == kind for one in evidence), kind) for kind in (BETTER, WORSE, UNDECIDED, TOO_FEW)]
     counts = ", ".join(f"{count} {kind}" for count, kind in parts if count)
     low, middle, high = (f"{value + 0.0:+.{decimals}f}" for value in (min(means), statistics.median(means), max(means)))
-    return f"{len(evidence)} comparisons: {counts}; differences {low} to {high}, median {middle}."
+    return f"{_comparisons(evidence)}: {counts}; differences {low} to {high}, median {middle}."
+
+
+def _comparisons(of: Sequence[object]) -> str:
+    return "1 comparison" if len(of) == 1 else f"{len(of)} comparisons"
 
 
 def _better(
@@ -235,7 +239,7 @@ def _overhead(claim: str, sources: Sequence[Source]) -> Judgement:
     evidence = _tested(_times(sources), lower_is_better=True)
     ratios = [math.exp(one.difference.mean) for one in evidence if one.difference.mean is not None]
     numbers = (
-        f"{len(ratios)} comparisons; seconds of XSAM / seconds of SAM {min(ratios):.3f} to {max(ratios):.3f}, "
+        f"{_comparisons(ratios)}; seconds of XSAM / seconds of SAM {min(ratios):.3f} to {max(ratios):.3f}, "
         f"median {statistics.median(ratios):.3f}; negligible means at most {1 + MARGIN:g}."
         if ratios
         else "no pairs of runs."
