@@ -67,7 +67,7 @@ def test_tuning_extends_to_larger_rates_writes_a_grid_that_runs_and_goes_on_wher
 
 
 def test_a_mistake_in_the_block_is_bad_input(bench: Bench) -> None:
-    grid = bench.write_grid(GRID.replace("[1000, 1001]", "[0, 1000]"))
+    grid = bench.write_grid(GRID.replace("[1000, 1001, 1002, 1003]", "[0, 1001]"))
     assert "grid.yaml:10: seed 0 of tune is one of the grid's own" in bench("tune", grid, status=2)
     grid = bench.write_grid(GRID.partition("tune:")[0])
     assert "the grid has no block 'tune'" in bench("tune", grid, status=2)

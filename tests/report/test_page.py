@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,6 +85,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM)
         yield Site(folder / "results", folder / "reports", browser, [], [])
         browser.close()
+
+
+def wait_until(page: Any, expression: str) -> None:
+    """Wait until a JavaScript expression is true; playwright's own waiting needs eval, which the page forbids."""
+    deadline = time.monotonic() + 60
+    while not page.evaluate(expression):
+        assert time.monotonic() < deadline, expression
+        page.wait_for_timeout(20)
 
 
 def open_page(site: Site, theme: str = "light", fragment: str = "") -> Any:
@@ -175,7 +184,7 @@ def test_the_filter_keeps_rows_with_every_word(page: Any) -> None:
     tests, runs = page.locator("#grid-1 table.tests").first, runs_table(page, 1)
     everything = len(column(tests, 0))
     page.get_by_label("Filter rows").fill("FASHION sam")
-    page.wait_for_function("document.getElementById('found').value !== ''")
+    wait_until(page, "document.getElementById('found').value !== ''")
     kept = tests.locator("tbody tr:not([hidden])").all_inner_texts()
     assert 0 < len(kept) < everything
     shown = tests.locator("tbody tr:not([hidden])").all_text_contents()
@@ -184,10 +193,10 @@ def test_the_filter_keeps_rows_with_every_word(page: Any) -> None:
     assert set(column(runs, 2)) == {"fashion_mnist"}
     assert re.fullmatch(r"\d+ of \d+ rows", page.locator("#found").inner_text())
     page.get_by_label("Filter rows").fill("no such row")
-    page.wait_for_function("document.getElementById('found').value.startsWith('0 of')")
+    wait_until(page, "document.getElementById('found').value.startsWith('0 of')")
     assert column(runs, 0) == []
     page.get_by_label("Filter rows").fill("")
-    page.wait_for_function("document.getElementById('found').value === ''")
+    wait_until(page, "document.getElementById('found').value === ''")
     assert len(column(tests, 0)) == everything
     assert len(column(runs, 0)) == 42
 
@@ -310,9 +319,7 @@ def test_paper_gets_everything_open_and_drawn(page: Any) -> None:
     assert pdf.startswith(b"%PDF")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.locator("details:not([open])").count() == 0
-    page.wait_for_function(
-        "[...document.querySelectorAll('.figures .plot')].every(one => one.querySelector('.main-svg'))"
-    )
+    wait_until(page, "[...document.querySelectorAll('.figures .plot')].every(one => one.querySelector('.main-svg'))")
     page.emulate_media(media="print")
     assert not page.get_by_label("Filter rows").is_visible()
     page.emulate_media(media="screen")
