@@ -78,17 +78,17 @@ def test_only_takes_a_part_and_set_makes_a_grid_of_its_own(bench: Bench) -> None
 
 @pytest.mark.slow
 def test_one_runs_failure_is_its_own(bench: Bench) -> None:
-    raw = bench.folder / "data" / "FashionMNIST" / "raw"
-    raw.mkdir(parents=True)
-    for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
-        (raw / f"{part}-ubyte").write_bytes(b"not what it should be")
+    folder = bench.folder / "data" / "fashion_mnist"
+    folder.mkdir(parents=True)
+    for name in ("manifest.json", "train-28.npy", "train-labels.npy", "test-28.npy", "test-labels.npy"):
+        (folder / name).write_bytes(b"not what it should be")
     grid = bench.write_grid(
         "name: partly\ntask: vision\nmatrix: {dataset: [fashion_mnist, digits], optimizer: [sgd], seed: [0]}\n"
         "params: {model: mlp, hidden: [8], epochs: 1}\n"
     )
     assert "1 done, 1 failed" in bench("run", grid, "--jobs", 1, status=1)
     failures = bench("failures", status=1)
-    assert "FashionMNIST" in failures
+    assert "fashion_mnist" in failures
     assert "Traceback" in failures
     runs = read(bench.results).set_index("status")
     assert "ValueError" in runs.loc["failed", "error"]
