@@ -1,0 +1,19 @@
+"""The committed reports are those of the committed results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from xsam.report.analysis import load_report
+from xsam.report.write import render, stale
+
+ROOT = Path(__file__).parents[2]
+COMMITTED = ("multi30k", "sharpness")  # beside them there may be results of this machine's own
+
+
+@pytest.mark.slow
+def test_no_committed_table_is_out_of_date() -> None:
+    report = load_report(ROOT / "results", COMMITTED)
+    assert stale(render(report, figures=False, page=False), ROOT / "reports") == []
