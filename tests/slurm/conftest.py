@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import pandas as pd
@@ -125,7 +126,8 @@ class Launch:
         self.grid = bench.write_grid(text.replace("GRIDNAME", name), f"{name}.yaml")
         self.gate = bench.folder.parent / f"{name}.gate"
         self.profile = bench.folder / f"{name}-profile.yaml"
-        setup = [f"export PYTHONPATH={HERE / 'gate'} XSAM_TEST_GATE={self.gate}", *profile.pop("setup", [])]
+        paths = f"PYTHONPATH={quote(str(HERE / 'gate'))} XSAM_TEST_GATE={quote(str(self.gate))}"
+        setup = [f"export {paths}", *profile.pop("setup", [])]
         content = {"time": 10, "mem": "600M", "warn_seconds": 20, "runs_per_job": 4, **profile, "setup": setup}
         self.profile.write_text(json.dumps(content), encoding="utf-8")
         self.options = ("--launcher", "slurm", "--profile", self.profile, "--checkpoint-seconds", "0.02")
