@@ -40,7 +40,7 @@ TARGETS = {
     "decode_over_fairseq": Target(0.97, at_most=False),
     "xsam_over_adam": Target(2.1),
 }
-ROUNDS, BLOCK, DECODE_ROUNDS = 9, 4, 5
+ROUNDS, BLOCK, DECODE_ROUNDS = 7, 4, 5
 PAIRS = {"train": 3_000, "valid": 20, "test": 128}
 CPU = torch.device("cpu")
 SETTING = {
@@ -129,7 +129,7 @@ def measure_training(problem: TranslationProblem) -> dict[str, float]:
             "xsam": lambda: step(xsam, "xsam"),
         },
         ROUNDS,
-        BLOCK * 3,
+        BLOCK,
     )
 
 

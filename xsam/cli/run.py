@@ -241,7 +241,7 @@ def _jobs(jobs: int | None, runs: Sequence[RunSpec], grid: str) -> int:
 
 def check_data(runs: Sequence[RunSpec], data: Path) -> None:
     """Say what is missing before a hundred runs fail of it."""
-    for name in sorted(data_sets(runs)):
+    for name in sorted(data_sets(run.params for run in runs)):
         with common.bad_input(DataMissing):
             require(name, data)
 

@@ -34,7 +34,7 @@ def needs_of(runs: Iterable[RunSpec]) -> Needs:
         if model.startswith(TIMM_PREFIX):
             libraries.add("timm")
     cores = (int(run.params["threads"]) * int(loop_option(run.params, "devices")) for run in runs)  # type: ignore[arg-type]
-    return Needs(frozenset(libraries), frozenset(data_sets(runs)), max(cores, default=1))
+    return Needs(frozenset(libraries), frozenset(data_sets(run.params for run in runs)), max(cores, default=1))
 
 
 def examine(results: Path, data: Path, cores: int, needs: Needs | None = None) -> Iterator[Item]:

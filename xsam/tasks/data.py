@@ -9,12 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
-from xsam.parameters import nearest
-
-if TYPE_CHECKING:
-    from xsam.grid.spec import RunSpec
+from xsam.parameters import Parameters, nearest
 
 Report = Callable[[str, int, int | None], None]
 """Told of progress: what is being done, how far it is, and how far it goes (``None``: nobody knows)."""
@@ -118,11 +115,11 @@ def recorded(name: str, data_dir: Path) -> str:
     return _provider_of(name).recorded(name, data_dir)
 
 
-def data_sets(runs: Iterable[RunSpec]) -> set[str]:
-    """Names of the data sets that runs are trained and evaluated on."""
+def data_sets(runs: Iterable[Parameters]) -> set[str]:
+    """Names of the data sets that runs with these parameters are trained and evaluated on."""
     names = set()
-    for run in runs:
-        names |= {str(run.params["dataset"]), *map(str, run.params.get("eval_sets") or ())}  # type: ignore[arg-type]
+    for params in runs:
+        names |= {str(params["dataset"]), *map(str, params.get("eval_sets") or ())}  # type: ignore[arg-type]
     return names
 
 
