@@ -37,42 +37,44 @@ class Weights:
     def __init__(self, *, copies: bool = False) -> None:
         self._copy_all = copies
         self._backup = Backup()
-        self._spares: dict[Tensor, Tensor] = {}
-        self._own: dict[Tensor, Tensor] = {}
-        self._away: list[Tensor] = []
+        # By id(): hashing a tensor runs Python code. Another parameter that gets an old one's id gets its spare memory.
+        self._spares: dict[int, Tensor] = {}
+        self._own: dict[int, Tensor] = {}
+        self._away: dict[int, Tensor] = {}
 
     def save(self, parameters: Tensors) -> None:
         """Remember where ``parameters`` are."""
         alone = [] if self._copy_all else [parameter for parameter in parameters if _alone(parameter)]
-        self._own = {parameter: parameter.data for parameter in alone}
-        self._spares = {parameter: self._spare(parameter) for parameter in alone}
-        self._backup.save([parameter for parameter in parameters if parameter not in self._own])
+        self._own = {id(parameter): parameter.data for parameter in alone}
+        self._spares = {id(parameter): self._spare(parameter) for parameter in alone}
+        self._backup.save([parameter for parameter in parameters if id(parameter) not in self._own])
 
     def move(self, parameters: Tensors, vectors: Tensors, scale: Tensor) -> None:
         """``parameters += scale * vectors`` with a 0-d ``scale``, for some or all of the saved parameters."""
-        started = set(self._away)
         in_place: list[tuple[Tensor, Tensor]] = []
-        leaving: list[Tensor] = []
-        for parameter, vector in zip(parameters, vectors, strict=True):
-            if parameter in self._own and parameter not in started:
-                torch.addcmul(self._own[parameter], vector, scale, out=self._spares[parameter])
-                leaving.append(parameter)
+        leaving: dict[int, Tensor] = {}
+        # From the end, where whoever read the vectors last has left them in the cache.
+        for parameter, vector in zip(reversed(parameters), reversed(vectors), strict=True):
+            key = id(parameter)
+            if key in self._own and key not in self._away:
+                torch.addcmul(self._own[key], vector, scale, out=self._spares[key])
+                leaving[key] = parameter
             else:
                 in_place.append((parameter, vector))
-        self._point(leaving, self._spares)
-        self._away += leaving
+        _point(leaving, self._spares)
+        self._away |= leaving
         _foreach.add_scaled_([parameter for parameter, _ in in_place], [vector for _, vector in in_place], scale)
 
     def restore(self) -> None:
         """Put the parameters of the last ``save`` back, bit for bit."""
-        self._point(self._away, self._own)
-        self._away = []
+        _point(self._away, self._own)
+        self._away = {}
         self._backup.restore()
 
     def release(self) -> None:
         """Forget the parameters, so that ``restore`` does nothing; keep the memory."""
         self._own = {}
-        self._away = []
+        self._away = {}
         self._backup.release()
 
     def draw_back(self, parameters: Tensors, share: float) -> None:
@@ -80,17 +82,19 @@ class Weights:
         self._backup.draw_back(parameters, share)
 
     def _spare(self, parameter: Tensor) -> Tensor:
-        spare = self._spares.get(parameter)
+        spare = self._spares.get(id(parameter))
         if spare is None or spare.shape != parameter.shape or spare.dtype is not parameter.dtype:
             return torch.empty_like(parameter, requires_grad=False)
         return spare
 
-    def _point(self, parameters: list[Tensor], memory: dict[Tensor, Tensor]) -> None:
-        for parameter in parameters:
-            parameter.data = memory[parameter]
-        if parameters:
-            # As writing in place would: a graph that still holds the old values must not run backward on the new ones.
-            torch.autograd.graph.increment_version(parameters)
+
+def _point(parameters: dict[int, Tensor], memory: dict[int, Tensor]) -> None:
+    """Let each of ``parameters`` use its part of ``memory``; both are by id()."""
+    for key, parameter in parameters.items():
+        parameter.data = memory[key]
+    if parameters:
+        # As writing in place would: a graph that still holds the old values must not run backward on the new ones.
+        torch.autograd.graph.increment_version(list(parameters.values()))
 
 
 def _alone(parameter: Tensor) -> bool:
