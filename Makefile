@@ -1,6 +1,7 @@
 # The two commands that need nothing but Python 3.11 or later: make quickstart, make test.
 # PYTHON=python3.12   the interpreter that makes the environment
 # SYSTEM_DEPS=0       leave Debian packages alone; tests that need a missing one say so and are skipped
+# XSAM_REQUIRE_ALL=1  let tests that need a missing program, package or fairseq fail instead, as .ci/run does
 
 PYTHON ?= python3
 SYSTEM_DEPS ?= 1

@@ -106,7 +106,7 @@ def curvlinops(model: nn.Module, batches: list[Batch], tolerance: float, counted
 
 def pyhessian(model: nn.Module, batches: list[Batch], tolerance: float, counted: Counter) -> list[float]:
     """PyHessian's power iteration; it keeps the graph where the data are one batch."""
-    library = import_module("pyhessian.hessian")  # "import" would give the class that hides it
+    library: Any = import_module("pyhessian.hessian")  # "import" would give the class that hides it
     data = {"data": batches[0]} if len(batches) == 1 else {"dataloader": batches}
     side = library.hessian(copy.deepcopy(model), nn.CrossEntropyLoss(), cuda=False, **data)
     side.dataloader_hv_product = counted.wrap(side.dataloader_hv_product)

@@ -23,7 +23,8 @@ class PlainXSAM:
         self.parameters = [parameter for group in base.param_groups for parameter in group["params"]]
 
     def _norm(self, tensors: list[Tensor]) -> Tensor:
-        return torch.norm(torch.stack([torch.norm(tensor) for tensor in tensors]))
+        norm: Tensor = torch.norm(torch.stack([torch.norm(tensor) for tensor in tensors]))
+        return norm
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor]) -> Tensor:

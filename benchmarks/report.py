@@ -32,7 +32,7 @@ from xsam.grid.grid import RULES
 from xsam.runner.provenance import provenance
 from xsam.store import GridFolder
 from xsam.store.atomic import write_json
-from xsam.store.rows import write_table
+from xsam.store.rows import write_single, write_table
 from xsam.store.schema import arrow_schema, to_table
 
 TARGETS = {"report_1000_seconds": Target(6.0), "report_10000_seconds": Target(30.0)}
@@ -146,7 +146,7 @@ def write_store(folder: Path, runs: int, compacted: bool) -> None:
             write_table(store.compacted(name), table)
             continue
         for place, spec in enumerate(specs):
-            write_table(store.table_file(name, spec.run_id), table.slice(place * size, size))
+            write_single(store.table_file(name, spec.run_id), table.slice(place * size, size))
 
 
 def timed(folder: Path, out: str) -> float:

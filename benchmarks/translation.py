@@ -21,6 +21,7 @@ from __future__ import annotations
 import itertools
 import random
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ def fairseq_trainer(problem: TranslationProblem) -> Any:
     config = convert_namespace_to_omegaconf(
         fairseq_options.parse_args_and_arch(fairseq_options.get_training_parser(), words)
     )
-    dictionaries = problem.model.encoder.dictionary, problem.model.decoder.dictionary
+    dictionaries = problem.data.source_dictionary, problem.data.target_dictionary
     task = TranslationTask(TranslationConfig(), *dictionaries)
     model = build(SETTING, *dictionaries)
     model.load_state_dict(problem.model.state_dict())
@@ -142,8 +143,7 @@ def measure_decoding(problem: TranslationProblem) -> dict[str, float]:
         group["lr"] = 3e-3
     for epoch in range(3):
         for number in range(problem.steps_per_epoch):
-            batch = problem.batch(epoch, number)
-            optimizer.step(lambda batch=batch: problem.loss(batch))
+            optimizer.step(partial(problem.loss, problem.batch(epoch, number)))
     dataset, dictionary = problem.data.parts["test"], problem.data.target_dictionary
     problem.model.eval()
 
@@ -159,8 +159,11 @@ def measure_decoding(problem: TranslationProblem) -> dict[str, float]:
                     dictionary.string(ranked[0]["tokens"].int().cpu(), "subword_nmt")
 
     beam = Beam(size=5, length_penalty=1.0, batch_size=128)
-    sides = {"fairseq": theirs, "ours": lambda: translate(problem.model, dataset, dictionary, beam, CPU) and None}
-    return alternate(sides, DECODE_ROUNDS, 1)
+
+    def ours() -> None:
+        translate(problem.model, dataset, dictionary, beam, CPU)
+
+    return alternate({"fairseq": theirs, "ours": ours}, DECODE_ROUNDS, 1)
 
 
 def main() -> None:

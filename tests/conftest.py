@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+REQUIRE_ALL = os.environ.get("XSAM_REQUIRE_ALL") == "1"  # what is missing fails; elsewhere its tests are skipped
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test, or let it fail, where something is missing that its mark ``needs`` names."""
+    missing = [name for mark in item.iter_markers("needs") for name in mark.args if not _is_there(name)]
+    if missing:
+        (pytest.fail if REQUIRE_ALL else pytest.skip)(f"missing: {', '.join(missing)}; see tests/system-deps.sh")
+
+
+def _is_there(name: str) -> bool:
+    """Whether there is a program of this name, or a file or folder where it is a path."""
+    if "/" in name:
+        return Path(name).exists()
+    return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is not None  # daemons are in no user's PATH
 
 
 class Bench:

@@ -7,6 +7,7 @@ packages=(
   slurmctld slurmd slurm-client munge slurmdbd mariadb-server  # a cluster on one host
   chromium                                                     # the report page
   texlive-latex-recommended                                    # its tables
+  g++                                                          # torch.compile
 )
 
 [ "${1:-1}" != 0 ] || exit 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -56,7 +55,7 @@ def test_tables_with_numbers_are_those_of_generated_files() -> None:
     assert {"reports/quickstart/table.md", "benchmarks/results/optimizers.md"} <= set(checked)
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+@pytest.mark.needs("git")
 def test_generated_files_are_part_of_the_project() -> None:
     paths = re.findall(r"<!-- from (\S+) -->", README)
     ignored = subprocess.run(["git", "check-ignore", *paths], cwd=ROOT, capture_output=True, text=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 import torch
 from torch import nn
@@ -20,10 +18,7 @@ METHODS = {
     ),
 }
 BACKENDS = ["eager", "aot_eager"]
-INDUCTOR = pytest.param(
-    "inductor",
-    marks=[pytest.mark.slow, pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")],
-)
+INDUCTOR = pytest.param("inductor", marks=[pytest.mark.slow, pytest.mark.needs("g++")])
 
 
 @pytest.fixture(autouse=True)

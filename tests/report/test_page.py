@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from playwright import sync_api
 
 from tests.report.fixtures.make import HOSTILE, RESULTS
 from xsam.grid.grid import Grid, ReportSpec
@@ -21,9 +22,8 @@ from xsam.report.write import render, stale, write_report
 from xsam.store import GridFolder, write_epochs, write_run
 from xsam.store.atomic import write_json
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra dev")
 CHROMIUM = shutil.which("chromium")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")]
+pytestmark = [pytest.mark.slow, pytest.mark.needs("chromium")]
 
 ATTACK = "\"'><img src=x onerror=window.attacked=1></script><script>window.attacked=1</script>{{7*7}}"
 SEEDS = 130

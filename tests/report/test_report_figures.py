@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from xsam.report.analysis import GridReport, analyse, load_report
 from xsam.report.figures import figures_of
 from xsam.report.figures.panels import panel_figure
 from xsam.report.figures.style import content, look
-from xsam.report.panels import band_of, curves_of, file_names, sweep_panels
+from xsam.report.panels import CURVES, Line, Panel, band_of, curves_of, file_names, sweep_panels
 
 NAMES = [
     *("learning-curve-mlp-digits", "learning-curve-mlp-fashion-mnist"),
@@ -53,8 +54,50 @@ def test_ascent_steps_are_a_curve_and_a_base_without_them_a_line(multi_step: tup
     panels = list(sweep_panels(analyse(grid, grid.report, frame).table))
     assert [panel.name for panel in panels] == ["ascent-steps-mlp"], "res|net has no side with two numbers of steps"
     assert [line.is_level for line in panels[0].lines] == [True, False, False]
-    (axes,) = panel_figure(panels[0]).axes
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["sgd", "sam", "xsam"]
+    (legend,) = panel_figure(panels[0]).legends
+    assert [text.get_text() for text in legend.get_texts()] == ["sgd", "sam", "xsam"]
+
+
+def wide_panel(count: int, label: str, x: tuple[float, ...] = (1.0, 2.0, 3.0), log_x: bool = False) -> Panel:
+    """A low drawing of so many lines over ``x``, the first of which does not depend on it."""
+    level = Line(0, f"{label} 0", [math.nan], [50.0], [2.0])
+    lines = (Line(each, f"{label} {each}", x, [50.0 + each] * len(x), [1.0] * len(x)) for each in range(1, count))
+    return Panel("wide", CURVES, f"trained by {label}" * 2, "rho", "test_accuracy_final (%)", (level, *lines), log_x)
+
+
+@pytest.mark.parametrize(("count", "label"), [(1, "sgd"), (4, "sam"), (28, "friendly_sam"), (5, "long " * 14)])
+def test_legends_lie_beside_the_drawing_and_every_text_in_the_picture(count: int, label: str) -> None:
+    figure = panel_figure(wide_panel(count, label))
+    content(figure, "png")
+    (axes,), (legend,) = figure.axes, figure.legends
+    assert len(legend.get_texts()) == count
+    assert not legend.get_window_extent().overlaps(axes.get_tightbbox())
+    drawn, whole = figure.get_tightbbox(), figure.bbox_inches
+    assert drawn is not None
+    assert min(drawn.x0 - whole.x0, drawn.y0 - whole.y0, whole.x1 - drawn.x1, whole.y1 - drawn.y1) >= 0
+
+
+def test_a_legend_takes_nothing_from_the_drawing() -> None:
+    heights = []
+    for count in (2, 28):
+        figure = panel_figure(wide_panel(count, "friendly_sam"))
+        content(figure, "png")
+        heights.append(figure.axes[0].get_window_extent().height)
+    assert heights[1] == pytest.approx(heights[0], rel=0.1)
+
+
+def test_radii_are_marked_where_they_were_measured_and_steps_at_whole_numbers() -> None:
+    (radii,) = panel_figure(wide_panel(3, "sam", (0.02, 0.05, 0.5), log_x=True)).axes
+    assert [text.get_text() for text in radii.get_xticklabels()] == ["0.02", "0.05", "0.5"]
+    assert list(radii.get_xticks(minor=True)) == []
+    (steps,) = panel_figure(wide_panel(3, "sam")).axes
+    assert all(float(at).is_integer() for at in steps.get_xticks())
+
+
+def test_a_side_that_is_level_shows_its_deviation_too() -> None:
+    (axes,) = panel_figure(wide_panel(1, "sgd")).axes
+    (band,) = axes.patches
+    assert (band.get_y(), band.get_height()) == (48, 4)
 
 
 CODE = """

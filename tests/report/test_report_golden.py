@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -80,7 +79,7 @@ def compiled(tmp_path: Path, body: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120)
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
+@pytest.mark.needs("pdflatex")
 def test_pdflatex_compiles_every_table_and_hostile_labels(tmp_path: Path, report: Report) -> None:
     tables = [content.decode() for name, content in render(report, figures=False, page=False) if name.endswith(".tex")]
     rows = tuple((Text(text), Text(text, "best"), Text(text, "second")) for text in NASTY)

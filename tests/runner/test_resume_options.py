@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 from tests.optim.family import same
 from tests.runner.training import STEPS, run_through, spec_of, without_times
 
-INDUCTOR = [pytest.mark.slow, pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")]
+INDUCTOR = [pytest.mark.slow, pytest.mark.needs("g++")]
 OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "plain": ("xsam", {}),
     "bf16": ("xsam", {"precision": "bf16"}),

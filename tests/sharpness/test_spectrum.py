@@ -136,8 +136,9 @@ def test_density_stops_at_an_invariant_subspace() -> None:
 
 @pytest.mark.slow
 def test_resnet8_agrees_with_curvlinops() -> None:
-    curvlinops = pytest.importorskip("curvlinops")
-    eigsh = pytest.importorskip("scipy.sparse.linalg").eigsh
+    import curvlinops
+    from scipy.sparse.linalg import eigsh
+
     from xsam.tasks.vision.models import build
 
     torch.manual_seed(0)

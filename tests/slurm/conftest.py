@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -48,18 +47,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slurm)
             item.add_marker(pytest.mark.slow)
             item.add_marker(pytest.mark.alone)
+            item.add_marker(pytest.mark.needs(*DAEMONS))
 
 
 @pytest.fixture(scope="session")
 def cluster(worker_id: str) -> Iterator[None]:
     """The cluster of slurm/dev-cluster.sh, in a folder of its own; this process and its children talk to it."""
-    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
-    missing = [name for name in DAEMONS if shutil.which(name, path=path) is None]
-    if missing:
-        reason = f"no {', '.join(missing)} here; the packages are named in {SCRIPT.name}"
-        if os.environ.get("XSAM_REQUIRE_SLURM") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
     folder = tempfile.mkdtemp(prefix="xs")
     settings = {
         **os.environ,

@@ -23,9 +23,7 @@ from xsam.tasks.vision.datasets import ImageData, load, read
 from xsam.tasks.vision.prepare import names
 
 DEBIAN_FASHION = Path(DATASETS["fashion_mnist"].system_folders[0])
-needs_debian_fashion = pytest.mark.skipif(
-    not DEBIAN_FASHION.is_dir(), reason="Debian's package dataset-fashion-mnist is not installed"
-)
+needs_debian_fashion = pytest.mark.needs(str(DEBIAN_FASHION))
 
 
 def normalised_moments(name: str, data_dir: Path) -> tuple[float, float]:

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.conftest import REQUIRE_ALL
 from xsam.tasks.translation import PARAMETERS, TASK
 from xsam.tasks.translation.prepare import prepare
 from xsam.tasks.translation.problem import TranslationProblem
 
-if find_spec("fairseq") is None:  # there are no wheels for this system
+if find_spec("fairseq") is None and not REQUIRE_ALL:  # there are no wheels for this system
     collect_ignore_glob = ["test_*.py"]
 
 CPU = torch.device("cpu")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import doctest
 import gzip
 import importlib
-import shutil
 import subprocess
 import sys
 from functools import partial
@@ -52,7 +51,7 @@ def test_detokenising_gives_readable_text_back():
     assert text.detokenise([line], "en") == ["she said: \"it's 5 & a half, isn't it?\""]
 
 
-@pytest.mark.skipif(shutil.which("perl") is None, reason="needs perl")
+@pytest.mark.needs("perl")
 def test_lower_case_is_perls():
     lines = ["ÄÖÜß ẞ", "İstanbul Iı", "ΟΔΥΣΣΕΥΣ ΣΑΣ.", "ǅ Ǆ", "ДОМ", "ﬁ Ⅷ"]
     script = "use utf8; binmode(STDIN, ':utf8'); binmode(STDOUT, ':utf8'); while (<STDIN>) { print lc($_); }"

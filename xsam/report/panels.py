@@ -99,7 +99,7 @@ def panels_of(table: Table, epochs: pd.DataFrame) -> Iterator[Panel]:
 def learning_panels(table: Table, epochs: pd.DataFrame) -> Iterator[Panel]:
     """One panel a row: the table's metric over the epochs; none for a metric that is not measured every epoch."""
     if table.metric in epochs.columns:
-        unit = f"{table.metric} (%)" if "accuracy" in table.metric else table.metric
+        unit = _with_unit(table.metric)
         yield from _over_epochs(table, epochs, table.metric, unit, "learning-curve", lambda cell: True)
 
 
@@ -199,7 +199,7 @@ def _sweeps(table: Table, axis: str, position: int) -> Iterator[Panel]:
         if any(len(line.x) > 1 for line in drawn):
             least = min(at for line in drawn for at in line.x if not math.isnan(at))
             x, log_x = axis.replace("_", " "), axis in _SPACED and least > 0
-            yield Panel(names[key], CURVES, key_label(key) or table.title, x, table.column, drawn, log_x)
+            yield Panel(names[key], CURVES, key_label(key) or table.title, x, _with_unit(table.column), drawn, log_x)
 
 
 def _sweep(place: int, label: str, cells: Mapping[Value, Cell]) -> Line:
@@ -223,7 +223,11 @@ def cost_panels(table: Table) -> Iterator[Panel]:
                 and (at := cell.cost(cost)) is not None
             ]
             if len(lines) > 1:
-                yield Panel(names[row], POINTS, title_of(table, row), unit, table.column, tuple(lines))
+                yield Panel(names[row], POINTS, title_of(table, row), unit, _with_unit(table.column), tuple(lines))
+
+
+def _with_unit(metric: str) -> str:
+    return f"{metric} (%)" if "accuracy" in metric else metric
 
 
 def _mean_and_spread(cell: Cell) -> tuple[float, float]:

@@ -16,6 +16,7 @@ FEWEST_SIGN_FLIPS = 6  # with 5 pairs the smallest two-sided p is 1/16
 MOST_SIGN_FLIPS = 40  # both halves of 2^20 sums fit in memory
 FEWEST_BOOTSTRAP = 10
 RESAMPLES = 9999
+_HALVINGS = 60  # of an interval, to the last bit of a double
 _NO_SPREAD = 1e-12  # of the values' size: what subtracting two doubles leaves
 
 BETTER, WORSE, UNDECIDED, TOO_FEW = "better", "worse", "undecided", "too few seeds"
@@ -210,12 +211,15 @@ def _t_quantile(n: int) -> float:
 @lru_cache
 def _noncentrality(n: int) -> float:
     """The noncentrality at which the two-sided paired t test of ``n`` pairs has the power ``POWER``."""
-    from scipy.optimize import brentq
-    from scipy.special import nctdtr
+    from scipy.special import nctdtr  # scipy.optimize takes a quarter of a second to import
 
     critical = _t_quantile(n)
     # The other tail has less than 1e-6 at this power, too little for the library's function to be sure of.
-    return float(brentq(lambda centre: float(1 - nctdtr(n - 1, centre, critical) - POWER), 0.0, 2 * critical + 10))
+    low, high = 0.0, 2 * critical + 10
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if 1 - nctdtr(n - 1, middle, critical) < POWER else (low, middle)
+    return high
 
 
 @lru_cache(maxsize=4)

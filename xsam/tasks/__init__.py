@@ -25,6 +25,9 @@ Metrics = dict[str, float]
 class Task(Protocol):
     """What a grid needs to know of a task before anything is trained.
 
+    What :meth:`unused`, :meth:`check` and :meth:`steps_per_epoch` answer must not depend on ``params["seed"]``: a grid
+    asks once for all seeds of a cell.
+
     Attributes:
         name: the grid's ``task:``.
         numerics: raised by hand whenever the same spec gives other numbers than before (part of every run id).

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 
-from xsam.report.figures.style import COLOURS, new_figure, styled
+from xsam.report.figures.style import COLOURS, add_legend, new_figure, styled
 from xsam.report.measured import HEAT, Map
 
 _LEVELS = 20
@@ -18,10 +18,11 @@ _LINES = "--", "-"
 
 def map_figure(shown: Map) -> Figure:
     """A heat map with the line on it, or the contours of a plane with its circles and directions."""
-    figure, axes = new_figure(shown.title, shown.x, shown.y)
-    axes.grid(False)
     with styled():
+        figure, axes = new_figure(shown.title, shown.x, shown.y)
+        axes.grid(False)
         (_heat if shown.kind == HEAT else _plane)(figure, axes, shown)
+        add_legend(figure, axes)
     return figure
 
 
@@ -44,9 +45,9 @@ def _plane(figure: Figure, axes: Axes, shown: Map) -> None:
     axes.plot(0, 0, color="white", marker="x")
     for line, (name, radius) in zip(_LINES, shown.radii.items(), strict=False):
         axes.add_patch(Circle((0, 0), radius, fill=False, color="white", linestyle=line))
-        axes.annotate(name, (0, -radius), (0, 2), textcoords="offset points", color="white", ha="center", fontsize=7)
+        axes.annotate(
+            name, (0, -radius), (0, 1), textcoords="offset points", color="white", ha="center", va="bottom", fontsize=7
+        )
     for colour, (name, place) in zip(_MARKS, shown.marks.items(), strict=False):
         axes.annotate("", place, (0, 0), arrowprops={"arrowstyle": "->", "color": colour, "shrinkA": 0, "shrinkB": 0})
         axes.plot(*place, color=colour, marker="o", linestyle="", label=name)
-    if shown.marks:
-        figure.legend(loc="outside lower center", ncols=len(shown.marks), frameon=False)

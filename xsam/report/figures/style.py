@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from io import BytesIO
+from textwrap import fill
 from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from xsam.report.panels import COLOURS as COLOURS
 
@@ -17,6 +19,9 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
 LINES = ("-", "--", "-.", ":")
 WIDTH, HEIGHT = 3.4, 2.6  # inches: one column of a two-column paper
 _DPI = 200
+_TITLE, _SIDE, _LABEL = 44, 34, 48  # characters that fit into a line above, beside and below the axes
+_TICKS = 6  # on either axis at most, so that numbers of five digits keep apart
+_LEGEND: dict[str, Any] = {"frameon": False, "borderaxespad": 0, "columnspacing": 1.2, "handletextpad": 0.5}
 _SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that every machine draws the same
     "font.size": 8,
@@ -44,28 +49,40 @@ _METADATA: dict[str, dict[str, Any]] = {
 
 
 def styled() -> AbstractContextManager[None]:
-    """Inside it texts and colour bars are made in the style of figures."""
+    """Inside it figures are made, with their lines, texts and colour bars in one style."""
     return matplotlib.rc_context(_SETTINGS)
 
 
 def new_figure(title: str, x: str, y: str) -> tuple[Figure, Axes]:
-    """An empty figure of one column's width."""
-    with styled():
-        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.add_subplot()
-        axes.set_title(title)
-        axes.set_xlabel(x)
-        axes.set_ylabel(y)
+    """An empty figure of one column's width; long texts go on in a next line."""
+    figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.set_title(fill(title, _TITLE))
+    axes.set_xlabel(fill(x, _TITLE))
+    axes.set_ylabel(fill(y, _SIDE))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(ticks())
     return figure, axes
 
 
-def finish(axes: Axes) -> None:
-    """Add the legend, below the drawing where it is long."""
+def ticks(*, whole: bool = False) -> MaxNLocator:
+    """Where numbers stand on an axis: few enough to keep apart, and with ``whole`` only whole ones."""
+    return MaxNLocator(_TICKS, steps=[1, 2, 5, 10] if whole else [1, 2, 2.5, 5, 10], integer=whole)
+
+
+def add_legend(figure: Figure, axes: Axes) -> None:
+    """Put the legend of ``axes`` below them, in as many columns as fit; the figure grows by it, the axes stay."""
     handles, labels = axes.get_legend_handles_labels()
-    if labels:
-        with styled():
-            axes.legend(handles, labels, frameon=False, ncols=1 if len(labels) < 9 else 2)
+    names = [fill(label, _LABEL) for label in labels]
+    for rows in range(1, len(names) + 1):
+        columns = -(-len(names) // rows)  # no more than these rows need, so that their lengths differ little
+        legend = figure.legend(handles, names, loc="outside lower center", ncols=columns, **_LEGEND)
+        box = legend.get_window_extent()
+        if box.width <= figure.bbox.width or columns == 1:
+            figure.set_size_inches(WIDTH, HEIGHT + box.height / figure.dpi)
+            return
+        legend.remove()
 
 
 def content(figure: Figure, suffix: str) -> bytes:
