@@ -81,10 +81,12 @@ def _shares(prefix: str, addition: str, x: str, shares: pd.DataFrame) -> Iterato
 
 def _eigenvalues(rows: pd.DataFrame) -> Panel:
     # A base optimizer has no k, and is a level line.
-    sides = rows.assign(run_k=rows["run_k"].astype(float)).groupby("optimizer", sort=True)
+    sides = dict(iter(rows.assign(run_k=rows["run_k"].astype(float)).groupby("optimizer", sort=True)))
+    # Base optimizers first, as tables have them, so that a side looks the same in every figure.
+    order = sorted(sides, key=lambda label: bool(sides[label]["run_k"].notna().any()))
     lines = (
-        _line(place, str(label), group.groupby("run_k", dropna=False)["value"])
-        for place, (label, group) in enumerate(sides)
+        _line(place, str(label), sides[label].groupby("run_k", dropna=False)["value"])
+        for place, label in enumerate(order)
     )
     title, x = "largest Hessian eigenvalue, end of training", "ascent steps k in training"
     return Panel("eigenvalues", CURVES, title, x, "λ₁", tuple(lines))
