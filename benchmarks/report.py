@@ -32,7 +32,7 @@ from xsam.grid.grid import RULES
 from xsam.runner.provenance import provenance
 from xsam.store import GridFolder
 from xsam.store.atomic import write_json
-from xsam.store.rows import write_single, write_table
+from xsam.store.rows import write_table
 from xsam.store.schema import arrow_schema, to_table
 
 TARGETS = {"report_1000_seconds": Target(6.0), "report_10000_seconds": Target(30.0)}
@@ -143,10 +143,11 @@ def write_store(folder: Path, runs: int, compacted: bool) -> None:
     specs = sorted(grid.runs, key=lambda spec: spec.run_id)  # the order of compacted rows
     for name, table, size in tables(grid, specs):
         if compacted:
-            write_table(store.compacted(name), table)
+            write_table(store.compacted(name), table, use_dictionary=True)
             continue
         for place, spec in enumerate(specs):
-            write_single(store.table_file(name, spec.run_id), table.slice(place * size, size))
+            rows = table.slice(place * size, size)
+            write_table(store.table_file(name, spec.run_id), rows, use_dictionary=False)
 
 
 def timed(folder: Path, out: str) -> float:

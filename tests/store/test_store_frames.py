@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -147,6 +148,18 @@ def test_a_file_of_an_older_version_is_read_under_the_current_schema(folder: Gri
         assert frame.loc[0, "test_accuracy"] == 91.0
         compact(folder)
     assert pq.read_table(folder.compacted("runs"))["param_gone"].to_pylist() == ["x", None]
+
+
+def test_a_file_reads_the_same_whatever_it_says_of_its_empty_columns(folder: GridFolder, row: Row) -> None:
+    write_run(folder, row("a1", seed=4, param_hidden=[], param_augment=False))
+    write_epochs(folder, "a1", [{"epoch": 0, "alpha": None}, {"epoch": 1, "alpha": 1.5}])
+    write_epochs(folder, "b2", [])
+    for path, table in ((folder.run_file("a1"), "runs"), (folder.epochs_file("a1"), "epochs")):
+        assert pq.read_table(path).column_names == arrow_schema(table).names
+        frame = read(folder.results, table)
+        for options in ({"write_statistics": False}, {"row_group_size": 1}):
+            pq.write_table(pq.read_table(path), path, **options)
+            pd.testing.assert_frame_equal(read(folder.results, table), frame)
 
 
 def test_files_that_cannot_be_read_are_one_error_with_their_name(folder: GridFolder, row: Row) -> None:

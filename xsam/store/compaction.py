@@ -42,7 +42,8 @@ def _merge(folder: GridFolder, table: str, run_ids: Collection[str]) -> int:
     paths = [path for path in folder.singles(table).glob("*.parquet") if path.stem in run_ids]
     versions = {path: identity(path) for path in paths}
     if versions:
-        write_table(folder.compacted(table), grid_table(folder, table, run_ids, keep_extra=True))
+        rows = grid_table(folder, table, run_ids, keep_extra=True)
+        write_table(folder.compacted(table), rows, use_dictionary=True)
     for path, version in versions.items():
         if identity(path) == version:
             path.unlink()

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from xsam.parameters import nearest
 from xsam.store import layout
 from xsam.store.layout import GridFolder
-from xsam.store.schema import conform, part_of_schema
+from xsam.store.schema import fitted, part_of_schema
 
 _ORDER = {
     "runs": ["grid", "run_id"],
@@ -26,7 +26,7 @@ _ORDER = {
     "sharpness": ["grid", "run_id", "epoch", "measure"],
 }
 _END = ["run_id", "status", "finished_at", "attempts", "error"]
-_READERS = 8  # reading many small files waits on the disk more than it computes
+_READERS = 2  # threads: more of them wait longer for each other than they save in waiting for a disk
 
 _Found = TypeVar("_Found")
 
@@ -98,11 +98,12 @@ def grid_table(
         columns: read only these columns, and those that every row has.
     """
     schema = part_of_schema(table, columns)
+    wanted = set(schema.names)
 
     def load(path: Path) -> pa.Table | None:
-        found = _parquet(path, None if keep_extra else schema.names)
+        found = _parquet(path, _all if keep_extra else partial(_with_values, wanted=wanted))
         try:
-            return None if found is None else conform(found, table, keep_extra, schema)
+            return None if found is None else fitted(found, table, keep_extra, schema)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
 
@@ -198,7 +199,7 @@ def _cached_ends(path: Path, _identity: tuple[int, ...]) -> dict[str, Finished]:
 
 def _ends(path: Path) -> dict[str, Finished] | None:
     """Run id → how it ended, from columns that files of every version have; ``None`` where the file is gone."""
-    table = _parquet(path, _END)
+    table = _parquet(path, lambda _: _END)
     if table is None:
         return None
     for name in _END:
@@ -217,18 +218,49 @@ def identity(path: Path) -> tuple[int, ...]:
     return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
-def _parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table | None:
-    """The file's content, or ``None`` where it is gone; a damaged file is one ``ValueError`` that names it."""
+def _parquet(path: Path, columns: Callable[[pq.FileMetaData], list[str] | None]) -> pa.Table | None:
+    """The columns of the file that ``columns`` chooses (``None``: all), or ``None`` where the file is gone.
+
+    A damaged file is one ``ValueError`` that names it.
+    """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return None
     try:
-        return pq.ParquetFile(pa.BufferReader(content)).read(columns=columns, use_threads=False)
+        file = pq.ParquetFile(pa.BufferReader(content))
+        return file.read(columns=columns(file.metadata), use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise ValueError(f"{path}: damaged ({error}); remove it, and the run is done again") from None
 
 
+def _all(_: pq.FileMetaData) -> None:
+    return None
+
+
+def _with_values(metadata: pq.FileMetaData, wanted: Collection[str]) -> list[str]:
+    """Those of the ``wanted`` columns of which the file does not say that they hold nothing.
+
+    Reading a column that holds nothing takes as long as any other, and most of a small file's do.
+    """
+    if not metadata.num_row_groups:
+        return list(wanted)
+    names: dict[str, None] = {}
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        for chunk in map(group.column, range(metadata.num_columns)):
+            name, _, inside = chunk.path_in_schema.partition(".")  # inside a list, where an empty one counts as null
+            if inside or not chunk.is_stats_set or chunk.statistics.null_count != chunk.num_values:
+                names[name] = None
+    return [name for name in names if name in wanted]
+
+
 def _map(load: Callable[[Path], _Found | None], paths: Iterable[Path]) -> list[_Found]:
+    """What ``load`` finds in each file, in the order of ``paths``, without the files that are gone."""
+    listed = list(paths)
+    size = max(1, -(-len(listed) // _READERS))
+
+    def share(start: int) -> list[_Found]:  # one task a thread: each task costs, and most files are small
+        return [found for path in listed[start : start + size] if (found := load(path)) is not None]
+
     with ThreadPoolExecutor(_READERS) as pool:
-        return [found for found in pool.map(load, paths) if found is not None]
+        return [found for part in pool.map(share, range(0, len(listed), size)) for found in part]

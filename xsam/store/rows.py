@@ -34,7 +34,7 @@ def write_run(folder: GridFolder, row: Mapping[str, Any]) -> Path:
         '0123456789abcdef.parquet'
     """
     table = to_table("runs", [_complete(row, grid=folder.name)])
-    return write_table(folder.run_file(row["run_id"]), table)
+    return write_table(folder.run_file(row["run_id"]), table, use_dictionary=False)
 
 
 def write_epochs(folder: GridFolder, run_id: str, rows: Sequence[Mapping[str, Any]]) -> Path:
@@ -49,7 +49,7 @@ def write_sharpness(folder: GridFolder, run_id: str, rows: Sequence[Mapping[str,
 
 def _write_rows(folder: GridFolder, table: str, run_id: str, rows: Sequence[Mapping[str, Any]]) -> Path:
     complete = [_complete(row, run_id=run_id, grid=folder.name) for row in rows]
-    return write_table(folder.table_file(table, run_id), to_table(table, complete))
+    return write_table(folder.table_file(table, run_id), to_table(table, complete), use_dictionary=False)
 
 
 def _complete(row: Mapping[str, Any], **place: str) -> dict[str, Any]:
@@ -59,10 +59,19 @@ def _complete(row: Mapping[str, Any], **place: str) -> dict[str, Any]:
     return {**row, **place}
 
 
-def write_table(path: Path, table: pa.Table) -> Path:
-    """Write ``table`` to ``path`` as parquet, atomically; returns ``path``."""
+def write_table(path: Path, table: pa.Table, *, use_dictionary: bool) -> Path:
+    """Write ``table`` to ``path`` as parquet, atomically; returns ``path``.
+
+    Args:
+        path: the file, which may be there.
+        table: under one of the schemas.
+        use_dictionary: store equal values once, which repays itself over many runs.
+    """
     buffer = BytesIO()
-    # One row needs neither dictionaries nor statistics; without them a run's file is a third of the size.
-    pq.write_table(table, buffer, compression="zstd", use_dictionary=table.num_rows > 1, write_statistics=False)
+    # The one statistic that readers use: that a column holds nothing. Most parameters are of other tasks and methods.
+    columns = zip(table.column_names, table.columns, strict=True)
+    empty = [name for name, values in columns if values.null_count == table.num_rows]
+    compression = "zstd" if table.num_rows > 1 else "none"  # a single value does not get shorter
+    pq.write_table(table, buffer, compression=compression, use_dictionary=use_dictionary, write_statistics=empty)
     write_bytes(path, buffer.getvalue())
     return path

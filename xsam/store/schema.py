@@ -1,7 +1,8 @@
 """The one explicit Arrow schema of each table, and the way of rows and older files into it.
 
 Parameters and metrics have their columns by being registered: adding an optimizer, a task or a parameter adds columns,
-and files written before read as null there. ``VERSION`` is raised by hand when a column changes its meaning or type.
+and files written before read as null there, as do files of one run, which leave out columns in which the run has no
+value. ``VERSION`` is raised by hand when a column changes its meaning or type.
 """
 
 from __future__ import annotations
@@ -160,35 +161,48 @@ def part_of_schema(table: str, columns: Collection[str] | None = None) -> pa.Sch
     return pa.schema([field for field in schema if field.name in columns or not field.nullable], schema.metadata)
 
 
-def conform(found: pa.Table, table: str, keep_extra: bool = False, schema: pa.Schema | None = None) -> pa.Table:
-    """A table that was read from a file, under the current schema, or ``schema``, the part of it that was read.
+def fitted(found: pa.Table, table: str, keep_extra: bool = False, schema: pa.Schema | None = None) -> pa.Table:
+    """A table that was read from a file, with the types of the current schema, or of ``schema``, a part of it.
 
-    Columns that the file lacks are null. Columns of parameters or metrics that are no longer registered are dropped,
-    or, with ``keep_extra``, kept behind the others.
+    Columns that the file lacks stay away: joined with others they are null. Columns of parameters or metrics that are
+    no longer registered are dropped, or, with ``keep_extra``, kept behind the others.
 
     Raises:
-        ValueError: the file holds another table, was written by a newer version, or a column does not fit its type.
+        ValueError: the file holds another table, was written by a newer version, or a column is missing that every row
+            has, or does not fit its type.
     """
     schema = arrow_schema(table) if schema is None else schema
     metadata = found.schema.metadata or {}
-    if found.schema.equals(schema) and metadata == schema.metadata:
-        return pa.Table.from_arrays(found.columns, schema=schema)  # the fields have metadata of parquet's own
     if metadata.get(b"xsam_table") != table.encode():
         raise ValueError(f"not a table of {table} written by xsam-bench")
     version = int(metadata.get(b"xsam_version", b"0"))
     if version > VERSION:
         raise ValueError(f"written in format {version} by a newer xsam-bench; this one reads up to {VERSION}")
-    extra = [field for field in found.schema if field.name not in schema.names] if keep_extra else []
-    target = pa.schema([*schema, *extra], metadata=schema.metadata)
-    return pa.Table.from_arrays([_fitted(found, field) for field in target], schema=target)
+    target = _target(schema, tuple(found.column_names))
+    if keep_extra:
+        target = pa.schema(
+            [*target, *(field for field in found.schema if field.name not in schema.names)], target.metadata
+        )
+    if target.names != found.column_names:
+        found = found.select(target.names)
+    if all(column.type == field.type for column, field in zip(found.columns, target, strict=True)):
+        return found  # a new table of many columns takes as long as reading them
+    return pa.Table.from_arrays([_cast(*each) for each in zip(found.columns, target, strict=True)], schema=target)
 
 
-def _fitted(found: pa.Table, field: pa.Field) -> Any:
-    if field.name not in found.schema.names:
-        if not field.nullable:
+@lru_cache(maxsize=256)  # runs of one method and task have the same columns
+def _target(schema: pa.Schema, names: tuple[str, ...]) -> pa.Schema:
+    """The part of ``schema`` with these names, without those that it lacks."""
+    for field in schema:
+        if field.name not in names and not field.nullable:
             raise ValueError(f"it lacks the column {field.name}")
-        return pa.nulls(found.num_rows, field.type)
+    return pa.schema([field for field in schema if field.name in names], metadata=schema.metadata)
+
+
+def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+    if column.type == field.type:  # casting a column to its own type takes longer than reading it
+        return column
     try:
-        return found.column(field.name).cast(field.type)
+        return column.cast(field.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ValueError(f"column {field.name} does not fit {field.type}: {error}") from None
