@@ -174,4 +174,5 @@ def test_plain_numbers_and_tensors_give_the_same_weights(dtype, first, second, c
     for mine, theirs in zip(on_host, on_device, strict=True):
         for one, other, norm_ in zip(mine, theirs, (first, second), strict=True):
             scale = max(norm_, torch.finfo(dtype).tiny ** 0.5)
-            torch.testing.assert_close(one.double() * scale, other.double() * scale, **tolerance)
+            expected = other.double() * scale
+            torch.testing.assert_close(torch.tensor(one, dtype=torch.float64) * scale, expected, **tolerance)

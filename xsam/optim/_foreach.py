@@ -1,7 +1,7 @@
 """Arithmetic on lists of tensors that never waits for the device: norms, dot products, moves and copies.
 
-Sums accumulate in float32 or wider, and scalars stay on the device as 0-d tensors. All tensors of a call are on one
-device; corresponding lists have the same length and shapes.
+Sums accumulate in float32 or wider, and scalars stay on the device as 0-d tensors; what is at hand as a number may be
+one. All tensors of a call are on one device; corresponding lists have the same length and shapes.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 Tensors = list[Tensor]
+Scalar = Tensor | float
 
 _WIDE = {torch.float32, torch.float64}
 
@@ -56,14 +57,17 @@ def divisor(norms: Tensor) -> Tensor:
     return norms.clamp(min=torch.finfo(norms.dtype).tiny ** 0.5)
 
 
-def add_scaled_(targets: Tensors, sources: Tensors, scale: Tensor) -> None:
+def add_scaled_(targets: Tensors, sources: Tensors, scale: Scalar) -> None:
     """``targets += scale * sources`` with a 0-d ``scale``."""
     if _wide(targets):
-        torch._foreach_addcmul_(targets, sources, [scale] * len(targets))
+        if isinstance(scale, Tensor):
+            torch._foreach_addcmul_(targets, sources, [scale] * len(targets))
+        else:
+            torch._foreach_add_(targets, sources, alpha=scale)
         return
     # One by one in float32: a 16-bit scale would round the radius, and 1/norm can overflow float16.
     for target, source in zip(targets, sources, strict=True):
-        target.add_(source.to(scale.dtype) * scale)
+        target.add_(source.to(_scale_dtype(scale)) * scale)
 
 
 def scale_(tensors: Tensors, scale: Tensor) -> None:
@@ -75,20 +79,28 @@ def scale_(tensors: Tensors, scale: Tensor) -> None:
         tensor.copy_(tensor.to(scale.dtype) * scale)
 
 
-def combine_(targets: Tensors, scale: Tensor, sources: Tensors, source_scale: Tensor) -> None:
+def combine_(targets: Tensors, scale: Scalar, sources: Tensors, source_scale: Scalar) -> None:
     """``targets = scale * targets + source_scale * sources`` with 0-d scales."""
     if _wide(targets):
         if targets[0].device.type == "cpu":
             # Tensor by tensor and from the end, where whoever read them last has left them in the cache.
             for target, source in zip(reversed(targets), reversed(sources), strict=True):
-                target.mul_(scale).addcmul_(source, source_scale)
+                add_product(target.mul_(scale), source, source_scale, out=target)
             return
         torch._foreach_mul_(targets, scale)
-        torch._foreach_addcmul_(targets, sources, [source_scale] * len(targets))
+        add_scaled_(targets, sources, source_scale)
         return
     # Rounded once: the two terms may cancel.
+    dtype = _scale_dtype(scale)
     for target, source in zip(targets, sources, strict=True):
-        target.copy_(target.to(scale.dtype) * scale + source.to(scale.dtype) * source_scale)
+        target.copy_(target.to(dtype) * scale + source.to(dtype) * source_scale)
+
+
+def add_product(start: Tensor, vector: Tensor, scale: Scalar, out: Tensor) -> Tensor:
+    """``start + scale * vector`` in ``out``, for 32 or 64 bits."""
+    if isinstance(scale, Tensor):
+        return torch.addcmul(start, vector, scale, out=out)
+    return torch.add(start, vector, alpha=scale, out=out)
 
 
 def copy_(targets: Tensors, sources: Tensors) -> None:
@@ -151,6 +163,10 @@ def _wide(tensors: Tensors) -> bool:
     """Whether torch's multi-tensor operations suit: no 16-bit tensors, and any at all, as they refuse empty lists."""
     dtypes = {tensor.dtype for tensor in tensors}
     return bool(dtypes) and dtypes <= _WIDE
+
+
+def _scale_dtype(scale: Scalar) -> torch.dtype:
+    return scale.dtype if isinstance(scale, Tensor) else torch.float32
 
 
 def _sum_dtype(dtypes: set[torch.dtype]) -> torch.dtype:

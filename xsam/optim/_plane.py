@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from xsam.optim import _foreach
-from xsam.optim._foreach import Tensors
+from xsam.optim._foreach import Scalar, Tensors
 
 Alphas = tuple[float, ...]
 
@@ -74,8 +74,10 @@ class Plane(NamedTuple):
         norms = torch.stack((direction_norm, gradient_norm))
         return cls(norms, dot / _foreach.divisor(norms).prod())
 
-    def weights(self, alphas: Alphas, length: float | Tensor) -> list[tuple[Tensor, ...]]:
+    def weights(self, alphas: Alphas, length: Scalar) -> list[tuple[Scalar, ...]]:
         """For each alpha (a, b) such that ``a * direction + b * gradient`` is ``length * v(alpha)``.
+
+        Numbers on a CPU, 0-d tensors on an accelerator, which is not waited for.
 
         Where one of the two vectors is zero, v(alpha) is the unit vector of the other; where both are, it is zero.
         """
@@ -83,15 +85,15 @@ class Plane(NamedTuple):
             return self._weights_on_host(alphas, length)
         return self._weights_on_device(alphas, length)
 
-    def _weights_on_device(self, alphas: Alphas, length: float | Tensor) -> list[tuple[Tensor, ...]]:
+    def _weights_on_device(self, alphas: Alphas, length: Scalar) -> list[tuple[Scalar, ...]]:
         # The coefficient of a zero vector does not matter, so 1 is right for both.
         both = coefficients(self.cosine, alphas).masked_fill((self.norms == 0).any(), 1.0)
         scaled = both * (length / _foreach.divisor(self.norms)).unsqueeze(1)
         return [pair.unbind() for pair in scaled.unbind(1)]
 
-    def _weights_on_host(self, alphas: Alphas, length: float | Tensor) -> list[tuple[Tensor, ...]]:
-        # The same in plain numbers. In a CPU's memory they are at hand, and twenty operations on tensors of a single
-        # number would take longer than one on all weights.
+    def _weights_on_host(self, alphas: Alphas, length: Scalar) -> list[tuple[Scalar, ...]]:
+        # In a CPU's memory they are at hand, and twenty operations on tensors of a single number would take longer than
+        # one on all weights.
         to_direction, to_gradient = (length / _foreach.divisor(self.norms)).tolist()
         cosine = float(self.cosine.tolist())  # type: ignore[arg-type]
         margin = 4 * torch.finfo(self.cosine.dtype).eps
@@ -105,5 +107,5 @@ class Plane(NamedTuple):
             else:
                 on_v0, on_v1 = (math.sin(multiple * psi) / math.sin(psi) for multiple in (1.0 - alpha, alpha))
             pairs.append((on_v0 * to_direction, on_v1 * to_gradient))
-        rows = torch.tensor(pairs, dtype=self.norms.dtype)
-        return [row.unbind() for row in rows.unbind()]
+        # In the precision of the norms, where what is too large is infinite: an operation would refuse the number.
+        return [tuple(pair) for pair in torch.tensor(pairs, dtype=self.norms.dtype).tolist()]

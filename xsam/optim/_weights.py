@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from xsam.optim import _foreach
-from xsam.optim._foreach import Backup, Tensors
+from xsam.optim._foreach import Backup, Scalar, Tensors
 
 
 class Weights:
@@ -49,7 +49,7 @@ class Weights:
         self._spares = {id(parameter): self._spare(parameter) for parameter in alone}
         self._backup.save([parameter for parameter in parameters if id(parameter) not in self._own])
 
-    def move(self, parameters: Tensors, vectors: Tensors, scale: Tensor) -> None:
+    def move(self, parameters: Tensors, vectors: Tensors, scale: Scalar) -> None:
         """``parameters += scale * vectors`` with a 0-d ``scale``, for some or all of the saved parameters."""
         in_place: list[tuple[Tensor, Tensor]] = []
         leaving: dict[int, Tensor] = {}
@@ -57,7 +57,7 @@ class Weights:
         for parameter, vector in zip(reversed(parameters), reversed(vectors), strict=True):
             key = id(parameter)
             if key in self._own and key not in self._away:
-                torch.addcmul(self._own[key], vector, scale, out=self._spares[key])
+                _foreach.add_product(self._own[key], vector, scale, out=self._spares[key])
                 leaving[key] = parameter
             else:
                 in_place.append((parameter, vector))
