@@ -174,7 +174,7 @@ def test_the_ascent_plane_holds_its_marks() -> None:
     model = quadratic([3.0, 1.0])
     plane = ascent_plane(model, plain_loss, [ONE], 0.5, 1.0, points=41)
     assert (len(plane.losses), len(plane.losses[0])) == (41, 41)
-    start = float(plain_loss(model, ONE))
+    start = plain_loss(model, ONE).item()
     middle = plane.losses[20][20]
     assert middle == pytest.approx(start)
     assert plane.radii == {"rho": 0.5, "rho_m": 1.0}

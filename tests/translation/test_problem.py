@@ -127,7 +127,7 @@ def test_parts_add_up_to_the_batch(opened, count):
     parts = problem.parts(batch, count)
     assert 1 <= len(parts) <= count
     assert sum(weight for _, weight in parts) == pytest.approx(1.0)
-    total = sum(weight * float(problem.loss(part)) for part, weight in parts)
+    total = sum(weight * problem.loss(part).item() for part, weight in parts)
     assert total == pytest.approx(float(problem.loss(batch)), rel=1e-5)
 
 
