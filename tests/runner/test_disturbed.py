@@ -103,15 +103,17 @@ def stopped(pids: list[int]) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-def catch_in_mid_epoch(bench: Bench, finished: int) -> dict[str, tuple[int, tuple[int, int]]]:
+def catch_in_mid_epoch(bench: Bench, finished: int, workers: int = 1) -> dict[str, tuple[int, tuple[int, int]]]:
     """Wait until ``finished`` runs are done and another is caught in the middle of an epoch; its worker stays stopped.
 
-    Returns run id → (worker's pid, its checkpoint's epoch and step) of every run that is held at that moment.
+    All ``workers`` that still have a run to train hold one at that moment, and stay stopped. Returns run id → (worker's
+    pid, its checkpoint's epoch and step) of these.
     """
 
     def look() -> dict[str, tuple[int, tuple[int, int]]] | None:
         folder = folder_of(bench)
-        if len(list(folder.singles("runs").glob("*.parquet"))) < finished:
+        done = len(list(folder.singles("runs").glob("*.parquet")))
+        if done < finished or not folder.grid_json.exists():
             return None
         held = holders(bench)
         for pid in held.values():
@@ -121,7 +123,8 @@ def catch_in_mid_epoch(bench: Bench, finished: int) -> dict[str, tuple[int, tupl
             for run_id, pid in held.items()
             if folder.checkpoint(run_id).exists() and not folder.run_file(run_id).exists()
         }
-        if len(caught) == len(held) and any(step > 0 for _, (_, step) in caught.values()):
+        busy = len(caught) == len(held) == min(workers, len(run_ids(bench)) - done)
+        if busy and any(step > 0 for _, (_, step) in caught.values()):
             return caught
         for pid in held.values():
             os.kill(pid, signal.SIGCONT)
@@ -184,7 +187,7 @@ def test_killed_all_at_once_the_same_command_goes_on(
 ) -> None:
     grid = bench.write_grid(GRID)
     front_end = bench.start("run", grid, "--jobs", 2, *RUN)
-    caught = catch_in_mid_epoch(bench, finished)
+    caught = catch_in_mid_epoch(bench, finished, workers=2)
     front_end.kill()
     for pid, _ in caught.values():
         os.kill(pid, signal.SIGKILL)
