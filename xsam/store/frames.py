@@ -101,7 +101,7 @@ def grid_table(
     wanted = set(schema.names)
 
     def load(path: Path) -> pa.Table | None:
-        found = _parquet(path, _all if keep_extra else partial(_with_values, wanted=wanted))
+        found = _parquet(path, None if keep_extra else partial(_with_values, wanted=wanted))
         try:
             return None if found is None else fitted(found, table, keep_extra, schema)
         except ValueError as error:
@@ -218,8 +218,8 @@ def identity(path: Path) -> tuple[int, ...]:
     return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
-def _parquet(path: Path, columns: Callable[[pq.FileMetaData], list[str] | None]) -> pa.Table | None:
-    """The columns of the file that ``columns`` chooses (``None``: all), or ``None`` where the file is gone.
+def _parquet(path: Path, choose: Callable[[pq.FileMetaData], list[str]] | None) -> pa.Table | None:
+    """The columns of the file that ``choose`` names, or all of them, or ``None`` where the file is gone.
 
     A damaged file is one ``ValueError`` that names it.
     """
@@ -229,13 +229,9 @@ def _parquet(path: Path, columns: Callable[[pq.FileMetaData], list[str] | None])
         return None
     try:
         file = pq.ParquetFile(pa.BufferReader(content))
-        return file.read(columns=columns(file.metadata), use_threads=False)
+        return file.read(columns=None if choose is None else choose(file.metadata), use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise ValueError(f"{path}: damaged ({error}); remove it, and the run is done again") from None
-
-
-def _all(_: pq.FileMetaData) -> None:
-    return None
 
 
 def _with_values(metadata: pq.FileMetaData, wanted: Collection[str]) -> list[str]:

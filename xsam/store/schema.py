@@ -1,8 +1,7 @@
 """The one explicit Arrow schema of each table, and the way of rows and older files into it.
 
 Parameters and metrics have their columns by being registered: adding an optimizer, a task or a parameter adds columns,
-and files written before read as null there, as do files of one run, which leave out columns in which the run has no
-value. ``VERSION`` is raised by hand when a column changes its meaning or type.
+and files written before read as null there. ``VERSION`` is raised by hand when a column changes its meaning or type.
 """
 
 from __future__ import annotations
@@ -180,9 +179,8 @@ def fitted(found: pa.Table, table: str, keep_extra: bool = False, schema: pa.Sch
         raise ValueError(f"written in format {version} by a newer xsam-bench; this one reads up to {VERSION}")
     target = _target(schema, tuple(found.column_names))
     if keep_extra:
-        target = pa.schema(
-            [*target, *(field for field in found.schema if field.name not in schema.names)], target.metadata
-        )
+        extra = [field for field in found.schema if field.name not in schema.names]
+        target = pa.schema([*target, *extra], target.metadata)
     if target.names != found.column_names:
         found = found.select(target.names)
     if all(column.type == field.type for column, field in zip(found.columns, target, strict=True)):
