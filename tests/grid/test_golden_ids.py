@@ -1,7 +1,7 @@
 """Every grid in ``configs/`` plans the runs that it always planned: results stored under their ids are found again.
 
-``golden_ids.txt`` has a line for each label of each grid: the number of its runs and a digest of their ids in the order of
-the plan. A grid whose text changes on purpose, or a new one, changes its lines and no others:
+``golden_ids.txt`` has a line for each label of each grid: the number of its runs and a digest of their ids in the
+order of the plan. A grid whose text changes on purpose, or a new one, changes its lines and no others:
 
     python -m tests.grid.test_golden_ids > tests/grid/golden_ids.txt
 """
