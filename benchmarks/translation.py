@@ -29,7 +29,7 @@ import torch
 
 from benchmarks.measure import Target, alternate, finish, options
 from xsam import XSAM
-from xsam.optim._base import BaseAlone
+from xsam.optim._step.base import BaseAlone
 from xsam.tasks.translation import PARAMETERS, TASK
 from xsam.tasks.translation.decoding import Beam, translate
 from xsam.tasks.translation.models import build

@@ -11,7 +11,8 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.optim import problems
-from xsam.optim import SAM, XSAM, _foreach
+from xsam.optim import SAM, XSAM
+from xsam.optim._step import foreach
 
 
 class Recorder(TorchDispatchMode):
@@ -43,17 +44,17 @@ def test_no_step_outside_a_search_waits_for_the_device(method, ascent_steps, rng
 
 def test_sums_of_sixteen_bit_tensors_accumulate_in_float32():
     halves = [torch.full((1000,), 100.0, dtype=torch.float16), torch.full((24,), 300.0, dtype=torch.float16)]
-    assert _foreach.norm(halves).item() == pytest.approx(math.sqrt(1000 * 1e4 + 24 * 9e4), rel=1e-6)
-    assert _foreach.dot(halves, halves).item() == pytest.approx(1000 * 1e4 + 24 * 9e4, rel=1e-6)
-    assert _foreach.norm(halves).dtype is torch.float32
+    assert foreach.norm(halves).item() == pytest.approx(math.sqrt(1000 * 1e4 + 24 * 9e4), rel=1e-6)
+    assert foreach.dot(halves, halves).item() == pytest.approx(1000 * 1e4 + 24 * 9e4, rel=1e-6)
+    assert foreach.norm(halves).dtype is torch.float32
 
 
 def test_mixed_precisions_accumulate_in_the_widest():
     mixed = [torch.full((4,), 0.1, dtype=dtype) for dtype in (torch.float32, torch.float64, torch.bfloat16)]
     exact = sum(float(tensor.double().square().sum()) for tensor in mixed)
-    assert _foreach.norm(mixed).dtype is torch.float64
-    assert _foreach.norm(mixed).item() ** 2 == pytest.approx(exact, rel=1e-12)
-    assert _foreach.dot(mixed, mixed).item() == pytest.approx(exact, rel=1e-12)
+    assert foreach.norm(mixed).dtype is torch.float64
+    assert foreach.norm(mixed).item() ** 2 == pytest.approx(exact, rel=1e-12)
+    assert foreach.dot(mixed, mixed).item() == pytest.approx(exact, rel=1e-12)
 
 
 LAYOUTS = {
@@ -69,7 +70,7 @@ LAYOUTS = {
 def test_dot_products_do_not_depend_on_memory_layout(first, second):
     x, y = torch.randn(2, 3, 4, 5, 6, dtype=torch.float64).unbind()
     expected = (x * y).sum().item()
-    assert _foreach.dot([LAYOUTS[first](x)], [LAYOUTS[second](y)]).item() == pytest.approx(expected, rel=1e-12)
+    assert foreach.dot([LAYOUTS[first](x)], [LAYOUTS[second](y)]).item() == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

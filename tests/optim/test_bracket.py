@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xsam import XSAM
-from xsam.optim._search import bracket
+from xsam.optim._step.search import bracket
 
 
 @given(st.lists(st.floats(0.01, 10), min_size=1, max_size=60), st.data())

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xsam.optim import SAM, XSAM
-from xsam.optim._foreach import norm
-from xsam.optim._plane import Plane, coefficients
+from xsam.optim._step.foreach import norm
+from xsam.optim._step.plane import Plane, coefficients
 
 ALPHAS = tuple(tenth / 10 for tenth in range(21))
 angles = st.floats(0.0, math.pi - 1e-3)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from xsam import SAM, XSAM
-from xsam.optim._weights import Weights
+from xsam.optim._step.weights import Weights
 
 HALF = torch.tensor(0.5)
 

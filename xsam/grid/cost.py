@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from xsam.grid.spec import RunSpec
 from xsam.optim import registry
-from xsam.optim._search import alpha_grid, most_probes
+from xsam.optim._step.search import alpha_grid, most_probes
 from xsam.parameters import Parameters
 from xsam.tasks import get_task
 from xsam.tasks.common import loop_option

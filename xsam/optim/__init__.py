@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xsam.optim._base import BaseAlone as BaseAlone
-    from xsam.optim._base import SharpnessAware as SharpnessAware
+    from xsam.optim._step.base import BaseAlone as BaseAlone
+    from xsam.optim._step.base import SharpnessAware as SharpnessAware
     from xsam.optim.asam import ASAM as ASAM
     from xsam.optim.fisher_sam import FisherSAM as FisherSAM
     from xsam.optim.friendly_sam import FriendlySAM as FriendlySAM
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from xsam.optim.xsam import XSAM as XSAM
 
 _MODULES = {
-    "BaseAlone": "xsam.optim._base",
-    "SharpnessAware": "xsam.optim._base",
+    "BaseAlone": "xsam.optim._step.base",
+    "SharpnessAware": "xsam.optim._step.base",
     "ASAM": "xsam.optim.asam",
     "FisherSAM": "xsam.optim.fisher_sam",
     "FriendlySAM": "xsam.optim.friendly_sam",

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from xsam.optim import _foreach
-from xsam.optim import _options as options
-from xsam.optim._ascent import AscentMethod, ascend
-from xsam.optim._base import Common
-from xsam.optim._foreach import Tensors
-from xsam.optim._passes import Passes
+from xsam.optim._step import foreach, options
+from xsam.optim._step.ascent import AscentMethod, ascend
+from xsam.optim._step.base import Common
+from xsam.optim._step.foreach import Tensors
+from xsam.optim._step.passes import Passes
 
 
 class ASAM(AscentMethod):
@@ -73,10 +72,10 @@ class ASAM(AscentMethod):
 def scaled_by_weights(parameters: Tensors, gradients: Tensors, eta: float) -> tuple[Tensors, Tensor]:
     """The metric of ASAM: T^2 g and ||T g||, in the memory of the gradients."""
     if not parameters:
-        return gradients, _foreach.norm(gradients)
+        return gradients, foreach.norm(gradients)
     sizes = torch._foreach_abs(parameters)
     torch._foreach_add_(sizes, eta)
     torch._foreach_mul_(gradients, sizes)
-    length = _foreach.norm(gradients)
+    length = foreach.norm(gradients)
     torch._foreach_mul_(gradients, sizes)
     return gradients, length

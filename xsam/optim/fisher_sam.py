@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from xsam.optim import _foreach
-from xsam.optim import _options as options
-from xsam.optim._ascent import AscentMethod, ascend
-from xsam.optim._base import Common
-from xsam.optim._foreach import Tensors
-from xsam.optim._passes import Passes
+from xsam.optim._step import foreach, options
+from xsam.optim._step.ascent import AscentMethod, ascend
+from xsam.optim._step.base import Common
+from xsam.optim._step.foreach import Tensors
+from xsam.optim._step.passes import Passes
 
 
 class FisherSAM(AscentMethod):
@@ -72,7 +71,7 @@ class FisherSAM(AscentMethod):
     def _shrunk(self, parameters: Tensors, gradients: Tensors) -> tuple[Tensors, Tensor]:
         """F^-1 g and sqrt(g^T F^-1 g)."""
         if not gradients:
-            return gradients, _foreach.norm(gradients)
+            return gradients, foreach.norm(gradients)
         # Squares of 16-bit gradients overflow.
         gradients = [gradient.to(torch.promote_types(gradient.dtype, torch.float32)) for gradient in gradients]
         vectors = torch._foreach_mul(gradients, gradients)
@@ -80,4 +79,4 @@ class FisherSAM(AscentMethod):
         torch._foreach_add_(vectors, 1.0)
         torch._foreach_reciprocal_(vectors)
         torch._foreach_mul_(vectors, gradients)
-        return list(vectors), _foreach.dot(gradients, list(vectors)).sqrt()
+        return list(vectors), foreach.dot(gradients, list(vectors)).sqrt()

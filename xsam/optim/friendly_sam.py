@@ -8,13 +8,12 @@ from typing import Any, Unpack
 from torch import Tensor
 from torch.optim import Optimizer
 
-from xsam.optim import _foreach
-from xsam.optim import _options as options
-from xsam.optim._ascent import AscentMethod, ascend
-from xsam.optim._base import Common
-from xsam.optim._foreach import Tensors
-from xsam.optim._memory import PerParameter
-from xsam.optim._passes import Passes
+from xsam.optim._step import foreach, options
+from xsam.optim._step.ascent import AscentMethod, ascend
+from xsam.optim._step.base import Common
+from xsam.optim._step.foreach import Tensors
+from xsam.optim._step.memory import PerParameter
+from xsam.optim._step.passes import Passes
 
 
 class FriendlySAM(AscentMethod):
@@ -74,7 +73,7 @@ class FriendlySAM(AscentMethod):
         def along_noise(with_gradient: Tensors, gradients: Tensors) -> tuple[Tensors, Tensor]:
             moved.extend(with_gradient)
             noise.extend(self._noise(with_gradient, gradients))
-            return noise, _foreach.norm(noise)
+            return noise, foreach.norm(noise)
 
         loss = ascend(passes, parameters, self.rho, 1, metric=along_noise).loss
         passes.weights.restore()

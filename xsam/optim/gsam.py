@@ -7,12 +7,11 @@ from typing import Unpack
 from torch import Tensor
 from torch.optim import Optimizer
 
-from xsam.optim import _foreach
-from xsam.optim import _options as options
-from xsam.optim._ascent import AscentMethod, ascend
-from xsam.optim._base import Common
-from xsam.optim._foreach import Tensors
-from xsam.optim._passes import Passes
+from xsam.optim._step import foreach, options
+from xsam.optim._step.ascent import AscentMethod, ascend
+from xsam.optim._step.base import Common
+from xsam.optim._step.foreach import Tensors
+from xsam.optim._step.passes import Passes
 
 
 class GSAM(AscentMethod):
@@ -61,9 +60,9 @@ class GSAM(AscentMethod):
         passes.weights.restore()
         local = ascent.direction
         perturbed = [parameter.grad for parameter in ascent.active if parameter.grad is not None]
-        norm = _foreach.norm(perturbed)
-        along = _foreach.dot(local, perturbed) / _foreach.divisor(norm).square()
+        norm = foreach.norm(perturbed)
+        along = foreach.dot(local, perturbed) / foreach.divisor(norm).square()
         # g_p - w (g - along g_p)
-        _foreach.combine_(perturbed, 1.0 + self.gap_weight * along, local, norm.new_full((), -self.gap_weight))
+        foreach.combine_(perturbed, 1.0 + self.gap_weight * along, local, norm.new_full((), -self.gap_weight))
         self._local = local
         return ascent.loss

@@ -8,14 +8,13 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from xsam.optim import _foreach
-from xsam.optim import _options as options
-from xsam.optim._ascent import AscentMethod, ascend, owned
-from xsam.optim._base import Common
-from xsam.optim._distributed import Replicas
-from xsam.optim._foreach import Tensors
-from xsam.optim._passes import Passes
-from xsam.optim._weights import Weights
+from xsam.optim._step import foreach, options
+from xsam.optim._step.ascent import AscentMethod, ascend, owned
+from xsam.optim._step.base import Common
+from xsam.optim._step.distributed import Replicas
+from xsam.optim._step.foreach import Tensors
+from xsam.optim._step.passes import Passes
+from xsam.optim._step.weights import Weights
 
 
 class LookbehindSAM(AscentMethod):
@@ -77,7 +76,7 @@ class LookbehindSAM(AscentMethod):
         def keeping(moved: Tensors, gradients: Tensors) -> tuple[Tensors, Tensor]:
             # h_0 makes no descent.
             seen.append(dict(zip(moved, map(owned, gradients), strict=True)) if passes.backwards > 1 else {})
-            return gradients, _foreach.norm(gradients)
+            return gradients, foreach.norm(gradients)
 
         ascent = ascend(passes, parameters, self.rho, self.ascent_steps, metric=keeping)
         passes.weights.restore()

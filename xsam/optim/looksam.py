@@ -8,13 +8,12 @@ from typing import Any, Unpack
 from torch import Tensor
 from torch.optim import Optimizer
 
-from xsam.optim import _foreach
-from xsam.optim import _options as options
-from xsam.optim._ascent import AscentMethod, ascend
-from xsam.optim._base import Common
-from xsam.optim._foreach import Tensors
-from xsam.optim._memory import PerParameter
-from xsam.optim._passes import Passes
+from xsam.optim._step import foreach, options
+from xsam.optim._step.ascent import AscentMethod, ascend
+from xsam.optim._step.base import Common
+from xsam.optim._step.foreach import Tensors
+from xsam.optim._step.memory import PerParameter
+from xsam.optim._step.passes import Passes
 
 
 class LookSAM(AscentMethod):
@@ -89,9 +88,9 @@ class LookSAM(AscentMethod):
         passes.weights.restore()
         direction = ascent.direction
         gradient = [parameter.grad for parameter in ascent.active if parameter.grad is not None]
-        along = _foreach.dot(direction, gradient) / _foreach.divisor(ascent.local_norm).square()
-        _foreach.combine_(direction, -along, gradient, along.new_ones(()))
-        _foreach.scale_(direction, 1.0 / _foreach.divisor(_foreach.norm(direction)))
+        along = foreach.dot(direction, gradient) / foreach.divisor(ascent.local_norm).square()
+        foreach.combine_(direction, -along, gradient, along.new_ones(()))
+        foreach.scale_(direction, 1.0 / foreach.divisor(foreach.norm(direction)))
         self._kept.replace(ascent.active, direction)
         return ascent.loss
 
@@ -103,8 +102,8 @@ class LookSAM(AscentMethod):
             for parameter, direction in zip(parameters, self._kept.of(parameters), strict=True)
             if parameter.grad is not None and direction is not None
         ]
-        length = self.strength * _foreach.norm(gradients)
-        _foreach.add_scaled_([gradient for gradient, _ in pairs], [direction for _, direction in pairs], length)
+        length = self.strength * foreach.norm(gradients)
+        foreach.add_scaled_([gradient for gradient, _ in pairs], [direction for _, direction in pairs], length)
         return loss
 
     def _own_state(self) -> dict[str, Any]:

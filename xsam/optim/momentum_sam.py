@@ -7,11 +7,11 @@ from typing import Any, Unpack
 from torch import Tensor
 from torch.optim import Optimizer
 
-from xsam.optim import _foreach
-from xsam.optim._ascent import AscentMethod
-from xsam.optim._base import Common
-from xsam.optim._foreach import Tensors
-from xsam.optim._passes import Passes
+from xsam.optim._step import foreach
+from xsam.optim._step.ascent import AscentMethod
+from xsam.optim._step.base import Common
+from xsam.optim._step.foreach import Tensors
+from xsam.optim._step.passes import Passes
 
 BUFFERS = ("momentum_buffer", "exp_avg")
 
@@ -71,7 +71,7 @@ class MomentumSAM(AscentMethod):
             if (momentum := _momentum(self.state.get(parameter, {}))) is not None
         ]
         momenta = [momentum for _, momentum in pairs]
-        length = -self.rho / _foreach.divisor(_foreach.norm(momenta))
+        length = -self.rho / foreach.divisor(foreach.norm(momenta))
         passes.weights.move([parameter for parameter, _ in pairs], momenta, length)
         loss = passes.gradient()
         passes.weights.restore()

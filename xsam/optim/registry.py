@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.amp.grad_scaler import GradScaler
 
-    from xsam.optim._base import SharpnessAware
+    from xsam.optim._step.base import SharpnessAware
 
 Table = Mapping[str, Parameter]
 
@@ -151,9 +151,9 @@ def _looksam_passes(params: Parameters) -> Fraction:
 
 
 METHODS: Mapping[str, Method] = {
-    "sgd": Method("xsam.optim._base:BaseAlone", alone="sgd", passes=_one_pass),
-    "adam": Method("xsam.optim._base:BaseAlone", alone="adam", passes=_one_pass),
-    "adamw": Method("xsam.optim._base:BaseAlone", alone="adamw", passes=_one_pass),
+    "sgd": Method("xsam.optim._step.base:BaseAlone", alone="sgd", passes=_one_pass),
+    "adam": Method("xsam.optim._step.base:BaseAlone", alone="adam", passes=_one_pass),
+    "adamw": Method("xsam.optim._step.base:BaseAlone", alone="adamw", passes=_one_pass),
     "sam": Method("xsam.optim.sam:SAM", _STEPPED),
     "asam": Method(
         "xsam.optim.asam:ASAM",

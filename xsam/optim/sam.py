@@ -7,10 +7,10 @@ from typing import Unpack
 from torch import Tensor
 from torch.optim import Optimizer
 
-from xsam.optim._ascent import AscentMethod, ascend
-from xsam.optim._base import Common
-from xsam.optim._foreach import Tensors
-from xsam.optim._passes import Passes
+from xsam.optim._step.ascent import AscentMethod, ascend
+from xsam.optim._step.base import Common
+from xsam.optim._step.foreach import Tensors
+from xsam.optim._step.passes import Passes
 
 
 class SAM(AscentMethod):

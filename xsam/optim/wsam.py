@@ -8,13 +8,12 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from xsam.optim import _foreach
-from xsam.optim import _options as options
-from xsam.optim._ascent import Ascent, AscentMethod, ascend
-from xsam.optim._base import Common
-from xsam.optim._distributed import Replicas
-from xsam.optim._foreach import Tensors
-from xsam.optim._passes import Passes
+from xsam.optim._step import foreach, options
+from xsam.optim._step.ascent import Ascent, AscentMethod, ascend
+from xsam.optim._step.base import Common
+from xsam.optim._step.distributed import Replicas
+from xsam.optim._step.foreach import Tensors
+from xsam.optim._step.passes import Passes
 
 
 class WSAM(AscentMethod):
@@ -77,7 +76,7 @@ class WSAM(AscentMethod):
             self._scale = -weight
             return ascent.loss
         perturbed = [parameter.grad for parameter in ascent.active if parameter.grad is not None]
-        _foreach.combine_(perturbed, weight, ascent.direction, 1.0 - weight)
+        foreach.combine_(perturbed, weight, ascent.direction, 1.0 - weight)
         self._local = ascent.direction
         return ascent.loss
 
@@ -89,7 +88,7 @@ class WSAM(AscentMethod):
             parameter.grad = gradient
         self._clip(parameters)
         one = ascent.local_norm.new_ones(())
-        _foreach.combine_(list(sharpness.values()), one, ascent.direction, -one)
+        foreach.combine_(list(sharpness.values()), one, ascent.direction, -one)
         self._sharpness = [sharpness.get(parameter) for parameter in parameters]
 
     def _descend(self, parameters: Tensors, replicas: Replicas) -> None:
@@ -102,7 +101,7 @@ class WSAM(AscentMethod):
         replicas.average_gradients(parameters)
         for group in self.param_groups:
             moved = [each for each in group["params"] if each.requires_grad and each.grad is not None]
-            _foreach.add_scaled_(moved, [each.grad for each in moved], group["lr"] * self._scale)
+            foreach.add_scaled_(moved, [each.grad for each in moved], group["lr"] * self._scale)
         for parameter, gradient in zip(parameters, given, strict=True):
             parameter.grad = gradient
         self._sharpness = []

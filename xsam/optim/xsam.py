@@ -11,14 +11,13 @@ from typing import Any, Literal, NamedTuple, Unpack
 from torch import Tensor
 from torch.optim import Optimizer
 
-from xsam.optim import _foreach
-from xsam.optim import _options as options
-from xsam.optim._ascent import Ascent, AscentMethod, ascend
-from xsam.optim._base import Common
-from xsam.optim._foreach import Tensors
-from xsam.optim._passes import Passes, clear_gradients
-from xsam.optim._plane import Plane
-from xsam.optim._search import SEARCHES, alpha_grid
+from xsam.optim._step import foreach, options
+from xsam.optim._step.ascent import Ascent, AscentMethod, ascend
+from xsam.optim._step.base import Common
+from xsam.optim._step.foreach import Tensors
+from xsam.optim._step.passes import Passes, clear_gradients
+from xsam.optim._step.plane import Plane
+from xsam.optim._step.search import SEARCHES, alpha_grid
 
 STEPS_BEFORE_WARNING = 1000
 FALLBACK_ALPHA = 1.0  # SAM's direction, where the very first search finds no finite loss
@@ -138,7 +137,7 @@ class XSAM(AscentMethod):
         assert self.alpha is not None
         length = plane.norms[1] if self.scale == "ascent" else ascent.local_norm
         ((on_direction, on_gradient),) = plane.weights((self.alpha,), length)
-        _foreach.combine_(gradient, on_gradient, ascent.direction, on_direction)
+        foreach.combine_(gradient, on_gradient, ascent.direction, on_direction)
         for parameter, part in zip(ascent.active, gradient, strict=True):
             parameter.grad = part
         self._direction = ascent.direction

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from xsam.optim._foreach import Backup, copy_
+from xsam.optim._step.foreach import Backup, copy_
 
 
 class WeightAverage:

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xsam.optim._foreach import Tensors
-from xsam.optim._objective import shares
+from xsam.optim._step.foreach import Tensors
+from xsam.optim._step.objective import shares
 
 LossFunction = Callable[[nn.Module, Any], Tensor]
 

@@ -11,9 +11,9 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from xsam.optim import _options as options
-from xsam.optim._buffers import Buffers
-from xsam.optim._foreach import Backup, Tensors
+from xsam.optim._step import options
+from xsam.optim._step.buffers import Buffers
+from xsam.optim._step.foreach import Backup, Tensors
 
 BatchNorm = Literal["eval", "batch"]
 

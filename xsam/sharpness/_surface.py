@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from xsam.optim import _foreach
-from xsam.optim._ascent import Metric, ascend
-from xsam.optim._buffers import Buffers
-from xsam.optim._distributed import Replicas
-from xsam.optim._foreach import Tensors
-from xsam.optim._objective import Objective
-from xsam.optim._passes import Passes
-from xsam.optim._plane import Plane
-from xsam.optim._precision import LossScale
-from xsam.optim._search import SEARCHES, alpha_grid
-from xsam.optim._weights import Weights
+from xsam.optim._step import foreach
+from xsam.optim._step.ascent import Metric, ascend
+from xsam.optim._step.buffers import Buffers
+from xsam.optim._step.distributed import Replicas
+from xsam.optim._step.foreach import Tensors
+from xsam.optim._step.objective import Objective
+from xsam.optim._step.passes import Passes
+from xsam.optim._step.plane import Plane
+from xsam.optim._step.precision import LossScale
+from xsam.optim._step.search import SEARCHES, alpha_grid
+from xsam.optim._step.weights import Weights
 from xsam.sharpness._hessian import LossFunction, closures
 from xsam.sharpness._still import BatchNorm, still
 
@@ -49,7 +49,7 @@ class AscentPlane(NamedTuple):
     @property
     def units(self) -> tuple[Tensor, Tensor]:
         """v0 and v1."""
-        first, second = _foreach.divisor(self.plane.norms)
+        first, second = foreach.divisor(self.plane.norms)
         return self.direction / first, self.gradient / second
 
     def directions(self, alphas: tuple[float, ...]) -> list[Tensor]:
@@ -133,7 +133,7 @@ class Surface:
                     best = Point(loss, offset)
                 reach = radius * max(1.0 - step / steps, 0.05)
                 offset = offset + gradient * (reach / _length(gradient))
-                norm = float(_foreach.norm([offset]))
+                norm = float(foreach.norm([offset]))
                 if on_sphere or norm > radius:
                     offset = offset * (radius / max(norm, 1e-30))
         assert best is not None, "there is a start"
@@ -214,4 +214,4 @@ def cosine(first: Tensor, second: Tensor) -> float:
 
 
 def _length(vector: Tensor) -> float:
-    return float(_foreach.divisor(_foreach.norm([vector])))
+    return float(foreach.divisor(foreach.norm([vector])))

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from xsam.optim import _foreach
-from xsam.optim import _options as options
+from xsam.optim._step import foreach, options
 from xsam.optim.asam import scaled_by_weights
 from xsam.sharpness._hessian import LossFunction
 from xsam.sharpness._still import BatchNorm
@@ -69,7 +68,7 @@ def measures(
     generator = torch.Generator().manual_seed(seed)
     with surface(model, loss_fn, batches, weights, batchnorm) as around:
         loss, gradient = around.gradient()
-        norm = float(_foreach.norm([gradient]))
+        norm = float(foreach.norm([gradient]))
         unit = gradient / max(norm, 1e-30)
         worst = around.worst(rho, [gradient, around.random(generator)], WORST_STEPS)
         rises = torch.tensor([around.loss(rho * around.random(generator)) - loss for _ in range(samples)]).double()

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from xsam.optim import _options as options
+from xsam.optim._step import options
 from xsam.sharpness._hessian import LossFunction
 from xsam.sharpness._still import BatchNorm
 from xsam.sharpness._surface import ALPHAS, Surface, surface

@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from xsam.optim import _options as options
+from xsam.optim._step import options
 from xsam.sharpness._hessian import GRAPH_BYTES, Hessian, LossFunction, closures
 from xsam.sharpness._lanczos import Krylov, largest
 from xsam.sharpness._still import BatchNorm, still

@@ -12,15 +12,14 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
-from xsam.optim import _foreach
-from xsam.optim import _options as options
-from xsam.optim._buffers import Buffers
-from xsam.optim._distributed import Perturbation, Replicas
-from xsam.optim._foreach import Tensors
-from xsam.optim._objective import Objective
-from xsam.optim._passes import Passes, Rng, clear_gradients
-from xsam.optim._precision import LossScale, Overflow
-from xsam.optim._weights import Weights
+from xsam.optim._step import foreach, options
+from xsam.optim._step.buffers import Buffers
+from xsam.optim._step.distributed import Perturbation, Replicas
+from xsam.optim._step.foreach import Tensors
+from xsam.optim._step.objective import Objective
+from xsam.optim._step.passes import Passes, Rng, clear_gradients
+from xsam.optim._step.precision import LossScale, Overflow
+from xsam.optim._step.weights import Weights
 
 STATE_KEY = "sharpness_aware"
 STATE_VERSION = 1
@@ -182,7 +181,7 @@ class SharpnessAware(Optimizer):
             return
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         if gradients:
-            _foreach.scale_(gradients, (self.max_grad_norm / (_foreach.norm(gradients) + 1e-6)).clamp(max=1.0))
+            foreach.scale_(gradients, (self.max_grad_norm / (foreach.norm(gradients) + 1e-6)).clamp(max=1.0))
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group to the base optimizer."""

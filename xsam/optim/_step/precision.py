@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
-from xsam.optim._distributed import Replicas
-from xsam.optim._foreach import Tensors
+from xsam.optim._step.distributed import Replicas
+from xsam.optim._step.foreach import Tensors
 
 
 class Overflow(ArithmeticError):

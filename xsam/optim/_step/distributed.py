@@ -10,8 +10,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from xsam.optim import _foreach
-from xsam.optim._foreach import Tensors
+from xsam.optim._step import foreach
+from xsam.optim._step.foreach import Tensors
 
 Perturbation = Literal["global", "local"]
 
@@ -116,4 +116,4 @@ class Replicas:
         # One message; divided before the sum, which could overflow in 16 bits.
         flat = self.total(torch.cat([tensor.reshape(-1) for tensor in tensors]) / self.count)
         parts = torch.split(flat, [tensor.numel() for tensor in tensors])
-        _foreach.copy_(tensors, [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)])
+        foreach.copy_(tensors, [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from xsam.optim._foreach import Backup
+from xsam.optim._step.foreach import Backup
 
 
 class Buffers:

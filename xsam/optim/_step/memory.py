@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 from torch.optim import Optimizer
 
-from xsam.optim._foreach import Tensors
+from xsam.optim._step.foreach import Tensors
 
 
 class PerParameter:

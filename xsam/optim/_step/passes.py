@@ -8,12 +8,12 @@ from typing import Literal, Self
 import torch
 from torch import Tensor, nn
 
-from xsam.optim._buffers import Buffers
-from xsam.optim._distributed import Replicas
-from xsam.optim._foreach import Tensors
-from xsam.optim._objective import Objective
-from xsam.optim._precision import LossScale, Overflow
-from xsam.optim._weights import Weights
+from xsam.optim._step.buffers import Buffers
+from xsam.optim._step.distributed import Replicas
+from xsam.optim._step.foreach import Tensors
+from xsam.optim._step.objective import Objective
+from xsam.optim._step.precision import LossScale, Overflow
+from xsam.optim._step.weights import Weights
 
 Rng = Literal["shared", "fresh"]
 RandomState = tuple[Tensor, Tensor | None]

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from xsam.optim import _foreach
-from xsam.optim import _options as options
-from xsam.optim._base import Common, SharpnessAware
-from xsam.optim._foreach import Tensors
-from xsam.optim._passes import Passes
-from xsam.optim._weights import Weights
+from xsam.optim._step import foreach, options
+from xsam.optim._step.base import Common, SharpnessAware
+from xsam.optim._step.foreach import Tensors
+from xsam.optim._step.passes import Passes
+from xsam.optim._step.weights import Weights
 
 
 class AscentMethod(SharpnessAware):
@@ -66,7 +65,7 @@ Metric = Callable[[Tensors, Tensors], tuple[Tensors, Tensor]]
 
 def euclidean(parameters: Tensors, gradients: Tensors) -> tuple[Tensors, Tensor]:
     """The metric of plain SAM: along the gradients themselves, whose norm is the length."""
-    return gradients, _foreach.norm(gradients)
+    return gradients, foreach.norm(gradients)
 
 
 def ascend(
@@ -105,7 +104,7 @@ def ascend(
         trail.advance()
     passes.gradient()
     active, direction = trail.finish()
-    direction_norm = _foreach.norm(direction) if keep_direction and steps > 1 else local_norm
+    direction_norm = foreach.norm(direction) if keep_direction and steps > 1 else local_norm
     return Ascent(loss, local_norm, active, direction, direction_norm)
 
 
@@ -137,7 +136,7 @@ class _Trail:
         """Move the weights one step along their gradient; return the gradient's norm."""
         moved = [parameter for parameter in self._parameters if parameter.grad is not None]
         vectors, norm = self._metric(moved, _gradients(moved))
-        length = _foreach.divisor(norm)
+        length = foreach.divisor(norm)
         self._weights.move(moved, vectors, self._step_length / length)
         if self._keep:
             self._add(length)
@@ -168,7 +167,7 @@ class _Trail:
         if not any(self._seen):
             self._sum = [None if parameter.grad is None else owned(parameter.grad) for parameter in self._parameters]
             if self._scaled:
-                _foreach.scale_([part for part in self._sum if part is not None], 1.0 / length)
+                foreach.scale_([part for part in self._sum if part is not None], 1.0 / length)
             return
         self._sum = [
             torch.zeros_like(parameter) if part is None and parameter.grad is not None else part
@@ -179,7 +178,7 @@ class _Trail:
             for parameter, part in zip(self._parameters, self._sum, strict=True)
             if part is not None and parameter.grad is not None
         ]
-        _foreach.add_scaled_([part for part, _ in pairs], [gradient for _, gradient in pairs], 1.0 / length)
+        foreach.add_scaled_([part for part, _ in pairs], [gradient for _, gradient in pairs], 1.0 / length)
 
 
 def _gradients(parameters: Tensors) -> list[Tensor]:

@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from xsam.optim._distributed import Replicas
-from xsam.optim._foreach import Tensors
-from xsam.optim._precision import LossScale, without_autocast
+from xsam.optim._step.distributed import Replicas
+from xsam.optim._step.foreach import Tensors
+from xsam.optim._step.precision import LossScale, without_autocast
 
 Closure = Callable[[], Tensor]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from xsam.optim import _foreach
-from xsam.optim._foreach import Backup, Scalar, Tensors
+from xsam.optim._step import foreach
+from xsam.optim._step.foreach import Backup, Scalar, Tensors
 
 
 class Weights:
@@ -57,13 +57,13 @@ class Weights:
         for parameter, vector in zip(reversed(parameters), reversed(vectors), strict=True):
             key = id(parameter)
             if key in self._own and key not in self._away:
-                _foreach.add_product(self._own[key], vector, scale, out=self._spares[key])
+                foreach.add_product(self._own[key], vector, scale, out=self._spares[key])
                 leaving[key] = parameter
             else:
                 in_place.append((parameter, vector))
         _point(leaving, self._spares)
         self._away |= leaving
-        _foreach.add_scaled_([parameter for parameter, _ in in_place], [vector for _, vector in in_place], scale)
+        foreach.add_scaled_([parameter for parameter, _ in in_place], [vector for _, vector in in_place], scale)
 
     def restore(self) -> None:
         """Put the parameters of the last ``save`` back, bit for bit."""
@@ -99,7 +99,7 @@ def _point(parameters: dict[int, Tensor], memory: dict[int, Tensor]) -> None:
 
 def _alone(parameter: Tensor) -> bool:
     """Whether ``parameter`` is in the CPU's memory, all of it its own, with no other tensor, array or process there."""
-    if type(parameter) is not nn.Parameter or parameter.device.type != "cpu" or not _foreach.wide(parameter):
+    if type(parameter) is not nn.Parameter or parameter.device.type != "cpu" or not foreach.wide(parameter):
         return False
     if parameter.layout is not torch.strided:
         return False
