@@ -126,16 +126,15 @@ def test_comparing_is_exact_and_leaves_out_times_and_memory(stored: Bench) -> No
     folder, row = first_run(stored)
     epochs = rows(folder.epochs_file(row["run_id"]))
     assert repeated(row, epochs, wall_seconds=9e9, peak_memory_bytes=1, attempts=7, finished_at=None).identical
-    value = row["test_accuracy"]
-    assert [one.name for one in repeated(row, epochs, test_accuracy=value * (1 + 2**-52)).numbers] == ["test_accuracy"]
-    assert [one.name for one in repeated({**row, "test_accuracy": 0.0}, epochs, test_accuracy=-0.0).numbers] == [
-        "test_accuracy"
-    ]
+    name = "test_accuracy_final"
+    value = row[name]
+    assert [one.name for one in repeated(row, epochs, **{name: value * (1 + 2**-52)}).numbers] == [name]
+    assert [one.name for one in repeated({**row, name: 0.0}, epochs, **{name: -0.0}).numbers] == [name]
     assert [one.now for one in repeated(row, epochs, status="diverged").numbers] == ["diverged"]
-    missing = repeated({**row, "test_accuracy": None}, epochs, test_accuracy=value)
+    missing = repeated({**row, name: None}, epochs, **{name: value})
     assert missing.identical
-    assert missing.unstored == ("test_accuracy",)
-    assert not repeated(row, epochs, test_accuracy=float("nan")).identical
+    assert missing.unstored == (name,)
+    assert not repeated(row, epochs, **{name: float("nan")}).identical
     (number,) = compare((row, epochs), (row, epochs[:1])).numbers
     assert (number.name, number.then, number.now, number.difference) == ("epochs", 2, 1, -1.0)
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.conftest import Bench
@@ -53,6 +54,16 @@ def test_a_grid_runs_once_and_shows_itself(bench: Bench) -> None:
     written = {path: path.stat().st_mtime_ns for path in (bench.results / "small" / "runs").iterdir()}
     assert "nothing to do, 6 done" in bench("run", grid)
     assert {path: path.stat().st_mtime_ns for path in (bench.results / "small" / "runs").iterdir()} == written
+
+    grid = bench.write_grid(SMALL + "report: {rule: best_test}\n")
+    assert "nothing to do, 6 done" in bench("run", grid)
+    ruled = read(bench.results)
+    assert ruled["test_accuracy"].equals(ruled["test_accuracy_best_test"])
+    bench("report", "--out", bench.folder / "reports", "--no-figures")
+    table = pd.read_csv(bench.folder / "reports" / "small" / "table.csv")
+    assert set(table["rule"]) == {"best_test"}
+    means = ruled.groupby("optimizer")["test_accuracy_best_test"].mean()
+    assert dict(zip(table["optimizer"], table["mean"], strict=True)) == pytest.approx(dict(means), rel=1e-7)
 
     assert "small: 6 done" in bench("status")
     assert "no failed runs" in bench("failures")

@@ -1,9 +1,11 @@
 """A task with a handful of parameters, so that grids can be tested without the real tasks' tables and their changes."""
 
+from xsam.metrics import RULES, Metric
 from xsam.optim.registry import BASES
 from xsam.parameters import Parameter, Parameters
 from xsam.tasks.common import LOOP_PARAMETERS
 
+TEST_ACCURACY = Metric("test_accuracy", "test accuracy", rules=RULES)
 MODELS = ("mlp", "resnet8", "resnet18")
 
 
@@ -12,9 +14,9 @@ class FakeTask:
     numerics = 3
     bases = BASES
     default_base = "sgd"
-    metric = "test_accuracy"
-    epoch_metrics = ("test_accuracy",)
-    run_metrics = ("test_accuracy_final", "test_accuracy_best_val")
+    metric = TEST_ACCURACY
+    epoch_metrics = (TEST_ACCURACY,)
+    run_metrics = (TEST_ACCURACY,)
     parameters = {  # noqa: RUF012
         **LOOP_PARAMETERS,
         "model": Parameter("str", choices=MODELS),

@@ -57,7 +57,6 @@ def make_row() -> Callable[..., dict[str, Any]]:
             "grid": grid,
             "status": status,
             "finished_at": datetime(2026, 1, 2, tzinfo=UTC),
-            "test_accuracy": -1.0,
             "test_accuracy_final": value,
             "test_loss_final": None if value is None else 1 - value / 100,
             "forwards": 1000,

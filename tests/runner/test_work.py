@@ -41,7 +41,6 @@ def order_for(bench: Bench, launch: str) -> WorkOrder:
     order = WorkOrder(
         results=bench.results,
         grid=grid.name,
-        rule="final",
         run_ids=tuple(run.run_id for run in grid.runs),
         data_dir=bench.folder / "data",
         launch=launch,

@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> GridFolder:
     """An empty grid in a path that is hard on careless code."""
     grid = GridFolder(tmp_path / 'it\'s a "path"; with spaces', "toy@1a2b")
     grid.root.mkdir(parents=True)
-    grid.grid_json.write_text("{}")
+    grid.grid_json.write_text('{"report": {"rule": "final"}}')
     return grid
 
 

@@ -134,9 +134,9 @@ def test_a_row_that_a_worker_writes_during_compaction_survives(
             write_run(folder, row("a1", hours=1))
         return table
 
-    monkeypatch.setattr(compaction, "grid_table", interrupted)
-    compact(folder)
-    monkeypatch.undo()
+    with monkeypatch.context() as patched:
+        patched.setattr(compaction, "grid_table", interrupted)
+        compact(folder)
     assert list(read(folder.results)["status"]) == ["done"]
 
 

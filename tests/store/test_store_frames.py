@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from toy_task import read_columns
 
 from xsam.store import (
     GridFolder,
@@ -35,7 +36,7 @@ def test_grids_are_the_folders_with_a_grid_json(folder: GridFolder) -> None:
     (folder.results / "not-a-grid").mkdir()
     second = GridFolder(folder.results, "another")
     second.root.mkdir()
-    second.grid_json.write_text("{}")
+    second.grid_json.write_text('{"report": {"rule": "final"}}')
     assert grids(folder.results) == [second, folder]
     assert grids(folder.results / "nowhere") == []
 
@@ -43,7 +44,7 @@ def test_grids_are_the_folders_with_a_grid_json(folder: GridFolder) -> None:
 def test_all_grids_or_the_named_ones_are_read_in_a_fixed_order(folder: GridFolder, row: Row) -> None:
     other = GridFolder(folder.results, "another")
     other.root.mkdir()
-    other.grid_json.write_text("{}")
+    other.grid_json.write_text('{"report": {"rule": "final"}}')
     for grid, run_id in ((folder, "b2"), (folder, "a1"), (other, "c3")):
         write_run(grid, row(run_id))
     frame = read(folder.results)
@@ -63,7 +64,7 @@ def test_all_grids_or_the_named_ones_are_read_in_a_fixed_order(folder: GridFolde
 def test_no_rows_are_an_empty_frame_with_all_columns(folder: GridFolder, table: str) -> None:
     frame = read(folder.results, table)
     assert len(frame) == 0
-    assert list(frame.columns) == arrow_schema(table).names
+    assert list(frame.columns) == read_columns(table)
 
 
 def test_a_renamed_grid_folder_names_its_rows(folder: GridFolder, row: Row) -> None:
@@ -129,19 +130,20 @@ def test_new_epochs_replace_the_compacted_ones_of_their_run_only(folder: GridFol
 
 
 def test_a_file_of_an_older_version_is_read_under_the_current_schema(folder: GridFolder, row: Row) -> None:
-    write_run(folder, row("a1", seed=4, param_rho=0.5, test_accuracy=91.0))
+    write_run(folder, row("a1", seed=4, param_rho=0.5, test_accuracy_final=91.0))
     write_run(folder, row("b2", seed=5, param_rho=0.25))
 
     def older(table: pa.Table) -> pa.Table:
         table = table.drop_columns(["test_accuracy_best_val", "param_scale"])
         table = table.set_column(table.column_names.index("param_rho"), "param_rho", pa.array([1], pa.int32()))
         table = table.append_column("param_gone", pa.array(["x"]))
+        table = table.append_column("test_accuracy", pa.array([12.0]))  # under the rule that the grid had then
         return table.replace_schema_metadata({"xsam_table": "runs", "xsam_version": "0"})
 
     edit(folder.run_file("a1"), older)
     for _ in range(2):  # from single files, then compacted
         frame = read(folder.results)
-        assert list(frame.columns) == arrow_schema("runs").names
+        assert list(frame.columns) == read_columns("runs")
         assert list(frame["param_rho"]) == [1.0, 0.25]
         assert list(frame["seed"]) == [4, 5]
         assert frame["test_accuracy_best_val"].isna().all()
@@ -192,8 +194,8 @@ def test_writers_at_once_lose_no_row_and_readers_never_see_half_of_one(folder: G
     def write(worker: int) -> None:
         try:
             for number in range(12):
-                write_run(folder, row(f"w{worker}n{number}", test_accuracy=float(number)))
-                write_run(folder, row("shared", hours=number, test_accuracy=float(worker)))
+                write_run(folder, row(f"w{worker}n{number}", test_accuracy_final=float(number)))
+                write_run(folder, row("shared", hours=number, test_accuracy_final=float(worker)))
         except BaseException as error:  # handed to the test
             failures.append(error)
 
@@ -249,3 +251,17 @@ def test_sharpness_rows_are_read(folder: GridFolder) -> None:
     assert list(frame["measure"]) == ["trace", "top_eigenvalue"]
     assert list(frame["value"]) == [12.5, 3.0]
     assert list(frame["error"].isna()) == [False, True]
+
+
+def test_a_metric_is_read_under_the_rule_that_the_grid_has_now(folder: GridFolder, row: Row) -> None:
+    write_run(folder, row("a1", test_accuracy_final=91.0, test_accuracy_best_val=89.0))
+    write_run(folder, row("b2", test_accuracy_final=92.0))
+    assert list(read(folder.results)["test_accuracy"]) == [91.0, 92.0]
+    folder.grid_json.write_text('{"report": {"rule": "best_val"}}')
+    frame = read(folder.results, columns=["test_accuracy"])
+    assert "test_accuracy_best_val" not in frame
+    assert frame.loc[0, "test_accuracy"] == 89.0
+    assert pd.isna(frame.loc[1, "test_accuracy"])
+    folder.grid_json.write_text("{}")
+    with pytest.raises(ValueError, match=r"grid\.json: cannot be read"):
+        read(folder.results)

@@ -76,7 +76,6 @@ class Training:
         order = WorkOrder(
             results=self.results.resolve(),
             grid=grid.name,
-            rule=grid.report.rule,
             run_ids=tuple(one.run_id for one in runs),
             data_dir=self.data.resolve(),
             launch=f"{utc_now():%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}",

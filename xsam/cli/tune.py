@@ -59,7 +59,7 @@ def tune(
             console.print(str(error), markup=False)
             raise typer.Exit(common.EXIT_INCOMPLETE) from None
         written = write(tuned, grid_file, out or grid_file.with_name(f"{grid_file.stem}_tuned.yaml"), folder)
-    table = Table("", *tuned.tuning.space, f"{tuned.tuning.metric} ({tuned.tuning.rule})", "on the edge of")
+    table = Table("", *tuned.tuning.space, f"{tuned.tuning.metric.name} ({tuned.tuning.rule})", "on the edge of")
     for choice in tuned.choices:
         chosen = [f"{choice.params[name]:g}" if name in choice.params else "–" for name in tuned.tuning.space]
         table.add_row(choice.group.name, *chosen, f"{choice.winner.mean:.2f}", ", ".join(choice.edges))

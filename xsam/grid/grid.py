@@ -14,7 +14,6 @@ from xsam.grid.spec import RunSpec, canonical_json
 from xsam.parameters import Value
 
 FORMAT = 1
-RULES = ("final", "last5_mean", "best_val", "best_test")
 SHOWN = ("median", "difference", "verdict", "published")
 TABLE = "table"  # the name of a table that is given none
 FIGURES = "figures"  # no table's name: its folder is the figures'
@@ -27,7 +26,7 @@ class ReportSpec:
     Attributes:
         rows, columns: axes.
         metric: a metric of the task.
-        rule: the selection rule, in ``RULES``.
+        rule: the selection rule, in ``xsam.metrics.RULES``.
         name: what its files are called.
         baseline: the label of ``optimizer`` that every cell is compared with; empty: the table's first column.
         where: axis → the values that the table is limited to; an axis that a run does not use limits nothing.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from xsam.grid.grid import FIGURES, RULES, SHOWN, TABLE, ReportSpec
+from xsam.grid.grid import FIGURES, SHOWN, TABLE, ReportSpec
 from xsam.grid.source import Node, check_keys
 from xsam.grid.spec import RunSpec
+from xsam.metrics import RULES, find, known
 from xsam.parameters import Value, nearest
 from xsam.tasks import Task
 
@@ -40,10 +41,13 @@ def report_of(node: Node, task: Task, names: Sequence[str], axes: Axes, runs: Se
     entries = node.mapping("report")
     check_keys(entries, KEYS, "key of report")
     rows, columns = _rows_and_columns(entries, task, [name for name in names if name != "seed"])
-    metric = _choice(entries, "metric", task.metric, (task.metric, *task.run_metrics))
+    metric = find(task.run_metrics, _choice(entries, "metric", task.metric.name, tuple(known(task.run_metrics))))
     rule = _choice(entries, "rule", "final", RULES)
+    if metric.rules and rule not in metric.rules:
+        place = entries["rule"].place if "rule" in entries else node.place
+        raise place.error(f"{metric.name} is not stored under the rule {rule}: choose {' or '.join(metric.rules)}")
     where = _where(entries["where"], axes) if "where" in entries else {}
-    if rule == "best_val" or metric.endswith("_best_val"):
+    if rule == "best_val" or metric.chosen_by == "best_val":
         _check_validation(entries["rule"] if rule == "best_val" else entries["metric"], runs)
     for name, values in axes.items():
         if len(where.get(name, values)) > 1 and name not in (*rows, *columns, "seed"):
@@ -55,7 +59,7 @@ def report_of(node: Node, task: Task, names: Sequence[str], axes: Axes, runs: Se
     return ReportSpec(
         rows,
         columns,
-        metric,
+        metric.name,
         rule,
         name=_name(entries["name"]) if "name" in entries else TABLE,
         baseline=_choice(entries, "baseline", "", labels),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from xsam.grid.axes import MAX_CELLS, Axis, axis_of
 from xsam.grid.catalogue import PARTNER, Catalogue, Written, without
 from xsam.grid.source import Node, Place, check_keys
+from xsam.metrics import NEITHER, Metric
 from xsam.parameters import Value, nearest
 from xsam.tasks import Task
 
@@ -33,15 +34,10 @@ class Tuning:
     space: Mapping[str, Axis]
     seeds: tuple[int, ...]
     params: Mapping[str, Written]
-    metric: str
+    metric: Metric
     rule: str
     max_extensions: int
     place: Place
-
-    @property
-    def lower_is_better(self) -> bool:
-        """Whether the metric is a loss."""
-        return "loss" in self.metric
 
     def less(self, names: frozenset[str]) -> Tuning:
         """The same without what it says about ``names``."""
@@ -71,12 +67,12 @@ def tuning_of(node: Node, axes: Mapping[str, Axis], task: Task, catalogue: Catal
                 raise place.error(f"{name} cannot be tuned, {axis} is an axis of the matrix")
         if PARTNER.get(name) in space:
             raise place.error(f"{name} and {PARTNER[name]} are two ways to say the same thing: leave out one of them")
-    known = tuple(metric for metric in task.epoch_metrics if metric.startswith(PREFIX))
+    validated = {one.name: one for one in task.epoch_metrics if one.name.startswith(PREFIX) and one.better != NEITHER}
     return Tuning(
         space=space,
         seeds=_seeds(entries["seeds"], catalogue),
         params=params,
-        metric=_choice(entries, "metric", known),
+        metric=validated[_choice(entries, "metric", tuple(validated))],
         rule=_choice(entries, "rule", RULES),
         max_extensions=_limit(entries["max_extensions"]) if "max_extensions" in entries else 3,
         place=node.place,

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from xsam.metrics import Metric
 from xsam.parameters import Value
 from xsam.report.claims import is_searched_xsam
 from xsam.report.table import ABSENT, Cell, Key, Table
@@ -98,9 +99,11 @@ def panels_of(table: Table, epochs: pd.DataFrame) -> Iterator[Panel]:
 
 def learning_panels(table: Table, epochs: pd.DataFrame) -> Iterator[Panel]:
     """One panel a row: the table's metric over the epochs; none for a metric that is not measured every epoch."""
-    if table.metric in epochs.columns:
-        unit = _with_unit(table.metric)
-        yield from _over_epochs(table, epochs, table.metric, unit, "learning-curve", lambda cell: True)
+    name = table.metric.name
+    if name in epochs.columns:
+        yield from _over_epochs(
+            table, epochs, name, _with_unit(name, table.metric), "learning-curve", lambda cell: True
+        )
 
 
 def alpha_panels(table: Table, epochs: pd.DataFrame) -> Iterator[Panel]:
@@ -199,7 +202,15 @@ def _sweeps(table: Table, axis: str, position: int) -> Iterator[Panel]:
         if any(len(line.x) > 1 for line in drawn):
             least = min(at for line in drawn for at in line.x if not math.isnan(at))
             x, log_x = axis.replace("_", " "), axis in _SPACED and least > 0
-            yield Panel(names[key], CURVES, key_label(key) or table.title, x, _with_unit(table.column), drawn, log_x)
+            yield Panel(
+                names[key],
+                CURVES,
+                key_label(key) or table.title,
+                x,
+                _with_unit(table.column, table.metric),
+                drawn,
+                log_x,
+            )
 
 
 def _sweep(place: int, label: str, cells: Mapping[Value, Cell]) -> Line:
@@ -223,11 +234,13 @@ def cost_panels(table: Table) -> Iterator[Panel]:
                 and (at := cell.cost(cost)) is not None
             ]
             if len(lines) > 1:
-                yield Panel(names[row], POINTS, title_of(table, row), unit, _with_unit(table.column), tuple(lines))
+                yield Panel(
+                    names[row], POINTS, title_of(table, row), unit, _with_unit(table.column, table.metric), tuple(lines)
+                )
 
 
-def _with_unit(metric: str) -> str:
-    return f"{metric} (%)" if "accuracy" in metric else metric
+def _with_unit(column: str, metric: Metric) -> str:
+    return f"{column} ({metric.unit})" if metric.unit else column
 
 
 def _mean_and_spread(cell: Cell) -> tuple[float, float]:

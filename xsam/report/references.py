@@ -161,7 +161,7 @@ def _check(table: Table, place: Place, cell: Cell, reference: Reference) -> Chec
 
 
 def _reasons(table: Table, spec: RunSpec, reference: Reference) -> Sequence[str]:
-    ours = {"model": str(spec.params["model"]), "metric": table.metric, "rule": table.rule}
+    ours = {"model": str(spec.params["model"]), "metric": table.metric.name, "rule": table.rule}
     theirs = {"model": reference.model, "metric": reference.metric, "rule": reference.protocol}
     other = [
         f"{name} {ours[name] or 'none'} instead of {theirs[name] or 'none'}"

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from xsam.grid.spec import RunSpec
+from xsam.metrics import stored_columns
 from xsam.store.schema import arrow_schema
 from xsam.tasks import get_task
 
@@ -97,7 +98,7 @@ def compare(then: tuple[Row, Sequence[Row]], now: tuple[Row, Sequence[Row]]) -> 
         (True, ['torch'])
     """
     task = get_task(then[0]["task"])
-    found = [*_numbers(then[0], now[0], ("status", task.metric, *task.run_metrics, *_COUNTS), None)]
+    found = [*_numbers(then[0], now[0], ("status", *stored_columns(task.run_metrics), *_COUNTS), None)]
     epochs, again = ({int(row["epoch"]): row for row in rows} for _, rows in (then, now))
     if epochs.keys() != again.keys():
         found.append(Number("epochs", None, len(epochs), len(again)))

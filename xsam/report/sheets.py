@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterator
 
-from xsam.grid.grid import RULES
+from xsam.metrics import NEITHER, RULES
 from xsam.report.analysis import Analysis
 from xsam.report.comparisons import Place
 from xsam.report.contrasts import differences, published, ranks, tests
@@ -129,8 +129,9 @@ def flatness(analysis: Analysis) -> Sheet:
 
 
 def _notes(table: Table) -> Iterator[str]:
-    unit = ", in percent" if "accuracy" in table.metric else ""
-    yield f"Metric: {table.column}{unit}; {'lower' if table.lower_is_better else 'higher'} is better."
+    unit = {"": "", "%": ", in percent"}.get(table.metric.unit, f", in {table.metric.unit}")
+    better = "" if table.metric.better == NEITHER else f"; {table.metric.better} is better"
+    yield f"Metric: {table.column}{unit}{better}."
     if table.column_axes:
         yield f"Columns: {' / '.join(table.column_axes)}."
     if any(ABSENT in key for key in (*table.rows, *table.columns)):

@@ -11,9 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from xsam.grid.grid import RULES, TABLE, Grid, ReportSpec
+from xsam.grid.grid import TABLE, Grid, ReportSpec
 from xsam.grid.spec import RunSpec
-from xsam.parameters import Value, nearest
+from xsam.metrics import Metric, find
+from xsam.parameters import Value
+from xsam.tasks import get_task
 
 ABSENT = "–"  # the place of a run on an axis that its method does not use
 COSTS = ("forwards", "backwards", "wall_seconds", "peak_memory_bytes")
@@ -123,7 +125,8 @@ class Table:
 
     Attributes:
         grid: the grid's name.
-        report: what the grid asks for: the metric, the rule, and the rest.
+        report: what the grid asks for.
+        metric: the metric that it asks for.
         rule: the selection rule; empty for a metric that is not chosen by one.
         column: the column of the table ``runs`` that holds the metric under the rule (``"test_accuracy_final"``).
         rows, columns: their keys in table order: the values of these axes, ``ABSENT`` on an axis that is not used.
@@ -133,6 +136,7 @@ class Table:
 
     grid: str
     report: ReportSpec
+    metric: Metric
     rule: str
     column: str
     rows: tuple[Key, ...]
@@ -146,11 +150,6 @@ class Table:
         return self.grid if self.report.name == TABLE else f"{self.grid}: {self.report.name}"
 
     @property
-    def metric(self) -> str:
-        """The metric that the grid asks for."""
-        return self.report.metric
-
-    @property
     def row_axes(self) -> tuple[str, ...]:
         """Names of the axes that are rows."""
         return self.report.rows
@@ -162,8 +161,8 @@ class Table:
 
     @property
     def lower_is_better(self) -> bool:
-        """Whether the metric is a loss."""
-        return "loss" in self.metric
+        """Whether a smaller value of the metric is the better one."""
+        return self.metric.lower_is_better
 
     def planned(self) -> Iterator[tuple[Key, Key, Cell]]:
         """Every planned cell with its row and column, in table order."""
@@ -185,7 +184,7 @@ def cells(frame: pd.DataFrame, grid: Grid, report: ReportSpec | None = None) -> 
         report: one of ``grid.tables``; the first where it is not given.
 
     Raises:
-        ValueError: the metric is no column, or the report leaves out an axis over which cells would then average.
+        ValueError: the task has no such metric, or the report leaves out an axis over which cells would then average.
 
     Example:
         >>> from xsam.store import GridFolder, read                      # doctest: +SKIP
@@ -193,14 +192,16 @@ def cells(frame: pd.DataFrame, grid: Grid, report: ReportSpec | None = None) -> 
         >>> table = cells(read(folder.results), Grid.load(folder.grid_json))   # doctest: +SKIP
     """
     report = report or grid.report
-    column = _value_column(frame.columns, report.metric, report.rule)
-    stored = _stored(frame, grid.name, column, report.metric)
+    metric = find(get_task(grid.task).run_metrics, report.metric)
+    column = metric.column(report.rule)
+    stored = _stored(frame, grid.name, column, metric)
     placed = _placed(grid, report)
-    outcomes = {run.run_id: _outcome(run, stored, column, report.metric) for runs in placed.values() for run in runs}
+    outcomes = {run.run_id: _outcome(run, stored, column, metric) for runs in placed.values() for run in runs}
     return Table(
         grid=grid.name,
         report=report,
-        rule="" if column == report.metric else report.rule,
+        metric=metric,
+        rule=report.rule if metric.rules else "",
         column=column,
         rows=_ordered((row for row, _ in placed), report.rows, grid),
         columns=_ordered((key for _, key in placed), report.columns, grid),
@@ -209,33 +210,26 @@ def cells(frame: pd.DataFrame, grid: Grid, report: ReportSpec | None = None) -> 
     )
 
 
-def _value_column(columns: Iterable[str], metric: str, rule: str) -> str:
-    known = list(columns)
-    for name in (f"{metric}_{rule}", metric):  # not every metric is chosen by a rule
-        if name in known:
-            return name
-    raise ValueError(f"unknown metric {metric!r}{nearest(metric, known)}")
-
-
-def _stored(frame: pd.DataFrame, name: str, column: str, metric: str) -> dict[str, dict[str, Any]]:
-    rules = [f"{metric}_{rule}" for rule in RULES if f"{metric}_{rule}" in frame.columns]
-    own = frame.loc[frame["grid"] == name, list(dict.fromkeys(("run_id", "status", column, *COSTS, *rules)))]
+def _stored(frame: pd.DataFrame, name: str, column: str, metric: Metric) -> dict[str, dict[str, Any]]:
+    values = [one for one in dict.fromkeys((column, *metric.columns)) if one in frame.columns]
+    own = frame.loc[frame["grid"] == name, ["run_id", "status", *values, *COSTS]]
     return {str(row["run_id"]): {str(key): value for key, value in row.items()} for row in own.to_dict("records")}
 
 
-def _outcome(run: RunSpec, stored: Mapping[str, Mapping[str, Any]], column: str, metric: str) -> Outcome:
+def _outcome(run: RunSpec, stored: Mapping[str, Mapping[str, Any]], column: str, metric: Metric) -> Outcome:
     row = stored.get(run.run_id)
     if row is None or row["status"] != "done":
         return Outcome(run, "missing" if row is None else str(row["status"]), None, {}, {})
     costs = {name: float(row[name]) for name in COSTS if not pd.isna(row[name])}
-    rules = {rule: row[f"{metric}_{rule}"] for rule in RULES if f"{metric}_{rule}" in row}
-    by_rule = {rule: float(value) for rule, value in rules.items() if _is_number(value)}
-    value = float(row[column]) if _is_number(row[column]) else None
+    rules = {rule: _number(row, metric.column(rule)) for rule in metric.rules}
+    by_rule = {rule: value for rule, value in rules.items() if value is not None}
+    value = _number(row, column)
     return Outcome(run, "no value" if value is None else "done", value, costs, by_rule)
 
 
-def _is_number(value: Any) -> bool:
-    return not pd.isna(value) and math.isfinite(value)
+def _number(row: Mapping[str, Any], column: str) -> float | None:
+    value = row.get(column)
+    return None if value is None or pd.isna(value) or not math.isfinite(value) else float(value)
 
 
 def _placed(grid: Grid, report: ReportSpec) -> dict[tuple[Key, Key], list[RunSpec]]:

@@ -37,9 +37,8 @@ def column_label(table: Table, key: Key) -> str:
 
 
 def number(table: Table, value: float, sign: bool = False) -> str:
-    """A value of the table's metric: two decimals of a percentage or score, four of a loss; no minus zero."""
-    decimals = 4 if table.lower_is_better else 2
-    return f"{round(value, decimals) + 0.0:{'+' if sign else ''}.{decimals}f}"
+    """A value of the table's metric, with its decimals; no minus zero."""
+    return table.metric.text(value, sign)
 
 
 def cell_text(table: Table, cell: Cell) -> str:

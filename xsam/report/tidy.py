@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
 
-from xsam.grid.grid import RULES
+from xsam.metrics import RULES
 from xsam.report.analysis import Analysis
 from xsam.report.claims import Judgement
 from xsam.report.comparisons import Comparison, Place
@@ -27,7 +27,7 @@ def table_csv(table: Table) -> str:
         lines.append(
             [
                 *_places(row, column),
-                *(table.metric, table.rule, *_numbers(cell.mean, cell.std, cell.median), cell.n, cell.expected),
+                *(table.metric.name, table.rule, *_numbers(cell.mean, cell.std, cell.median), cell.n, cell.expected),
                 *(len(cell.seeds(status)) for status in PROBLEMS),
                 *_numbers(min(values, default=None), max(values, default=None)),
                 *_numbers(*(sum(found) / len(found) if found else None for found in rules)),
@@ -50,7 +50,7 @@ def _difference(table: Table, one: Comparison) -> list[object]:
     reference = column_label(table, column) if row == one.place[0] else key_label((*row, *column))
     return [
         *_places(*one.place),
-        *(reference, table.metric, table.rule),
+        *(reference, table.metric.name, table.rule),
         *_numbers(found.mean, found.low, found.high),
         *(CONFIDENCE, found.n, one.expected),
         *_numbers(found.p, one.adjusted_p, found.sign_flip_p, found.bca_low, found.bca_high, found.detectable),

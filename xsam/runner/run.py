@@ -149,9 +149,6 @@ def _total(position: Position, part: str) -> float:
 
 def _write_row(spec: RunSpec, order: WorkOrder, lease: Lease, started: datetime, row: dict[str, Any]) -> None:
     lease.check()
-    task, suffix = get_task(spec.task), f"_{order.rule}"
-    under_rule = {name.removesuffix(suffix): value for name, value in row.items() if name.endswith(suffix)}
-    row = {**row, **{name: value for name, value in under_rule.items() if name in (task.metric, *task.run_metrics)}}
     write_run(
         order.folder,
         {

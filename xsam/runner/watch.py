@@ -115,7 +115,7 @@ class Leader(Follower):
         total = self.schedule.updates
         speed = (done - self.began_with) / max(time.monotonic() - self.began_at, 1e-9)
         row = position.history[-1] if position.history else {}
-        metric = get_task(self.spec.task).metric
+        metric = get_task(self.spec.task).metric.name
         content = {
             "epoch": position.epoch + 1,
             "epochs": self.schedule.epochs,

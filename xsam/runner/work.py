@@ -33,7 +33,6 @@ class WorkOrder:
 
     Attributes:
         results: the results folder; ``grid`` names the grid in it, whose ``grid.json`` says what each run is.
-        rule: the grid's selection rule.
         run_ids: the runs to do, in order.
         data_dir: where prepared data are.
         launch: id of the launch.
@@ -47,7 +46,6 @@ class WorkOrder:
 
     results: Path
     grid: str
-    rule: str
     run_ids: tuple[str, ...]
     data_dir: Path
     launch: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import lru_cache, partial
@@ -15,10 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from xsam.metrics import Metric
 from xsam.parameters import nearest
 from xsam.store import layout
 from xsam.store.layout import GridFolder
-from xsam.store.schema import fitted, part_of_schema
+from xsam.store.schema import chosen_metrics, fitted, part_of_schema
 
 _ORDER = {
     "runs": ["grid", "run_id"],
@@ -39,6 +41,9 @@ def read(
 ) -> pd.DataFrame:
     """The rows of ``table`` of every grid under ``results``, or of those named in ``grids``.
 
+    In ``runs`` a metric that is stored under several selection rules also has a column of its own name: its value under
+    the rule of the grid's (first) table, as ``grid.json`` has it now.
+
     Takes a grid's single files and its compacted one. Where both hold a run, the later ``finished_at`` wins in
     ``runs``; in the other tables the single file, which is written after what was compacted. The column ``grid`` is the
     folder's name. Columns are those of the current schema whatever version wrote the files (null where they lack one),
@@ -58,9 +63,17 @@ def read(
         >>> frame = read(Path("results"))                                # doctest: +SKIP
         >>> frame.groupby("optimizer")["test_accuracy"].mean()           # doctest: +SKIP
     """
-    schema = part_of_schema(table, None if columns is None else {*columns, *_ORDER[table]})
-    parts = [grid_table(folder, table, columns=schema.names) for folder in _chosen(results, grids)]
-    frame: pd.DataFrame = pa.concat_tables([schema.empty_table(), *parts]).to_pandas(
+    metrics = _asked_for(columns) if table == "runs" else {}
+    stored = None if columns is None else {*columns, *_ORDER[table]} - metrics.keys()
+    schema = part_of_schema(table, stored)
+    values = {name for metric in metrics.values() for name in metric.columns}
+    needed = part_of_schema(table, None if stored is None else stored | values).names
+    parts = [
+        _under_rule(folder, grid_table(folder, table, columns=needed), metrics) for folder in _chosen(results, grids)
+    ]
+    whole = pa.schema([*part_of_schema(table, needed), *(pa.field(name, pa.float64()) for name in metrics)])
+    rows = pa.concat_tables([whole.empty_table(), *(part.cast(whole) for part in parts)])
+    frame: pd.DataFrame = rows.select(_in_order(schema, metrics)).to_pandas(
         types_mapper={pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}.get
     )
     for field in schema:
@@ -68,6 +81,34 @@ def read(
             lists = [None if value is None else tuple(value.tolist()) for value in frame[field.name]]
             frame[field.name] = pd.Series(lists, index=frame.index, dtype=object)
     return frame.sort_values(_ORDER[table], kind="stable", ignore_index=True)
+
+
+def _asked_for(columns: Collection[str] | None) -> dict[str, Metric]:
+    known = chosen_metrics()
+    return {name: metric for name, metric in known.items() if columns is None or name in columns}
+
+
+def _under_rule(folder: GridFolder, rows: pa.Table, metrics: Mapping[str, Metric]) -> pa.Table:
+    """``rows`` with each of ``metrics`` under the grid's rule."""
+    rule = _rule(folder) if metrics else ""
+    for name, metric in metrics.items():
+        none = pa.nulls(rows.num_rows, pa.float64())
+        rows = rows.append_column(name, rows.column(metric.column(rule)) if rule in metric.rules else none)
+    return rows
+
+
+def _rule(folder: GridFolder) -> str:
+    try:
+        return str(json.loads(folder.grid_json.read_text(encoding="utf-8"))["report"]["rule"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder.grid_json}: cannot be read ({error}); plan the grid again") from None
+
+
+def _in_order(schema: pa.Schema, metrics: Mapping[str, Metric]) -> list[str]:
+    """The names in ``schema``, each of ``metrics`` before its first rule."""
+    first = {metric.columns[0]: name for name, metric in metrics.items()}
+    names = [name for stored in schema.names for name in ((first[stored], stored) if stored in first else (stored,))]
+    return [*names, *(name for name in metrics if name not in names)]
 
 
 def _chosen(results: Path, names: Iterable[str] | None) -> list[GridFolder]:

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 import xsam.tasks as tasks
+from xsam.metrics import Metric, stored_columns
 from xsam.optim.registry import BASE, BASES, METHODS
 from xsam.parameters import Parameter, nearest
 
@@ -94,14 +95,21 @@ def _parameter_columns() -> dict[str, pa.DataType]:
 def _metric_columns(table: str) -> dict[str, pa.DataType]:
     registered = [tasks.get_task(name) for name in tasks.TASKS]
     names = {
-        "runs": [name for task in registered for name in (task.metric, *task.run_metrics)],
-        "epochs": [name for task in registered for name in task.epoch_metrics],
+        "runs": [name for task in registered for name in stored_columns(task.run_metrics)],
+        "epochs": [metric.name for task in registered for metric in task.epoch_metrics],
         "sharpness": [],
     }[table]
+    texts = {metric.signature for task in registered for metric in task.run_metrics if metric.has_signature}
     taken = sorted(set(names) & set(_FIXED[table]))
     if taken:
         raise ValueError(f"metric {taken[0]!r} has the name of a column of the table {table}; rename it")
-    return {name: _TEXT if name.endswith("_signature") else _REAL for name in names}
+    return {name: _TEXT if name in texts else _REAL for name in names}
+
+
+def chosen_metrics() -> dict[str, Metric]:
+    """Name → metric, of the registered tasks' metrics that a grid's selection rule chooses."""
+    metrics = [metric for name in tasks.TASKS for metric in tasks.get_task(name).run_metrics]
+    return {metric.name: metric for metric in metrics if metric.rules}
 
 
 def to_table(table: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:

@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from xsam.metrics import Metric
 from xsam.parameters import Parameter, Parameters, nearest
 
 if TYPE_CHECKING:
@@ -35,11 +36,10 @@ class Task(Protocol):
             the optimizers are in ``xsam.optim.registry``.
         bases: what the names of base optimizers mean here (``xsam.optim.registry.BASES``, or changes of it).
         default_base: the base optimizer of a method that is given none.
-        metric: the metric that tables show where the grid names none (``"test_accuracy"``).
-        epoch_metrics: names of the numbers that :meth:`Problem.evaluate` returns, columns of the table ``epochs``.
-        run_metrics: names of the numbers that :meth:`Problem.summarise` and :meth:`Finishing.finish` return, columns
-            of the table ``runs``; those that end in ``_signature`` are texts. A name ``<metric>_<rule>`` whose
-            ``<metric>`` is ``metric`` or a name here too fills that column under the grid's rule.
+        metric: the metric that tables show where the grid names none, one of ``run_metrics``.
+        epoch_metrics: what :meth:`Problem.evaluate` measures, each in the column of its name in the table ``epochs``.
+        run_metrics: what :meth:`Problem.summarise` and :meth:`Finishing.finish` give, in columns of the table ``runs``
+            (:attr:`xsam.metrics.Metric.columns`, and a text where a metric has a signature).
     """
 
     name: str
@@ -47,9 +47,9 @@ class Task(Protocol):
     parameters: Mapping[str, Parameter]
     bases: Mapping[str, Base]
     default_base: str
-    metric: str
-    epoch_metrics: Sequence[str]
-    run_metrics: Sequence[str]
+    metric: Metric
+    epoch_metrics: Sequence[Metric]
+    run_metrics: Sequence[Metric]
 
     def unused(self, params: Parameters) -> frozenset[str]:
         """Names of the task's own parameters that a run with ``params`` does not use (``hidden`` of a ResNet)."""
@@ -106,7 +106,7 @@ class Problem(Protocol):
         """
 
     def summarise(self, history: Sequence[Mapping[str, float]]) -> Metrics:
-        """The run's final metrics (``Task.run_metrics``) from its epochs' rows, under every selection rule."""
+        """The columns of ``Task.run_metrics`` from a run's epochs' rows, under every selection rule."""
 
 
 @runtime_checkable

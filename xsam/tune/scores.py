@@ -22,14 +22,16 @@ def scores(folder: GridFolder, tuning: Tuning) -> dict[str, Score]:
     from xsam.store.frames import grid_table
 
     history: dict[str, list[tuple[int, float]]] = {}
-    epochs = grid_table(folder, "epochs").select(["run_id", "epoch", tuning.metric])
+    epochs = grid_table(folder, "epochs").select(["run_id", "epoch", tuning.metric.name])
     for run_id, epoch, value in zip(*(column.to_pylist() for column in epochs.columns), strict=True):
         history.setdefault(run_id, []).append((epoch, math.nan if value is None else value))
     runs = grid_table(folder, "runs").select(["run_id", "status"])
     found: dict[str, Score] = {}
     for run_id, status in zip(*(column.to_pylist() for column in runs.columns), strict=True):
         values = [value for _, value in sorted(history.get(run_id, []))]
-        score = score_of(values, tuning.rule, tuning.lower_is_better) if status == "done" and values else math.nan
+        score = (
+            score_of(values, tuning.rule, tuning.metric.lower_is_better) if status == "done" and values else math.nan
+        )
         if math.isfinite(score):
             found[run_id] = Score(status, score)
         else:

@@ -118,7 +118,7 @@ def _choose(tuning: Tuning, group: Group, trials: Trials, found: Mapping[str, Sc
     )
 
     def rank(trial: Trial) -> tuple[float, float, Point]:
-        mean = math.inf if trial.mean is None else trial.mean if tuning.lower_is_better else -trial.mean
+        mean = math.inf if trial.mean is None else trial.mean if tuning.metric.lower_is_better else -trial.mean
         return mean, round(group.distance(trial.point), 9), trial.point
 
     return Choice(group, seen, min(seen, key=rank))

@@ -14,6 +14,7 @@ from xsam.grid.layout import Layout
 from xsam.grid.resolve import Cell
 from xsam.grid.spec import RunSpec
 from xsam.grid.tuning import Tuning
+from xsam.metrics import known
 from xsam.optim import registry
 from xsam.parameters import Value
 
@@ -120,10 +121,11 @@ def grid_of(layout: Layout, tuning: Tuning, groups: Sequence[Group], trials: Seq
     for name in tuning.space:
         axes[name] = tuple(sorted({value for group in groups for value in group.values.get(name, ())}))
     axes = {name: values for name, values in {**axes, "seed": tuning.seeds}.items() if values}
+    best = f"{tuning.metric.name}_best"
     report = ReportSpec(
         rows=tuple(name for name in rows if name in axes),
         columns=tuple(name for name in tuning.space if name in axes),
-        metric=next((name for name in layout.task.run_metrics if name.startswith(tuning.metric)), layout.task.metric),
+        metric=best if best in known(layout.task.run_metrics) else layout.task.metric.name,
         rule="best_val",
     )
     return Grid(f"{layout.name}{SUFFIX}", layout.task.name, axes, report, runs)

@@ -72,9 +72,9 @@ def _how(tuned: Tuned) -> list[str]:
     seeds = f"seed{'s' if len(tuning.seeds) > 1 else ''} {', '.join(map(str, tuning.seeds))}"
     passes = total_passes(tuned.grid.runs)
     cost = "" if passes is None else f", {passes.forwards:,} forwards and {passes.backwards:,} backwards"
-    best = "smallest" if tuning.lower_is_better else "largest"
+    best = "smallest" if tuning.metric.lower_is_better else "largest"
     lines = [
-        f"Chosen: the {best} mean of {tuning.metric} ({tuning.rule}) over the {seeds}; of equals the one nearest",
+        f"Chosen: the {best} mean of {tuning.metric.name} ({tuning.rule}) over the {seeds}; of equals the one nearest",
         "to the middle of the first values in logarithms, then the one with the smaller values. A point of which a run",
         f"diverged or failed is worse than any other. {len(tuned.grid.runs):,} runs{cost}.",
     ]
@@ -161,7 +161,7 @@ def _markdown(tuned: Tuned) -> str:
     lines = [f"# {tuned.grid.name}", "", " ".join(_how(tuned)), ""]
     for choice in tuned.choices:
         lines += [f"## {choice.group.name}", "", f"{_verdict(choice)}.", ""]
-        lines += [f"| {' | '.join(choice.group.values)} | {tuned.tuning.metric} |"]
+        lines += [f"| {' | '.join(choice.group.values)} | {tuned.tuning.metric.name} |"]
         lines += ["|" + " ---: |" * (len(choice.group.values) + 1)]
         for trial in choice.trials:
             result = f"**{_result(trial)}**" if trial is choice.winner else _result(trial)

@@ -14,7 +14,7 @@ from xsam.optim.registry import BASES, Base
 from xsam.parameters import Parameter, Parameters
 from xsam.tasks.common import LOOP_PARAMETERS, check_loop_parameters, unused_loop_parameters
 from xsam.tasks.translation.corpora import CORPORA
-from xsam.tasks.translation.summary import RUN_METRICS
+from xsam.tasks.translation.summary import EPOCH_METRICS, RUN_METRICS, TEST_BLEU
 
 if TYPE_CHECKING:
     import torch
@@ -69,8 +69,8 @@ class TranslationTask:
     parameters = PARAMETERS
     bases: Mapping[str, Base] = {**BASES, "adam": _fairseq_adam()}
     default_base = "adam"
-    metric = "test_bleu"
-    epoch_metrics = ("val_bleu", "val_loss")
+    metric = TEST_BLEU
+    epoch_metrics = EPOCH_METRICS
     run_metrics = RUN_METRICS
 
     def unused(self, params: Parameters) -> frozenset[str]:

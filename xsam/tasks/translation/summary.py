@@ -5,19 +5,31 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from xsam.metrics import LOWER, NEITHER, Metric
 from xsam.tasks import Metrics
 
-SCORES = ("test_bleu", "test_sacrebleu", "test_chrf")
-RULES = ("final", "best_val")
-SIGNATURES = tuple(f"{score}_signature" for score in SCORES)
 
-# test_bleu is the task's metric, a column already; all of SCORES are filled under the grid's rule.
+def _score(name: str, label: str) -> Metric:
+    """A score of the test set's translations, with the weights of either rule."""
+    rules = ("final", "best_val")
+    return Metric(name, label, lowest=0, highest=100, rules=rules, has_signature=True)
+
+
+def _validated(name: str, label: str) -> Metric:
+    return Metric(name, label, lowest=0, highest=100)
+
+
+TEST_BLEU = _score("test_bleu", "BLEU")
+EPOCH_METRICS = (
+    _validated("val_bleu", "validation BLEU"),
+    Metric("val_loss", "validation loss", LOWER, decimals=4, lowest=0),
+)
 RUN_METRICS = (
-    *SCORES[1:],
-    *(f"{score}_{rule}" for score in SCORES for rule in RULES),
-    *SIGNATURES,
-    "val_bleu_best",
-    "best_val_epoch",
+    TEST_BLEU,
+    _score("test_sacrebleu", "sacreBLEU"),
+    _score("test_chrf", "chrF"),
+    _validated("val_bleu_best", "best validation BLEU"),
+    Metric("best_val_epoch", "epoch of the best validation BLEU", NEITHER, decimals=0, lowest=0),
 )
 
 

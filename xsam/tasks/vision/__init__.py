@@ -12,7 +12,7 @@ from xsam.tasks.common import LOOP_PARAMETERS
 from xsam.tasks.vision.architectures import HALVINGS, MODELS, SMALLEST_SIDE, TIMM_PREFIX, TORCHVISION
 from xsam.tasks.vision.catalog import DATASETS, EVALUATION_SETS, Dataset
 from xsam.tasks.vision.sizes import part_sizes, smallest_batch, steps_per_epoch
-from xsam.tasks.vision.summary import EVAL_SETS, RUN_METRICS
+from xsam.tasks.vision.summary import EPOCH_METRICS, EVAL_SETS, RUN_METRICS, TEST_ACCURACY
 
 if TYPE_CHECKING:
     import torch
@@ -87,8 +87,8 @@ class VisionTask:
     parameters = PARAMETERS
     bases = BASES
     default_base = "sgd"
-    metric = "test_accuracy"
-    epoch_metrics = ("val_accuracy", "val_loss", "test_accuracy", "test_loss")
+    metric = TEST_ACCURACY
+    epoch_metrics = EPOCH_METRICS
     run_metrics = RUN_METRICS
 
     def unused(self, params: Parameters) -> frozenset[str]:

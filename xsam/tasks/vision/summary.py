@@ -5,25 +5,48 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from xsam.metrics import LOWER, NEITHER, RULES, Metric
+from xsam.parameters import Parameters
 from xsam.tasks import Metrics
+from xsam.tasks.vision.catalog import DATASETS
 
 # Further test sets, by the data set whose classes they have; each has the metric <name>_accuracy.
 EVAL_SETS: Mapping[str, str] = {"cifar10_c": "cifar10"}
 
-HISTORY_METRICS = (
-    "test_accuracy_final",
-    "test_accuracy_last5_mean",
-    "test_accuracy_best_val",
-    "test_accuracy_best_test",
-    "test_loss_final",
-    "val_accuracy_best",
-    "best_val_epoch",
+
+def _chance(params: Parameters) -> float:
+    """The accuracy of guessing (%), one class as likely as another."""
+    return 100 / DATASETS[str(params["dataset"])].classes
+
+
+def _accuracy(name: str, label: str, rules: tuple[str, ...] = ()) -> Metric:
+    return Metric(name, label, unit="%", lowest=0, highest=100, chance=_chance, rules=rules)
+
+
+def _loss(name: str, label: str, rules: tuple[str, ...] = ()) -> Metric:
+    return Metric(name, label, LOWER, decimals=4, lowest=0, rules=rules)
+
+
+TEST_ACCURACY = _accuracy("test_accuracy", "test accuracy", RULES)
+_TEST_LOSS = _loss("test_loss", "test loss", ("final",))
+EPOCH_METRICS = (
+    _accuracy("val_accuracy", "validation accuracy"),
+    _loss("val_loss", "validation loss"),
+    TEST_ACCURACY,
+    _TEST_LOSS,
 )
-RUN_METRICS = (*HISTORY_METRICS, *(f"{name}_accuracy" for name in EVAL_SETS))
+HISTORY_METRICS = (
+    TEST_ACCURACY,
+    _TEST_LOSS,
+    _accuracy("val_accuracy_best", "best validation accuracy"),
+    Metric("best_val_epoch", "epoch of the best validation accuracy", NEITHER, decimals=0, lowest=0),
+)
+RUN_METRICS = (*HISTORY_METRICS, *(_accuracy(f"{name}_accuracy", f"accuracy on {name}") for name in EVAL_SETS))
+_COLUMNS = tuple(name for metric in HISTORY_METRICS for name in metric.columns)
 
 
 def summarise(history: Sequence[Mapping[str, float]]) -> Metrics:
-    """Final metrics (``HISTORY_METRICS``) of a run whose epochs have the metrics ``history``, in order.
+    """The columns of ``HISTORY_METRICS`` of a run whose epochs have the metrics ``history``, in order.
 
     ``final`` is the last epoch; ``last5_mean`` the mean of the last five (of all, where there are fewer); ``best_val``
     the test accuracy at the epoch with the best validation accuracy, the earliest of equals (``best_val_epoch``, from
@@ -34,7 +57,7 @@ def summarise(history: Sequence[Mapping[str, float]]) -> Metrics:
     49.0
     """
     if not history:
-        return dict.fromkeys(HISTORY_METRICS, math.nan)
+        return dict.fromkeys(_COLUMNS, math.nan)
     test = [row["test_accuracy"] for row in history]
     val = [row["val_accuracy"] for row in history]
     validated = not any(map(math.isnan, val))
