@@ -9,22 +9,18 @@ import pytest
 import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from xsam.report.stats import (
-    BETTER,
-    TOO_FEW,
-    UNDECIDED,
-    WORSE,
+from xsam.stats import (
+    EQUIVALENT,
     Difference,
     bca_interval,
-    holm,
+    collapsed,
+    decide,
     mean_interval,
-    mean_ranks,
     paired_difference,
     sign_flip_p,
-    verdict,
+    signed_rank_p,
 )
 
 # Two-sided 95% points of Student's t from a printed table (three decimals), by degrees of freedom.
@@ -58,17 +54,6 @@ def test_the_t_test_is_scipys(pairs: list[tuple[float, float]]) -> None:
     interval = reference.confidence_interval(0.95)
     assert found.p == pytest.approx(reference.pvalue, rel=1e-6, abs=1e-12)
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high), rel=1e-6, abs=1e-9)
-
-
-@settings(deadline=None, max_examples=50)
-@given(st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=12))
-def test_holm_is_that_of_statsmodels(p_values: list[float | None]) -> None:
-    known = [p for p in p_values if p is not None]
-    adjusted = holm(p_values)
-    assert [p is None for p in adjusted] == [p is None for p in p_values]
-    if known:
-        reference = multipletests(known, method="holm")[1]
-        assert [p for p in adjusted if p is not None] == pytest.approx(list(reference), abs=1e-12)
 
 
 @settings(deadline=None, max_examples=40)
@@ -113,6 +98,17 @@ def test_the_detectable_difference_has_the_power_of_statsmodels(n: int) -> None:
     assert found.detectable == pytest.approx(effect * np.std(first - second, ddof=1), rel=1e-4)
 
 
+def test_differences_without_spread_are_decided_by_logic() -> None:
+    same = {seed: 80.1 + seed for seed in range(12)}
+    shifted = paired_difference({seed: value + 0.3 for seed, value in same.items()}, same)
+    assert (shifted.std, shifted.p, shifted.bca_low) == (0.0, 0.0, None)
+    assert decide(shifted).verdict == "better"
+    assert decide(shifted, lower_is_better=True).verdict == "worse"
+    assert decide(shifted, margin=0.5).verdict == EQUIVALENT
+    equal = paired_difference(same, same)
+    assert (equal.p, decide(equal).verdict) == (1.0, EQUIVALENT)
+
+
 def test_pairs_are_made_by_seed_and_lonely_seeds_are_left_out() -> None:
     values = {4: 12.0, 0: 1.0, 2: 5.0, 7: 100.0}
     reference = {0: 0.0, 2: 3.0, 4: 9.0, 8: -50.0}
@@ -132,32 +128,6 @@ def test_tests_begin_where_there_are_enough_pairs() -> None:
     assert given_by(3) == ["mean", "low", "p", "detectable"]
     assert given_by(6) == ["mean", "low", "p", "detectable", "sign_flip_p"]
     assert given_by(10) == ["mean", "low", "p", "detectable", "sign_flip_p", "bca_low"]
-
-
-def test_differences_without_spread_are_not_tested() -> None:
-    same = {seed: 80.1 + seed for seed in range(12)}
-    shifted = paired_difference({seed: value + 0.3 for seed, value in same.items()}, same)
-    assert (shifted.std, shifted.p, shifted.bca_low) == (0.0, None, None)
-    assert verdict(shifted, shifted.p) == UNDECIDED
-    assert paired_difference(same, same).p == 1.0
-
-
-def test_verdicts_follow_the_adjusted_p_and_the_direction() -> None:
-    found = Difference(0.5, 0.1, 0.9, 5, p=0.02)
-    assert verdict(found, 0.04) == BETTER
-    assert verdict(found, 0.04, lower_is_better=True) == WORSE
-    assert verdict(found, 0.051) == UNDECIDED
-    assert verdict(Difference(0.5, None, None, 2), None) == TOO_FEW
-    assert verdict(Difference(None, None, None, 0), None) == TOO_FEW
-
-
-@settings(deadline=None, max_examples=30)
-@given(st.lists(st.lists(st.integers(0, 3), min_size=4, max_size=4), min_size=1, max_size=5), st.booleans())
-def test_mean_ranks_are_scipys(rows: list[list[int]], lower: bool) -> None:
-    values = np.array(rows, dtype=float)
-    reference = scipy.stats.rankdata(values if lower else -values, axis=1).mean(axis=0)
-    found = mean_ranks([dict(enumerate(row)) for row in values.tolist()], lower)
-    assert list(found.values()) == pytest.approx(list(reference))
 
 
 def test_the_interval_of_a_mean_is_scipys() -> None:
@@ -181,13 +151,60 @@ def test_intervals_cover_the_true_difference_as_often_as_they_say() -> None:
     assert 0.88 < covered_bca / runs < 0.96
 
 
-@pytest.mark.slow
-def test_holm_keeps_the_error_of_a_family_of_equals_at_its_level() -> None:
-    rng = np.random.default_rng(3)
-    families = 1500
-    wrong = 0
-    for _ in range(families):
-        found = [difference_of(rng.normal(0, 1, 5), rng.normal(0, 1, 5)) for _ in range(4)]
-        adjusted = holm([one.p for one in found])
-        wrong += any(verdict(one, p) != UNDECIDED for one, p in zip(found, adjusted, strict=True))
-    assert wrong / families < 0.066
+def test_failed_runs_are_the_worst_of_the_rank_test() -> None:
+    ours, theirs = {0: 81.0, 1: 82.0, 2: 83.0, 3: 79.0}, {0: 80.0, 1: 80.0, 2: 80.0, 4: 80.0, 5: 80.0}
+    found = paired_difference(ours, theirs, failed=[3, 4], reference_failed=[3])
+    assert found.values == (1.0, 2.0, 3.0)
+    assert found.ranked == (1.0, 2.0, 3.0, 0.0, -np.inf), "3 failed on both sides, 4 on ours, 5 was not run on ours"
+    assert (found.failed, found.reference_failed) == (2, 1)
+    losses = paired_difference(ours, theirs, failed=[4], lower_is_better=True)
+    assert losses.ranked[-1] == np.inf, "of a loss, high is the worst"
+    assert paired_difference(ours, theirs).ranked == ()
+
+
+def test_a_collapsed_run_has_a_value_and_fails() -> None:
+    ours = {0: 81.0, 1: 10.0, 2: 83.0, 3: 82.0, 4: 80.5, 5: 81.5}
+    base = dict.fromkeys(range(6), 80.0)
+    found = paired_difference(ours, base, failed=collapsed(ours, chance=10))
+    assert found.mean == pytest.approx(np.mean([1, -70, 3, 2, 0.5, 1.5]))
+    assert found.ranked == (1.0, -np.inf, 3.0, 2.0, 0.5, 1.5)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(1, 1000), min_size=3, max_size=12, unique=True), st.randoms(use_true_random=False))
+def test_the_rank_test_is_scipys_where_there_are_no_ties(sizes: list[int], random: object) -> None:
+    values = [size * (-1) ** (position * position // 2) for position, size in enumerate(sizes)]
+    assert signed_rank_p(values) == pytest.approx(scipy.stats.wilcoxon(values, method="exact").pvalue)
+
+
+def test_the_rank_test_treats_ties_and_zeros_as_scipys_permutations_do() -> None:
+    values = np.array([0.0, 1.0, 1.0, -1.0, 2.0, 2.0, 3.0, 0.0])
+    ranks = scipy.stats.rankdata(np.abs(values))[values != 0] * np.sign(values[values != 0])
+    reference = scipy.stats.permutation_test((ranks,), np.sum, permutation_type="samples", n_resamples=np.inf)
+    assert signed_rank_p(values.tolist()) == pytest.approx(reference.pvalue)
+
+
+def test_infinite_differences_share_the_highest_rank() -> None:
+    assert signed_rank_p([1.0, 2.0, 3.0, 4.0, -np.inf, -np.inf]) == signed_rank_p([1.0, 2.0, 3.0, 4.0, -9.0, -9.0])
+
+
+def test_more_pairs_than_can_be_counted_are_sampled() -> None:
+    values = np.random.default_rng(0).normal(0.3, 1, 60)
+    normal = 2 * scipy.stats.norm.sf(abs(values.sum()) / np.sqrt((values**2).sum()))
+    assert sign_flip_p(values.tolist()) == pytest.approx(normal, abs=0.005)
+    assert sign_flip_p([1.0] * 50) == pytest.approx(1e-5)
+
+
+@pytest.mark.parametrize(
+    ("values", "chance", "lower", "seeds"),
+    [
+        ({0: 93.0, 1: 92.0, 2: 40.0}, 10, False, {2}),  # below half of the median
+        ({0: 11.0, 1: 10.0, 2: 9.0}, 10, False, {0, 1, 2}),  # the arm as a whole
+        ({0: 60.0, 1: 55.0, 2: 58.0}, 50, False, set()),  # two classes: twice chance would be everything
+        ({0: 30.1, 1: 29.0, 2: 2.0}, None, False, {2}),  # BLEU has no chance level
+        ({0: 0.5, 1: 0.6, 2: 2.3}, None, True, {2}),  # a loss
+        ({}, 10, False, set()),
+    ],
+)
+def test_collapse_is_defined(values: dict[int, float], chance: float | None, lower: bool, seeds: set[int]) -> None:
+    assert collapsed(values, chance, lower) == seeds
