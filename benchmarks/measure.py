@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from xsam.report.markdown import markdown_table
-from xsam.report.sheet import Sheet, Text
+from xsam.report.formats import Sheet, Text, markdown_table
 
 Step = Callable[[], None]
 

@@ -19,9 +19,8 @@ from xsam.grid.diagnostics import PER_DIRECTION
 from xsam.grid.grid import Grid
 from xsam.report.analysis import GridReport, load_grid_report, load_report
 from xsam.report.page.compact import column, named_columns, numbers, script_json
-from xsam.report.page.failures import LOG_LINES, log_tail, without_paths
 from xsam.report.page.figures import page_figures
-from xsam.report.page.runs import FEWEST_POINTS, MOST_POINTS, runs_data
+from xsam.report.page.runs import FEWEST_POINTS, LOG_LINES, MOST_POINTS, log_tail, runs_data, without_paths
 from xsam.report.panels import thinned
 from xsam.store import GridFolder, write_epochs, write_run, write_sharpness
 from xsam.store.atomic import write_json

@@ -16,7 +16,7 @@ from tests.report.fixtures.make import RESULTS
 from xsam.grid.grid import Grid
 from xsam.report.analysis import GridReport, analyse, load_report
 from xsam.report.figures import figures_of
-from xsam.report.figures.panels import panel_figure
+from xsam.report.figures.drawing import panel_figure
 from xsam.report.figures.style import content, look
 from xsam.report.panels import CURVES, Line, Panel, band_of, curves_of, file_names, sweep_panels
 

@@ -10,9 +10,8 @@ import pytest
 
 from tests.report.fixtures.make import HOSTILE, RESULTS
 from xsam.report.analysis import Report, load_report
-from xsam.report.html import html_page
+from xsam.report.formats import Sheet, Text, html_page
 from xsam.report.latex import escape, latex
-from xsam.report.sheet import Sheet, Text
 from xsam.report.write import render
 
 EXPECTED = RESULTS.parent / "expected"

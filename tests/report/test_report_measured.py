@@ -12,10 +12,9 @@ import pytest
 from matplotlib.patches import Circle
 
 from xsam.report.analysis import shares_of
-from xsam.report.directions import labelled
-from xsam.report.figures.maps import map_figure
-from xsam.report.measured import Map, measured_maps, measured_panels
+from xsam.report.figures.drawing import map_figure
 from xsam.report.panels import Line
+from xsam.report.sharpness import Map, labelled, measured_maps, measured_panels
 
 # Optimizer, ascent steps in training, seed: the identity of a run.
 RUNS = [("sgd", None, 0), ("sgd", None, 1), ("a/b", 3, 0), ("a/b", 1, 1), ("a/b", 1, 0)]

@@ -12,7 +12,7 @@ import pytest
 from xsam.grid.grid import SHOWN, Grid
 from xsam.report.analysis import Analysis, analyse
 from xsam.report.references import Reference
-from xsam.report.sheets import means
+from xsam.report.sections import means
 
 GAINS = {"sgd": (80.0, 82.0, 87.0, 83.0, 88.0), "sam": (85.1, 87.0, 91.9, 88.2, 92.8)}
 

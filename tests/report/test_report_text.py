@@ -10,10 +10,10 @@ from rich.console import Console
 
 from xsam.grid.grid import Grid
 from xsam.report.analysis import Analysis, analyse
-from xsam.report.markdown import markdown, markdown_table
-from xsam.report.render import show
-from xsam.report.sheets import means, sheets
-from xsam.report.tidy import cost_csv, differences_csv, table_csv
+from xsam.report.csv_tables import cost_csv, differences_csv, table_csv
+from xsam.report.formats import markdown, markdown_table
+from xsam.report.sections import means, sheets
+from xsam.report.terminal import show
 
 
 def page_of(analysis: Analysis) -> str:

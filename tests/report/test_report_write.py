@@ -12,8 +12,8 @@ import pytest
 from xsam.grid.grid import Grid
 from xsam.report import write
 from xsam.report.analysis import analyse, load_grid_report, load_report
-from xsam.report.markdown import markdown
-from xsam.report.sheets import sheets
+from xsam.report.formats import markdown
+from xsam.report.sections import sheets
 from xsam.store import GridFolder, compact, write_run
 
 FILES = ["table.md", "table.tex", "table.html", "table.csv", "differences.csv", "cost.csv"]

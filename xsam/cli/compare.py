@@ -33,7 +33,7 @@ def compare(
     """
     from xsam.report import moved
     from xsam.report.analysis import load_report
-    from xsam.report.render import show_sheet
+    from xsam.report.terminal import show_sheet
 
     with common.bad_input(ValueError):
         found = moved.moves(load_report(first), load_report(second))

@@ -36,7 +36,7 @@ def report(
 
     Example: xsam-bench report quickstart --out reports
     """
-    from xsam.report import analysis, render, write
+    from xsam.report import analysis, terminal, write
     from xsam.report import references as published
 
     chosen = [folder.name for folder, _ in common.stored_grids(results, names)] if names else None
@@ -53,6 +53,6 @@ def report(
     written = write.write(files, out)
     for grid in made.grids:
         for table in grid.analyses:
-            render.show(console, table)
+            terminal.show(console, table)
     for folder, count in Counter(path.parent for path in written).items():
         console.print(f"wrote {count} files in {folder}", markup=False, soft_wrap=True)

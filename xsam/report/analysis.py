@@ -13,8 +13,8 @@ from xsam.grid.grid import Grid, ReportSpec
 from xsam.parameters import nearest
 from xsam.report.claims import Judgement, Measures, Shares, Source, judge
 from xsam.report.comparisons import Comparison, Standing, comparisons, standings
-from xsam.report.directions import labelled, shares_of_best
 from xsam.report.references import Check, Reference, checks, packaged
+from xsam.report.sharpness import labelled, shares_of_best
 from xsam.report.table import Table, cells
 from xsam.store import GridFolder, grids, read
 from xsam.store.schema import arrow_schema

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from xsam.report.analysis import Analysis
 from xsam.report.comparisons import Comparison, Place
+from xsam.report.formats import Sheet, Text
 from xsam.report.references import NOT_COMPARABLE
-from xsam.report.sheet import Sheet, Text
 from xsam.report.stats import FEWEST_BOOTSTRAP, FEWEST_SIGN_FLIPS
 from xsam.report.table import Table
 from xsam.report.text import (

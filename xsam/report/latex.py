@@ -6,7 +6,7 @@ import re
 
 import pandas as pd
 
-from xsam.report.sheet import BEST, SECOND, Sheet
+from xsam.report.formats import BEST, SECOND, Sheet
 
 _ASCII = {
     "\\": r"\textbackslash{}",
@@ -46,7 +46,7 @@ def latex(sheet: Sheet, name: str) -> str:
         name: what its label begins with: ``\\label{tab:<name>-<sheet>}``.
 
     Example:
-        >>> from xsam.report.sheet import Text
+        >>> from xsam.report.formats import Text
         >>> print(latex(Sheet("means", "50% & more", ("a_b",), 1, ((Text("x"),),)), "toy"))
         \\begin{table}
         \\centering

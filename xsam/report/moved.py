@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from xsam.report.analysis import Analysis, GridReport, Report
 from xsam.report.comparisons import Place
-from xsam.report.sheet import Sheet, Text
+from xsam.report.formats import Sheet, Text
 from xsam.report.stats import BETTER, TOO_FEW, WORSE, Difference, holm, paired_difference, verdict
 from xsam.report.table import Table
 from xsam.report.text import cell_text, column_label, interval_text, key_label, optional_number, p_text

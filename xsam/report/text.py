@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Mapping
 
 from xsam.parameters import Value
-from xsam.report.sheet import BEST, SECOND, Text
+from xsam.report.formats import BEST, SECOND, Text
 from xsam.report.stats import FEWEST_PAIRS, Difference
 from xsam.report.table import PROBLEMS, Cell, Key, Table
 

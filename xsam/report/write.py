@@ -7,16 +7,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 from xsam.grid.grid import TABLE
-from xsam.report import tidy
+from xsam.report import csv_tables
 from xsam.report.analysis import Analysis, GridReport, Report, load_report
 from xsam.report.claims import CLAIMS_NOTE
-from xsam.report.directions import direction_sheet
-from xsam.report.html import html_page
+from xsam.report.formats import Sheet, Text, bullets, escape, html_page, markdown, markdown_table
 from xsam.report.latex import latex
-from xsam.report.markdown import bullets, escape, markdown, markdown_table
 from xsam.report.references import Reference
-from xsam.report.sheet import Sheet, Text
-from xsam.report.sheets import sheets
+from xsam.report.sections import sheets
+from xsam.report.sharpness import direction_sheet
 from xsam.store.atomic import write_bytes
 
 
@@ -91,7 +89,7 @@ def render(report: Report, index: bool = True, figures: bool = True, page: bool 
                 yield f"{grid.grid.name}/figures/{file}", content
     if index:
         yield "README.md", _index(report).encode()
-        yield "claims.csv", tidy.claims_csv(report.claims).encode()
+        yield "claims.csv", csv_tables.claims_csv(report.claims).encode()
         if page:
             from xsam.report.page import render_page  # plotly and jinja2, which tables do without
 
@@ -103,13 +101,13 @@ def _files(analysis: Analysis, made: tuple[Sheet, ...]) -> Iterator[tuple[str, s
     yield "table.md", markdown(made)
     yield "table.tex", "\n".join(latex(sheet, table.title) for sheet in made)
     yield "table.html", html_page(table.title, made)
-    yield "table.csv", tidy.table_csv(table)
-    yield "differences.csv", tidy.differences_csv(analysis)
-    yield "cost.csv", tidy.cost_csv(table)
+    yield "table.csv", csv_tables.table_csv(table)
+    yield "differences.csv", csv_tables.differences_csv(analysis)
+    yield "cost.csv", csv_tables.cost_csv(table)
     if analysis.checks:
-        yield "published.csv", tidy.published_csv(analysis)
+        yield "published.csv", csv_tables.published_csv(analysis)
     if analysis.measures:
-        yield "sharpness.csv", tidy.sharpness_csv(analysis)
+        yield "sharpness.csv", csv_tables.sharpness_csv(analysis)
 
 
 def _index(report: Report) -> str:

@@ -7,12 +7,10 @@ from collections.abc import Iterator
 from matplotlib.figure import Figure
 
 from xsam.report.analysis import GridReport
-from xsam.report.directions import labelled
-from xsam.report.figures.maps import map_figure
-from xsam.report.figures.panels import panel_figure
+from xsam.report.figures.drawing import map_figure, panel_figure
 from xsam.report.figures.style import content
-from xsam.report.measured import measured_maps, measured_panels
 from xsam.report.panels import panels_of
+from xsam.report.sharpness import labelled, measured_maps, measured_panels
 
 __all__ = ["figure_files", "figures_of"]
 

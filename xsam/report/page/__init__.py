@@ -4,7 +4,7 @@ The page needs no other file and no network; its policy (CSP) lets it run its ow
 
 >>> from pathlib import Path
 >>> from xsam.report.analysis import load_report
->>> from xsam.report.sheets import sheets
+>>> from xsam.report.sections import sheets
 >>> report = load_report(Path("results"))                                # doctest: +SKIP
 >>> page = render_page(report, [[sheets(table) for table in grid.analyses] for grid in report.grids])  # doctest: +SKIP
 >>> _ = Path("index.html").write_text(page, encoding="utf-8")            # doctest: +SKIP

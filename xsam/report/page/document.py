@@ -16,14 +16,12 @@ from markupsafe import Markup
 from xsam.grid.grid import TABLE
 from xsam.report.analysis import Analysis, GridReport, Report
 from xsam.report.claims import CLAIMS_NOTE, Evidence
-from xsam.report.directions import direction_sheet
-from xsam.report.html import html_table
+from xsam.report.formats import Sheet, html_table
 from xsam.report.page.compact import script_json
-from xsam.report.page.failures import LOG_LINES
 from xsam.report.page.figures import page_figures
-from xsam.report.page.runs import MOST_LOGS, runs_data
+from xsam.report.page.runs import LOG_LINES, MOST_LOGS, runs_data
 from xsam.report.panels import COLOURS
-from xsam.report.sheet import Sheet
+from xsam.report.sharpness import direction_sheet
 from xsam.report.stats import TOO_FEW
 from xsam.report.text import p_text
 
@@ -56,7 +54,7 @@ def render_page(report: Report, tables: Sequence[Sequence[tuple[Sheet, ...]]]) -
 
     Args:
         report: what is shown.
-        tables: of each grid, the sheets of each of its tables (:func:`xsam.report.sheets.sheets`).
+        tables: of each grid, the sheets of each of its tables (:func:`xsam.report.sections.sheets`).
 
     Every string of the results is escaped, in HTML and in JSON; the page's policy allows its own scripts by their
     hashes, and no network. Tables are in the HTML itself; figures and runs are drawn by scripts.

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from xsam.report.analysis import GridReport
-from xsam.report.directions import labelled
-from xsam.report.measured import HEAT, Map, measured_maps, measured_panels
 from xsam.report.page.compact import numbers
 from xsam.report.panels import Panel, panels_of
+from xsam.report.sharpness import HEAT, Map, labelled, measured_maps, measured_panels
 
 
 def page_figures(report: GridReport) -> Iterator[dict[str, Any]]:

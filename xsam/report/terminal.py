@@ -7,9 +7,8 @@ from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
 from xsam.report.analysis import Analysis
-from xsam.report.markdown import markdown_table
-from xsam.report.sheet import BEST, SECOND, Sheet, Text
-from xsam.report.sheets import means
+from xsam.report.formats import BEST, SECOND, Sheet, Text, markdown_table
+from xsam.report.sections import means
 
 _CAPTION = "mean ± standard deviation over seeds (number of seeds); bold: best of its row among complete cells"
 _STYLES = {BEST: "bold", SECOND: "italic", "": ""}

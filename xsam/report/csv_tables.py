@@ -10,7 +10,7 @@ from xsam.metrics import RULES
 from xsam.report.analysis import Analysis
 from xsam.report.claims import Judgement
 from xsam.report.comparisons import Comparison, Place
-from xsam.report.cost import cost_baselines, ratio
+from xsam.report.sections import cost_baselines, ratio
 from xsam.report.stats import CONFIDENCE
 from xsam.report.table import ABSENT, COSTS, PROBLEMS, Key, Table
 from xsam.report.text import column_label, key_label, label

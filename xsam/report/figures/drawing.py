@@ -1,0 +1,99 @@
+"""Panels of lines, and maps of what was measured of sharpness, as matplotlib draws them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+from matplotlib.ticker import MaxNLocator, NullLocator
+
+from xsam.report.figures.style import COLOURS, add_legend, look, new_figure, styled, ticks
+from xsam.report.panels import BANDS, POINTS, Line, Panel, thinned
+from xsam.report.sharpness import HEAT, Map
+
+_LONGEST = 7  # marks on an axis of factors
+
+
+def panel_figure(panel: Panel) -> Figure:
+    """The panel's lines with bands or error bars of one standard deviation."""
+    with styled():
+        figure, axes = new_figure(panel.title, panel.x, panel.y)
+        for line in panel.lines:
+            _draw(axes, line, panel.kind)
+        _mark_x(axes, panel)
+        add_legend(figure, axes)
+    return figure
+
+
+def _mark_x(axes: Axes, panel: Panel) -> None:
+    """Factors are marked where something was measured, whole numbers at whole numbers."""
+    at = sorted({float(value) for line in panel.lines for value in line.x if not math.isnan(value)})
+    if panel.log_x:
+        axes.set_xscale("log")
+        shown = at[thinned(len(at), _LONGEST)]
+        axes.set_xticks(shown, [f"{value:g}" for value in shown])
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        axes.xaxis.set_major_locator(ticks(whole=all(value.is_integer() for value in at)))
+
+
+def _draw(axes: Axes, line: Line, kind: str) -> None:
+    style = look(line.place)
+    if kind == BANDS:
+        low, high = (
+            [mean + sign * spread for mean, spread in zip(line.mean, line.spread, strict=True)] for sign in (-1, 1)
+        )
+        axes.plot(line.x, line.mean, color=style["color"], linestyle=style["linestyle"], label=line.label)
+        axes.fill_between(line.x, low, high, color=style["color"], alpha=0.18, linewidth=0)
+    elif line.is_level:
+        mean, spread = line.mean[0], line.spread[0]
+        axes.axhline(mean, color=style["color"], linestyle=":", label=line.label)
+        axes.axhspan(mean - spread, mean + spread, color=style["color"], alpha=0.1, linewidth=0)
+    else:
+        style["linestyle"] = "none" if kind == POINTS else style["linestyle"]
+        axes.errorbar(line.x, line.mean, line.spread, capsize=2, label=line.label, **style)
+
+
+_LEVELS = 20
+_MARKS = COLOURS[1], COLOURS[6], COLOURS[3]  # those that stand out from viridis
+_LINES = "--", "-"
+
+
+def map_figure(shown: Map) -> Figure:
+    """A heat map with the line on it, or the contours of a plane with its circles and directions."""
+    with styled():
+        figure, axes = new_figure(shown.title, shown.x, shown.y)
+        axes.grid(False)
+        (_heat if shown.kind == HEAT else _plane)(figure, axes, shown)
+        add_legend(figure, axes)
+    return figure
+
+
+def _heat(figure: Figure, axes: Axes, shown: Map) -> None:
+    x, y = shown.at
+    positions = np.arange(len(x))
+    image = axes.pcolormesh(positions, y, shown.values, shading="nearest", cmap="viridis", rasterized=True)
+    axes.plot(positions, shown.path, color="white", marker="o", markeredgecolor="black", clip_on=False, zorder=3)
+    axes.set_xticks(positions, [f"{each:g}" for each in x])
+    figure.colorbar(image, label=shown.unit)
+
+
+def _plane(figure: Figure, axes: Axes, shown: Map) -> None:
+    axes.set_aspect("equal")
+    low, high = shown.limits or (float(np.nanmin(shown.values)), float(np.nanmax(shown.values)))
+    levels = MaxNLocator(_LEVELS).tick_values(low, high)
+    drawn = axes.contourf(*shown.at, shown.values, levels=levels, cmap="viridis")
+    axes.contour(*shown.at, shown.values, levels=levels, colors="white", linewidths=0.3)
+    figure.colorbar(drawn, label=shown.unit)
+    axes.plot(0, 0, color="white", marker="x")
+    for line, (name, radius) in zip(_LINES, shown.radii.items(), strict=False):
+        axes.add_patch(Circle((0, 0), radius, fill=False, color="white", linestyle=line))
+        axes.annotate(
+            name, (0, -radius), (0, 1), textcoords="offset points", color="white", ha="center", va="bottom", fontsize=7
+        )
+    for colour, (name, place) in zip(_MARKS, shown.marks.items(), strict=False):
+        axes.annotate("", place, (0, 0), arrowprops={"arrowstyle": "->", "color": colour, "shrinkA": 0, "shrinkB": 0})
+        axes.plot(*place, color=colour, marker="o", linestyle="", label=name)
