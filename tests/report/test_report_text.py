@@ -209,7 +209,7 @@ def test_of_losses_the_lowest_is_best_and_has_four_decimals(
     ]
     page = page_of(small(make_grid, make_row, "test_loss_final"))
     assert "- Metric: test_loss_final; lower is better.\n" in page
-    assert "-0.0500 [-0.0500, -0.0500] (3), undecided" in page
+    assert "-0.0500 [-0.0500, -0.0500] (3), better" in page
 
 
 def test_a_terminal_gets_a_drawn_table_and_a_pipe_plain_lines(
