@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from xsam.grid import Grid, GridError, RunSpec, load_grid, select
 from xsam.parameters import nearest
 from xsam.store.layout import GridFolder, grids
+from xsam.text import inert
 
 GridFile = Annotated[Path, typer.Argument(metavar="GRID", help="The grid's YAML file.", show_default=False)]
 Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Folder of the results.")]
@@ -95,12 +98,27 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+class InertConsole(Console):
+    """A console on which no text, in a table's cells either, is markup or tells the terminal anything."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"markup": False, "emoji": False, **options})
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(inert(text), **options)
+
+
 def console() -> Console:
     """Standard output; plain, and wide enough for any line, where it is not a terminal."""
-    output = Console()
+    output = InertConsole()
     if not output.is_terminal:
-        output = Console(width=200, highlight=False, color_system=None)
+        output = InertConsole(width=200, highlight=False, color_system=None)
     return output
+
+
+def say(text: str, end: str = "\n", error: bool = False) -> None:
+    """Print text as it is, on standard output or standard error, except that a terminal has nothing to obey in it."""
+    print(inert(text), end=end, flush=True, file=sys.stderr if error else sys.stdout)
 
 
 def print_json(content: Any) -> None:

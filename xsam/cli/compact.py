@@ -29,4 +29,4 @@ def compact(
             ended = store.finished_runs(folder)
         unfinished = sum(run.run_id not in ended for run in grid.runs)
         kept = f"; left {unfinished} unfinished alone" if unfinished else ""
-        print(f"{grid.name}: merged the files of {merged} runs{kept}")
+        common.say(f"{grid.name}: merged the files of {merged} runs{kept}")

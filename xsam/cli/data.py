@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -87,7 +86,7 @@ def verify(name: Name, data: common.Data = common.DEFAULT_DATA) -> None:
 @contextmanager
 def _progress() -> Iterator[Report]:
     """A bar on a terminal's standard error for what is being done; nothing elsewhere."""
-    console = Console(stderr=True)
+    console = common.InertConsole(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         tasks = {}
@@ -102,7 +101,7 @@ def _progress() -> Iterator[Report]:
 
 def _show(verified: Verified) -> None:
     if verified.problem is not None:
-        print(f"{verified.name}: {verified.problem}")
+        common.say(f"{verified.name}: {verified.problem}")
         return
     counts = ", ".join(f"{count:,} {part}" for part, count in verified.counts.items())
-    print(f"{verified.name}: {counts}, checksum {verified.checksum}, from {verified.source}")
+    common.say(f"{verified.name}: {counts}, checksum {verified.checksum}, from {verified.source}")

@@ -40,7 +40,7 @@ def doctor(
     else:
         width = max(len(item.name) for item in found)
         for item in found:
-            print(f"{item.state:7}  {item.name:{width}}  {item.facts}{f': {item.advice}' if item.advice else ''}")
+            common.say(f"{item.state:7}  {item.name:{width}}  {item.facts}{f': {item.advice}' if item.advice else ''}")
         if grid_file is not None:
-            print(f"{grid_file}: " + (f"missing: {', '.join(missing)}" if missing else "nothing is missing"))
+            common.say(f"{grid_file}: " + (f"missing: {', '.join(missing)}" if missing else "nothing is missing"))
     raise typer.Exit(common.EXIT_INCOMPLETE if missing else 0)

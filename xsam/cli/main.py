@@ -7,7 +7,7 @@ import sys
 import typer
 
 from xsam.cli import compact, compare, data, doctor, plan, report, reproduce, run, sharpness, status, tune
-from xsam.cli.common import BadInput
+from xsam.cli.common import BadInput, say
 
 app = typer.Typer(
     name="xsam-bench",
@@ -27,7 +27,7 @@ def main() -> None:
     try:
         app()
     except BadInput as error:
-        print(f"xsam-bench: {error}", file=sys.stderr)
+        say(f"xsam-bench: {error}", error=True)
         sys.exit(2)
 
 

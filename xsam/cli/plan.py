@@ -59,7 +59,7 @@ def plan(
     grid, runs = common.load(grid_file, sets, only)
     states = status.survey(GridFolder(results, grid.name), runs)
     console = common.console()
-    estimate = _estimate(runs, data, device, Console(stderr=True)) if calibrate else None
+    estimate = _estimate(runs, data, device, common.InertConsole(stderr=True)) if calibrate else None
     if as_json:
         shown = {name: value for name, value in grid.to_json().items() if name != "runs"}
         common.print_json({**shown, **_totals(runs, states, estimate), "runs": [_run(one, estimate) for one in states]})

@@ -50,7 +50,8 @@ def report(
         for path in stale:
             console.print(f"out of date: {path}", markup=False, soft_wrap=True)
         raise typer.Exit(common.EXIT_INCOMPLETE if stale else 0)
-    written = write.write(files, out)
+    with common.bad_input(ValueError):
+        written = write.write(files, out)
     for grid in made.grids:
         for table in grid.analyses:
             terminal.show(console, table)

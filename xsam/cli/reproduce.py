@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from xsam.cli import common
 from xsam.cli.common import BadInput
@@ -65,9 +64,9 @@ def reproduce(
     if as_json:
         common.print_json({"run_id": then[0]["run_id"], "grid": then[0]["grid"], **_json(found)})
     else:
-        print(f"{then[0]['grid']} {then[0]['run_id']}: " + ("identical" if found.identical else "different"))
+        common.say(f"{then[0]['grid']} {then[0]['run_id']}: " + ("identical" if found.identical else "different"))
         for line in _lines(found):
-            print(f"  {line}")
+            common.say(f"  {line}")
     raise typer.Exit(0 if found.identical else 1)
 
 
@@ -119,7 +118,7 @@ def _trained(then: dict[str, Any], stored: GridFolder, folder: Path, data: Path,
         grid = replace(Grid.load(stored.grid_json), runs=(spec,), diagnostics=None)
     if device is None:
         device = "cpu" if json.loads(then["provenance"])["device"] == "cpu" else "auto"
-    console = Console(stderr=True)
+    console = common.InertConsole(stderr=True)
     train = Training(folder, data, LauncherName.local, 1, False, DEFAULT_CHECKPOINT_SECONDS, device, console)
     (state,) = train(grid, [spec])
     if state.state not in ("done", "diverged"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import time
 from collections import Counter
@@ -11,7 +12,6 @@ import typer
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
-from rich.text import Text
 
 from xsam.cli import common
 from xsam.cli.common import BadInput
@@ -91,10 +91,10 @@ def _shown(surveys: list[Survey]) -> RenderableType:
             if state.state in ("done", "diverged") or alike[state.state, state.why] > MANY:
                 continue
             facts = [part for part in (state.last_line, state.why, describe(state)) if part]
-            table.add_row("", state.state, state.run.run_id, look.name_of(state.run), Text("; ".join(facts)))
+            table.add_row("", state.state, state.run.run_id, look.name_of(state.run), "; ".join(facts))
         for (kind, why), count in alike.items():
             if count > MANY:
-                table.add_row("", kind, f"{count} runs", "", Text(why))
+                table.add_row("", kind, f"{count} runs", "", why)
         if table.row_count:
             parts.append(table)
     return Group(*parts)
@@ -121,8 +121,8 @@ def failures(
         )
     else:
         for folder, one in failed:
-            print(f"{folder.name} {one.run.run_id} {look.name_of(one.run)}\n  log: {folder.log(one.run.run_id)}")
-            print("".join(f"  {line}\n" for line in (one.error or one.why).strip().splitlines()))
+            common.say(f"{folder.name} {one.run.run_id} {look.name_of(one.run)}\n  log: {folder.log(one.run.run_id)}")
+            common.say("".join(f"  {line}\n" for line in (one.error or one.why).strip().splitlines()))
         if not failed:
             print("no failed runs")
     raise typer.Exit(common.EXIT_INCOMPLETE if failed else 0)
@@ -141,13 +141,13 @@ def logs(
     path = folder.log(spec.run_id)
     if not path.exists() and not follow:
         raise BadInput(f"{path}: no log; the run was never started here")
-    position = 0
-    with contextlib.suppress(KeyboardInterrupt):
+    position, decoder = 0, codecs.getincrementaldecoder("utf-8")(errors="replace")
+    with contextlib.suppress(KeyboardInterrupt), common.bad_input(IsADirectoryError, PermissionError):
         while True:
             over = not follow or look.status(folder, spec).state in look.FINISHED
-            with contextlib.suppress(FileNotFoundError), path.open(encoding="utf-8") as file:
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
                 file.seek(position)
-                print(file.read(), end="", flush=True)
+                common.say(decoder.decode(file.read(), final=over), end="")
                 position = file.tell()
             if over:
                 return
@@ -166,4 +166,4 @@ def cancel(
         with common.bad_input(ClusterError):
             jobs = end.cancel_jobs(folder)
         workers = end.stop_workers(folder, grid.runs)
-        print(f"{grid.name}: cancelled {len(jobs)} jobs, stopped {workers} workers")
+        common.say(f"{grid.name}: cancelled {len(jobs)} jobs, stopped {workers} workers")

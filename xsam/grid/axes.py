@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xsam.grid.catalogue import Catalogue, Written, show
+from xsam.grid.names import is_label
 from xsam.grid.source import Node, Place, check_keys
 from xsam.optim.registry import METHODS
 from xsam.parameters import Value, nearest
 
 MAX_CELLS = 100_000
-_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def _entry(node: Node, catalogue: Catalogue, known: Mapping[str, Entry]) -> Entr
             f"not {node.plain()!r}"
         )
     ((label, body),) = node.value.items()
-    if not _LABEL.fullmatch(label):
+    if not is_label(label):
         raise body.place.error(f"a label must be letters, digits, '.', '_', '+' and '-', at most 100, not {label!r}")
     own = dict(body.mapping(f"the label {label!r}"))
     if "method" not in own:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from xsam.grid.diagnostics import Diagnostics
+from xsam.grid.names import check_texts, is_axis_name, is_stored_name, is_table_name
 from xsam.grid.spec import RunSpec, canonical_json
+from xsam.metrics import RULES
 from xsam.parameters import Value
 
 FORMAT = 1
 SHOWN = ("median", "difference", "verdict", "published")
 TABLE = "table"  # the name of a table that is given none
-FIGURES = "figures"  # no table's name: its folder is the figures'
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class ReportSpec:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ReportSpec:
-        """The inverse of :meth:`to_json`."""
-        return cls(
+        """The inverse of :meth:`to_json`; raises ``ValueError`` for what no grid file could have asked for."""
+        report = cls(
             rows=tuple(data["rows"]),
             columns=tuple(data["columns"]),
             metric=data["metric"],
@@ -71,6 +72,15 @@ class ReportSpec:
             where=_tuples(data.get("where", {})),
             show=tuple(data.get("show", ())),
         )
+        if not is_table_name(report.name):
+            raise ValueError(f"no table can be called {report.name!r}")
+        for what, names in (("axis", (*report.rows, *report.columns, *report.where)), ("metric", (report.metric,))):
+            for name in names:
+                if not is_axis_name(name):
+                    raise ValueError(f"no {what} is called {name!r}")
+        if report.rule not in RULES or not set(report.show) <= set(SHOWN):
+            raise ValueError(f"table {report.name}: an unknown rule or an unknown entry of show")
+        return report
 
 
 @dataclass(frozen=True)
@@ -119,6 +129,7 @@ class Grid:
         """The inverse of :meth:`to_json`; raises ``ValueError`` for another format or changed content."""
         if data.get("format") != FORMAT:
             raise ValueError(f"grid format {data.get('format')!r} is not {FORMAT}, the one that this version reads")
+        _check_names(data)
         runs = tuple(RunSpec.from_json(run) for run in data["runs"])
         if data.get("digest") != _digest({key: value for key, value in data.items() if key != "digest"}):
             raise ValueError("it was changed by hand")
@@ -134,14 +145,32 @@ class Grid:
 
     @classmethod
     def load(cls, path: Path) -> Grid:
-        """Read ``grid.json``; a broken file is one ``ValueError`` that names it, a missing one an ``OSError``."""
+        """Read ``grid.json``; a broken file is one ``ValueError`` that names it, a missing one ``FileNotFoundError``.
+
+        What a grid file may not say is not taken from here either, since the folder may be another person's.
+        """
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(data, dict):
                 raise ValueError("its content is no object")
             return cls.from_json(data)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path}: not a grid that this version can read ({error}); plan the grid again") from None
+        except FileNotFoundError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ValueError(
+                f"{path}: not a grid that this version can read ({reason}); plan the grid again, and run writes it"
+            ) from None
+
+
+def _check_names(data: Mapping[str, Any]) -> None:
+    """Raise ``ValueError`` where ``data`` has a name that no grid file could have given it."""
+    check_texts(data)
+    if not is_stored_name(data["name"]):
+        raise ValueError(f"no grid can be called {data['name']!r}")
+    for name in {name for run in data["runs"] for name in run["params"]} | set(data["axes"]):
+        if not is_axis_name(name):
+            raise ValueError(f"no parameter is called {name!r}")
 
 
 def _lists(axes: Mapping[str, tuple[Value, ...]]) -> dict[str, list[Any]]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xsam.grid.axes import Axis, Entry, axis_of, entries_of, optimizer_axis
 from xsam.grid.catalogue import PARTNER, Catalogue, Written, check_pairs
+from xsam.grid.names import is_grid_name
 from xsam.grid.source import Node, Place, check_keys
 from xsam.grid.tuning import Tuning, tuning_of
 from xsam.parameters import nearest
 from xsam.tasks import Task, get_task
 
 KEYS = ("name", "task", "matrix", "params", "overrides", "exclude", "report", "tune", "diagnostics")
-_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 Condition = Mapping[str, tuple[Written, ...]]
 
@@ -101,7 +100,7 @@ def _list(top: Mapping[str, Node], key: str) -> tuple[Node, ...]:
 
 
 def _name(node: Node) -> str:
-    if not isinstance(node.value, str) or not _NAME.fullmatch(node.value):
+    if not isinstance(node.value, str) or not is_grid_name(node.value):
         raise node.place.error(
             f"name must be at most 100 letters, digits, '.', '_' and '-' without a leading dot, not {node.plain()!r}"
         )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
-from xsam.grid.grid import FIGURES, SHOWN, TABLE, ReportSpec
+from xsam.grid.grid import SHOWN, TABLE, ReportSpec
+from xsam.grid.names import FIGURES, is_table_name
 from xsam.grid.source import Node, check_keys
 from xsam.grid.spec import RunSpec
 from xsam.metrics import RULES, find, known
@@ -14,7 +14,6 @@ from xsam.tasks import Task
 
 Axes = Mapping[str, tuple[Value, ...]]
 KEYS = ("name", "rows", "columns", "metric", "rule", "baseline", "where", "show")
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 
 
 def reports_of(
@@ -70,7 +69,7 @@ def report_of(node: Node, task: Task, names: Sequence[str], axes: Axes, runs: Se
 
 def _name(node: Node) -> str:
     name = node.plain()
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or name == FIGURES:
+    if not isinstance(name, str) or not is_table_name(name):
         raise node.place.error(
             f"the name of a table must be small letters, digits, '_' and '-', and not {FIGURES}, not {name!r}"
         )

@@ -69,6 +69,7 @@ class Ledger:
             "profile": self.profile,
             "arrays": [{"name": one.name, "job": one.job, "shares": one.shares} for one in self.arrays],
         }
+        self.order.folder.make_launches()
         write_json(_path(self.order.folder, self.order.launch), content)
 
     @classmethod

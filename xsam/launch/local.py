@@ -33,8 +33,7 @@ class LocalLauncher:
 
     def start(self, count: int) -> None:
         """Start ``count`` more workers."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._folder.chmod(0o700)  # it holds pickles: whoever may write them may run code
+        self.order.folder.make_launches(self.order.launch)
         for _ in range(count):
             executor = submitit.LocalExecutor(folder=self._folder)
             executor.update_parameters(

@@ -79,9 +79,7 @@ def submit(order: WorkOrder, profile: Profile) -> list[str]:
 
 def _submit(order: WorkOrder, profile: Profile, array: Array) -> str:
     """Submit one array; returns its number."""
-    folder = order.folder.launches / order.launch
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)  # it holds pickles: whoever may write them may run code
+    folder = order.folder.make_launches(order.launch)
     python = f"{profile.container} bash -c {shlex.quote(SHIELD)} worker {shlex.quote(sys.executable)}".strip()
     executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=MANY_TIMEOUTS, python=python)
     executor.update_parameters(

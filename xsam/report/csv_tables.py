@@ -14,6 +14,7 @@ from xsam.report.sections import cost_baselines, ratio
 from xsam.report.stats import CONFIDENCE
 from xsam.report.table import ABSENT, COSTS, PROBLEMS, Key, Table
 from xsam.report.text import column_label, key_label, label
+from xsam.text import csv_cells
 
 
 def table_csv(table: Table) -> str:
@@ -127,6 +128,6 @@ def _numbers(*values: float | None) -> list[str]:
 def _csv(header: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(lines)
+    writer.writerow(csv_cells(header))
+    writer.writerows(csv_cells(line) for line in lines)
     return text.getvalue()

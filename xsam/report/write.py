@@ -16,6 +16,7 @@ from xsam.report.references import Reference
 from xsam.report.sections import sheets
 from xsam.report.sharpness import direction_sheet
 from xsam.store.atomic import write_bytes
+from xsam.text import is_below
 
 
 def write_report(
@@ -54,9 +55,11 @@ def write_report(
 
 
 def write(files: Iterable[tuple[str, bytes]], out: Path) -> list[Path]:
-    """Write rendered files (name → content) below ``out``; returns their paths."""
+    """Write rendered files (name → content) below ``out``; returns their paths. ``ValueError`` for one elsewhere."""
     written = []
     for name, content in files:
+        if not is_below(name):
+            raise ValueError(f"{name!r} is not below {out}: nothing is written there")
         write_bytes(out / name, content, durable=False)
         written.append(out / name)
     return written

@@ -53,8 +53,7 @@ def _merge(folder: GridFolder, table: str, run_ids: Collection[str]) -> int:
 @contextmanager
 def _alone(folder: GridFolder) -> Iterator[None]:
     """Hold the grid's compaction lock, which the system releases when the process ends in whatever way."""
-    folder.launches.mkdir(parents=True, exist_ok=True)
-    with (folder.launches / ".compact.lock").open("w") as lock:
+    with (folder.make_launches() / ".compact.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""Where a grid's files are. Paths alone: only :func:`grids`, ``has_rows`` and ``started`` look at the disk."""
+"""Where a grid's files are. Paths alone, but for :func:`grids`, ``has_rows``, ``started`` and ``make_launches``."""
 
 from __future__ import annotations
 
@@ -34,6 +34,18 @@ class GridFolder:
     def launches(self) -> Path:
         """What launchers write: job files and the output of workers."""
         return self.root / "launch"
+
+    def make_launches(self, launch: str = "") -> Path:
+        """Make :attr:`launches`, or the folder of one launch in it, for its owner alone; returns it.
+
+        It holds pickles: whoever may write them may run code as the owner.
+        """
+        folder = self.launches / launch
+        folder.mkdir(parents=True, exist_ok=True)
+        for one in {self.launches, folder}:
+            if one.stat().st_mode & 0o077:
+                one.chmod(0o700)
+        return folder
 
     def singles(self, table: str) -> Path:
         """The folder of ``table``'s files of one run each."""

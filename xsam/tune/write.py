@@ -19,6 +19,7 @@ from xsam.grid.source import read_yaml
 from xsam.parameters import Value
 from xsam.store.atomic import write_bytes
 from xsam.store.layout import GridFolder
+from xsam.text import csv_cells
 from xsam.tune.search import Choice, Trial, Tuned
 
 LINE = 116
@@ -135,7 +136,7 @@ def _csv(tuned: Tuned) -> str:
         for trial in choice.trials:
             point = dict(zip(choice.group.values, trial.point, strict=True))
             std = statistics.stdev(trial.values) if trial.mean is not None and len(trial.values) > 1 else ""
-            rows.writerow(
+            row = csv_cells(
                 [
                     *(choice.group.axes.get(name, "") for name in axes),
                     *(point.get(name, "") for name in names),
@@ -146,6 +147,7 @@ def _csv(tuned: Tuned) -> str:
                     trial is choice.winner,
                 ]
             )
+            rows.writerow(row)
     return text.getvalue()
 
 
