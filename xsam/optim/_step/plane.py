@@ -11,8 +11,9 @@ everything stays on the device.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from xsam.optim._step import foreach
 from xsam.optim._step.foreach import Scalar, Tensors
 
 Alphas = tuple[float, ...]
+T = TypeVar("T", Tensor, float)
 
 
 def coefficients(cosine: Tensor, alphas: Alphas) -> Tensor:
@@ -46,14 +48,18 @@ def coefficients(cosine: Tensor, alphas: Alphas) -> Tensor:
     psi = torch.acos(cosine.clamp(margin - 1.0, 1.0 - margin))
     only_v1 = _multiples((1.0,) * len(alphas), cosine.dtype, cosine.device)
     multiples = torch.where(cosine <= margin - 1.0, only_v1, _multiples(alphas, cosine.dtype, cosine.device))
-    sines = torch.sin(psi * multiples)
-    return sines[:2] / sines[2]
+    return _sines(multiples, psi, torch.sin)
+
+
+def _sines(multiples: T, psi: T, sin: Callable[[T], T]) -> T:
+    """The coefficient at a multiple of psi, 1 - alpha for v0 and alpha for v1; of numbers or tensors."""
+    return sin(multiples * psi) / sin(psi)
 
 
 @lru_cache(maxsize=64)
 def _multiples(alphas: Alphas, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The multiples of psi whose sines are needed, one row each; kept, as it takes a transfer to the device."""
-    return torch.tensor([[1.0 - alpha for alpha in alphas], alphas, [1.0] * len(alphas)], dtype=dtype, device=device)
+    """The multiples of psi for v0 and v1, one row each; kept, as it takes a transfer to the device."""
+    return torch.tensor([[1.0 - alpha for alpha in alphas], alphas], dtype=dtype, device=device)
 
 
 class Plane(NamedTuple):
@@ -105,7 +111,7 @@ class Plane(NamedTuple):
             elif cosine <= margin - 1.0:
                 on_v0, on_v1 = 0.0, 1.0
             else:
-                on_v0, on_v1 = (math.sin(multiple * psi) / math.sin(psi) for multiple in (1.0 - alpha, alpha))
+                on_v0, on_v1 = (_sines(multiple, psi, math.sin) for multiple in (1.0 - alpha, alpha))
             pairs.append((on_v0 * to_direction, on_v1 * to_gradient))
         # In the precision of the norms, where what is too large is infinite: an operation would refuse the number.
         return [tuple(pair) for pair in torch.tensor(pairs, dtype=self.norms.dtype).tolist()]
