@@ -8,13 +8,18 @@ import pytest
 
 from tests.optim import problems
 from xsam.grid import GridError, load_grid
-from xsam.optim import SharpnessAware, registry
+from xsam.optim import registry
+from xsam.optim._step.declare import parameters_of
 
 WRAPPING = [name for name, method in registry.METHODS.items() if method.alone is None]
 
 
 def class_of(method):
-    return registry._load(registry.METHODS[method].target)
+    return class_of_target(registry.METHODS[method].target)
+
+
+def class_of_target(target):
+    return registry._load(target)
 
 
 def resolved(method, base, **given):
@@ -24,16 +29,79 @@ def resolved(method, base, **given):
 
 
 @pytest.mark.parametrize("method", WRAPPING)
-def test_defaults_are_those_of_the_class(method):
-    signature = inspect.signature(class_of(method).__init__).parameters
-    keywords = {name: each.default for name, each in signature.items() if each.default is not inspect.Parameter.empty}
-    common = inspect.signature(SharpnessAware.__init__).parameters
-    table = registry.METHODS[method].parameters
+def test_a_plan_reads_the_options_that_the_class_has(method):
+    options = class_of(method)._options
+    assert parameters_of(registry.METHODS[method].target) == {
+        name: each.parameter for name, each in options.items() if each.grid
+    }
+    signature = inspect.signature(class_of(method)).parameters
+    assert {name: each.default for name, each in signature.items()} == {n: each.default for n, each in options.items()}
     # What is unset is another way to say a radius; only probe_radius is a keyword too.
-    own = {name: parameter.default for name, parameter in table.items() if not parameter.unset}
-    assert own.pop("rng", "shared") == common["rng"].default
-    keywords.pop("probe_radius", None)
-    assert own == keywords
+    table = registry.METHODS[method].parameters
+    assert {name for name, each in table.items() if not each.unset} <= set(signature)
+
+
+def test_the_docstring_says_what_the_options_mean():
+    text = inspect.getdoc(class_of("asam"))
+    assert "    eta: added to the weights' sizes. Default: 0.01.\n" in text
+    assert text.index("Args:") < text.index("Raises:") < text.index("Example:")
+
+
+TOY = """
+from __future__ import annotations
+
+from xsam.optim._step.ascent import AscentMethod
+from xsam.optim._step.declare import option
+
+STRENGTH = 0.5
+
+
+class Toy(AscentMethod):
+    strength: {kind} = option(default={default}, at_least=0, help="how much")
+"""
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """Write the module of a method; returns the target of its class."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(name, kind="float", default="0.5"):
+        (tmp_path / f"{name}.py").write_text(TOY.format(kind=kind, default=default), encoding="utf-8")
+        return f"{name}:Toy"
+
+    return write
+
+
+def test_a_new_method_is_one_file_and_one_line(toy):
+    method = registry.Method(toy("toy_alone"))
+    assert list(method.parameters) == ["rho", "rho_per_step", "rng", "strength"]
+    assert method.parameters["strength"].default == 0.5
+    with pytest.raises(ValueError, match="strength must be at least 0, not -1"):
+        class_of_target(method.target)(problems.sgd(problems.plain_net()), strength=-1)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "default", "message"),
+    [
+        ("toy_named", "float", "STRENGTH", r"toy_named:\d+: the option strength is read without running the module"),
+        ("toy_typed", "list[float]", "None", "the option strength is no number, flag or word"),
+    ],
+)
+def test_an_option_that_no_plan_can_read_is_one_error(toy, name, kind, default, message):
+    with pytest.raises(ValueError, match=message):
+        parameters_of(toy(name, kind, default))
+
+
+def test_a_class_that_does_not_exist_is_named_with_its_nearest():
+    with pytest.raises(ValueError, match=r"xsam.optim.asam has no class ASM; did you mean 'ASAM'\?"):
+        parameters_of("xsam.optim.asam:ASM")
+
+
+@pytest.mark.parametrize("method", WRAPPING)
+def test_an_unknown_keyword_is_an_error_with_the_nearest_one(method):
+    with pytest.raises(TypeError, match=rf"{class_of(method).__name__} has no option 'roh'; did you mean 'rho'\?"):
+        class_of(method)(problems.sgd(problems.plain_net()), roh=0.1)
 
 
 def test_every_class_has_its_name():

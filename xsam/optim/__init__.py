@@ -8,7 +8,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
+from xsam.optim import registry
+
+if TYPE_CHECKING:  # for type checkers, which do not see what is loaded on first use
     from xsam.optim._step.base import BaseAlone as BaseAlone
     from xsam.optim._step.base import SharpnessAware as SharpnessAware
     from xsam.optim.asam import ASAM as ASAM
@@ -22,38 +24,15 @@ if TYPE_CHECKING:
     from xsam.optim.wsam import WSAM as WSAM
     from xsam.optim.xsam import XSAM as XSAM
 
-_MODULES = {
-    "BaseAlone": "xsam.optim._step.base",
-    "SharpnessAware": "xsam.optim._step.base",
-    "ASAM": "xsam.optim.asam",
-    "FisherSAM": "xsam.optim.fisher_sam",
-    "FriendlySAM": "xsam.optim.friendly_sam",
-    "GSAM": "xsam.optim.gsam",
-    "LookbehindSAM": "xsam.optim.lookbehind_sam",
-    "LookSAM": "xsam.optim.looksam",
-    "MomentumSAM": "xsam.optim.momentum_sam",
-    "SAM": "xsam.optim.sam",
-    "WSAM": "xsam.optim.wsam",
-    "XSAM": "xsam.optim.xsam",
+_TARGETS = {
+    "SharpnessAware": "xsam.optim._step.base:SharpnessAware",
+    **{method.class_name: method.target for method in registry.METHODS.values()},
 }
-
-__all__ = [
-    "ASAM",
-    "GSAM",
-    "SAM",
-    "WSAM",
-    "XSAM",
-    "BaseAlone",
-    "FisherSAM",
-    "FriendlySAM",
-    "LookSAM",
-    "LookbehindSAM",
-    "MomentumSAM",
-    "SharpnessAware",
-]
+__all__ = sorted(_TARGETS)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
+    if name not in _TARGETS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_MODULES[name]), name)
+    module, _, name = _TARGETS[name].partition(":")
+    return getattr(import_module(module), name)

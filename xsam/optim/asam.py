@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Unpack
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
-from xsam.optim._step import foreach, options
-from xsam.optim._step.ascent import AscentMethod, ascend
-from xsam.optim._step.base import Common
+from xsam.optim._step import foreach
+from xsam.optim._step.ascent import MultiStepMethod, ascend
+from xsam.optim._step.declare import option
 from xsam.optim._step.foreach import Tensors
 from xsam.optim._step.passes import Passes
 
 
-class ASAM(AscentMethod):
+class ASAM(MultiStepMethod):
     """Adaptive sharpness-aware minimization: SAM in units of each weight's own size.
 
     With T_i = |theta_i| + eta, element by element at the current point, and i = 0 ... k-1,
@@ -30,14 +28,6 @@ class ASAM(AscentMethod):
     The authors' code gives T = 1 to parameters without "weight" in their name; here, as in the formula, all are scaled.
     The option ``adaptive`` of popular SAM implementations is eta = 0, which never moves a weight that is zero.
 
-    Args:
-        base: a built torch optimizer.
-        rho: radius, the total over all ascent steps, in units of the weights' sizes: about ten times that of SAM. May
-            be changed at any time.
-        ascent_steps: k.
-        eta: added to the weights' sizes.
-        common: ``model``, ``rng`` and the other keywords of :class:`~xsam.optim.SharpnessAware`.
-
     Raises:
         ValueError: a value out of its range.
 
@@ -50,17 +40,14 @@ class ASAM(AscentMethod):
         (2, 2)
     """
 
-    def __init__(
-        self,
-        base: Optimizer,
-        rho: float = 0.5,
-        *,
-        ascent_steps: int = 1,
-        eta: float = 0.01,
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(base, rho, ascent_steps=ascent_steps, **common)
-        self.eta = options.number("eta", eta, at_least=0)
+    rho: float = option(
+        default=0.5,
+        kw_only=False,
+        at_least=0,
+        help="radius, the total over all ascent steps, in units of the weights' sizes: about ten times that of SAM. "
+        "May be changed at any time",
+    )
+    eta: float = option(default=0.01, at_least=0, help="added to the weights' sizes")
 
     def _update(self, passes: Passes, parameters: Tensors) -> Tensor:
         metric = partial(scaled_by_weights, eta=self.eta)

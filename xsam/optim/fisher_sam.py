@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Unpack
-
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
-from xsam.optim._step import foreach, options
-from xsam.optim._step.ascent import AscentMethod, ascend
-from xsam.optim._step.base import Common
+from xsam.optim._step import foreach
+from xsam.optim._step.ascent import MultiStepMethod, ascend
+from xsam.optim._step.declare import option
 from xsam.optim._step.foreach import Tensors
 from xsam.optim._step.passes import Passes
 
 
-class FisherSAM(AscentMethod):
+class FisherSAM(MultiStepMethod):
     """Fisher SAM: the neighbourhood is an ellipsoid, narrow where the Fisher information is large.
 
     With the diagonal F_i = 1 + eta g_i^2, element by element, and i = 0 ... k-1,
@@ -31,14 +28,6 @@ class FisherSAM(AscentMethod):
     The authors published no code. Some implementations normalise each tensor by itself, or estimate the information in
     a pass of its own; the sum in the root is over all parameters here, as in the paper. eta = 0 is SAM.
 
-    Args:
-        base: a built torch optimizer.
-        rho: radius, the total over all ascent steps, in the metric above. May be changed at any time.
-        ascent_steps: k.
-        eta: weight of the Fisher information against the Euclidean metric. It has the units of an inverse squared
-            gradient: at gradients far below 1 the method is close to SAM.
-        common: ``model``, ``rng`` and the other keywords of :class:`~xsam.optim.SharpnessAware`.
-
     Raises:
         ValueError: a value out of its range.
 
@@ -51,17 +40,18 @@ class FisherSAM(AscentMethod):
         (2, 2)
     """
 
-    def __init__(
-        self,
-        base: Optimizer,
-        rho: float = 0.1,
-        *,
-        ascent_steps: int = 1,
-        eta: float = 1.0,
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(base, rho, ascent_steps=ascent_steps, **common)
-        self.eta = options.number("eta", eta, at_least=0)
+    rho: float = option(
+        default=0.1,
+        kw_only=False,
+        at_least=0,
+        help="radius, the total over all ascent steps, in the metric above. May be changed at any time",
+    )
+    eta: float = option(
+        default=1.0,
+        at_least=0,
+        help="weight of the Fisher information against the Euclidean metric. It has the units of an inverse squared "
+        "gradient: at gradients far below 1 the method is close to SAM",
+    )
 
     def _update(self, passes: Passes, parameters: Tensors) -> Tensor:
         loss = ascend(passes, parameters, self.rho, self.ascent_steps, metric=self._shrunk).loss

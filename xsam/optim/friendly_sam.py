@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Unpack
+from typing import Any
 
 from torch import Tensor
-from torch.optim import Optimizer
 
-from xsam.optim._step import foreach, options
+from xsam.optim._step import foreach
 from xsam.optim._step.ascent import AscentMethod, ascend
-from xsam.optim._step.base import Common
+from xsam.optim._step.declare import option
 from xsam.optim._step.foreach import Tensors
 from xsam.optim._step.memory import PerParameter
 from xsam.optim._step.passes import Passes
@@ -32,13 +31,7 @@ class FriendlySAM(AscentMethod):
     is decay (g_t - m_{t-1}), the same direction. The paper's lambda is ``decay``; 0.9 is the code's default, and the
     authors' runs use 0.6 to 0.95.
 
-    Args:
-        base: a built torch optimizer.
-        rho: radius in the units of the weights. May be changed at any time.
-        sigma: how much of the average is left out; 0 is SAM.
-        decay: of the average, at least 0 and below 1.
-        common: ``model``, ``rng`` and the other keywords of :class:`~xsam.optim.SharpnessAware`. With
-            ``perturbation="local"`` each process keeps an average of its own, and saves that.
+    With ``perturbation="local"`` each process keeps an average of its own, and saves that.
 
     Raises:
         ValueError: a value out of its range.
@@ -52,18 +45,11 @@ class FriendlySAM(AscentMethod):
         (2, 2)
     """
 
-    def __init__(
-        self,
-        base: Optimizer,
-        rho: float = 0.05,
-        *,
-        sigma: float = 1.0,
-        decay: float = 0.9,
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(base, rho, ascent_steps=1, **common)
-        self.sigma = options.number("sigma", sigma, at_least=0)
-        self.decay = options.number("decay", decay, at_least=0, below=1)
+    sigma: float = option(default=1.0, at_least=0, help="how much of the average is left out; 0 is SAM")
+    decay: float = option(default=0.9, at_least=0, below=1, help="decay of that average (the paper's lambda)")
+
+    def _prepare(self) -> None:
+        super()._prepare()
         self._average = PerParameter()
 
     def _update(self, passes: Passes, parameters: Tensors) -> Tensor:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Unpack
-
 from torch import Tensor
-from torch.optim import Optimizer
 
-from xsam.optim._step import foreach, options
+from xsam.optim._step import foreach
 from xsam.optim._step.ascent import AscentMethod, ascend
-from xsam.optim._step.base import Common
+from xsam.optim._step.declare import option
 from xsam.optim._step.foreach import Tensors
 from xsam.optim._step.passes import Passes
 
@@ -30,12 +27,6 @@ class GSAM(AscentMethod):
     rate from rho_max down to rho_min, and its code needs a scheduler for that; here rho is constant, or whatever the
     training loop sets ``optimizer.rho`` to.
 
-    Args:
-        base: a built torch optimizer.
-        rho: radius in the units of the weights. May be changed at any time.
-        gap_weight: the paper's alpha; 0 is SAM.
-        common: ``model``, ``rng`` and the other keywords of :class:`~xsam.optim.SharpnessAware`.
-
     Raises:
         ValueError: a value out of its range.
 
@@ -48,11 +39,12 @@ class GSAM(AscentMethod):
         (2, 2)
     """
 
-    def __init__(
-        self, base: Optimizer, rho: float = 0.05, *, gap_weight: float = 0.4, **common: Unpack[Common]
-    ) -> None:
-        super().__init__(base, rho, ascent_steps=1, **common)
-        self.gap_weight = options.number("gap_weight", gap_weight, at_least=0)
+    gap_weight: float = option(
+        default=0.4, at_least=0, help="weight of the surrogate gap (the paper's alpha); 0 is SAM"
+    )
+
+    def _prepare(self) -> None:
+        super()._prepare()
         self._local: Tensors = []
 
     def _update(self, passes: Passes, parameters: Tensors) -> Tensor:

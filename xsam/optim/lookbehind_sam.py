@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Unpack
-
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
-from xsam.optim._step import foreach, options
-from xsam.optim._step.ascent import AscentMethod, ascend, owned
-from xsam.optim._step.base import Common
+from xsam.optim._step import foreach
+from xsam.optim._step.ascent import MultiStepMethod, ascend, owned
+from xsam.optim._step.declare import option
 from xsam.optim._step.distributed import Replicas
 from xsam.optim._step.foreach import Tensors
 from xsam.optim._step.passes import Passes
 from xsam.optim._step.weights import Weights
 
 
-class LookbehindSAM(AscentMethod):
+class LookbehindSAM(MultiStepMethod):
     """Lookbehind-SAM: k steps of ascent, k of descent, and a part of the way there.
 
     With phi_0 = psi_0 = theta and i = 1 ... k,
@@ -36,13 +33,6 @@ class LookbehindSAM(AscentMethod):
     costs k + 1 forward and backward passes (the authors' code, which computes it twice, 2k), and should a pass fail,
     the base has not moved. Memory: k copies of the parameters. Each of the k gradients is clipped to ``max_grad_norm``.
 
-    Args:
-        base: a built torch optimizer.
-        rho: radius, the total over all ascent steps, in the units of the weights. May be changed at any time.
-        ascent_steps: k.
-        interpolation: above 0, at most 1.
-        common: ``model``, ``rng`` and the other keywords of :class:`~xsam.optim.SharpnessAware`.
-
     Raises:
         ValueError: a value out of its range.
 
@@ -56,17 +46,17 @@ class LookbehindSAM(AscentMethod):
         (3, 3)
     """
 
-    def __init__(
-        self,
-        base: Optimizer,
-        rho: float = 0.1,
-        *,
-        ascent_steps: int = 2,
-        interpolation: float = 0.5,
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(base, rho, ascent_steps=ascent_steps, **common)
-        self.interpolation = options.number("interpolation", interpolation, above=0, at_most=1)
+    rho: float = option(
+        default=0.1,
+        kw_only=False,
+        at_least=0,
+        help="radius, the total over all ascent steps, in the units of the weights. May be changed at any time",
+    )
+    ascent_steps: int = option(default=2, at_least=1, help="ascent steps k")
+    interpolation: float = option(default=0.5, above=0, at_most=1, help="how far to go (the paper's alpha)")
+
+    def _prepare(self) -> None:
+        super()._prepare()
         self._weights = Weights(copies=True)
         self._later: list[list[Tensor | None]] = []
 

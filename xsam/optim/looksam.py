@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Unpack
+from typing import Any
 
 from torch import Tensor
-from torch.optim import Optimizer
 
-from xsam.optim._step import foreach, options
+from xsam.optim._step import foreach
 from xsam.optim._step.ascent import AscentMethod, ascend
-from xsam.optim._step.base import Common
+from xsam.optim._step.declare import option
 from xsam.optim._step.foreach import Tensors
 from xsam.optim._step.memory import PerParameter
 from xsam.optim._step.passes import Passes
@@ -36,13 +35,7 @@ class LookSAM(AscentMethod):
     Popular implementations split and scale each tensor by itself; the paper's formula, as here, takes all parameters
     for one vector. ``refresh_every=1`` is SAM. The layer-wise radius of Look-LayerSAM is not part of this class.
 
-    Args:
-        base: a built torch optimizer.
-        rho: radius in the units of the weights. May be changed at any time.
-        refresh_every: n.
-        strength: length of the kept part, relative to the gradient.
-        common: ``model``, ``rng`` and the other keywords of :class:`~xsam.optim.SharpnessAware`. With
-            ``perturbation="local"`` each process keeps a part of its own, and saves that.
+    With ``perturbation="local"`` each process keeps a part of its own, and saves that.
 
     Raises:
         ValueError: a value out of its range.
@@ -57,18 +50,13 @@ class LookSAM(AscentMethod):
         (6, 6)
     """
 
-    def __init__(
-        self,
-        base: Optimizer,
-        rho: float = 0.05,
-        *,
-        refresh_every: int = 5,
-        strength: float = 0.7,
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(base, rho, ascent_steps=1, **common)
-        self.refresh_every = options.whole_number("refresh_every", refresh_every, at_least=1)
-        self.strength = options.number("strength", strength, at_least=0)
+    refresh_every: int = option(default=5, at_least=1, help="steps from one SAM step to the next (the paper's k)")
+    strength: float = option(
+        default=0.7, at_least=0, help="length of the reused part, relative to the gradient (the paper's alpha)"
+    )
+
+    def _prepare(self) -> None:
+        super()._prepare()
         self._kept = PerParameter()
         self._steps = 0
 

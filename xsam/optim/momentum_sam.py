@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
 
 from xsam.optim._step import foreach
 from xsam.optim._step.ascent import AscentMethod
-from xsam.optim._step.base import Common
+from xsam.optim._step.declare import option
 from xsam.optim._step.foreach import Tensors
 from xsam.optim._step.passes import Passes
 
@@ -34,12 +34,6 @@ class MomentumSAM(AscentMethod):
     weights, this one at theta. The only loss there is, which ``step`` returns, is that at the perturbed weights, and
     BatchNorm's statistics are of that pass too.
 
-    Args:
-        base: a built torch optimizer with a momentum buffer.
-        rho: radius in the units of the weights; useful values are about ten times those of SAM. May be changed at any
-            time.
-        common: ``model``, ``rng`` and the other keywords of :class:`~xsam.optim.SharpnessAware`.
-
     Raises:
         ValueError: a value out of its range, or a base without a momentum buffer.
 
@@ -53,10 +47,18 @@ class MomentumSAM(AscentMethod):
         (3, 3)
     """
 
-    def __init__(self, base: Optimizer, rho: float = 0.3, **common: Unpack[Common]) -> None:
-        super().__init__(base, rho, ascent_steps=1, **common)
-        for group in base.param_groups:
-            _check_momentum(base, group)
+    rho: float = option(
+        default=0.3,
+        kw_only=False,
+        at_least=0,
+        help="radius in the units of the weights; useful values are about ten times those of SAM. May be changed at "
+        "any time",
+    )
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        for group in self.param_groups:
+            _check_momentum(self.base_optimizer, group)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group to the base optimizer; raises ``ValueError`` if the group has no momentum."""

@@ -1,17 +1,21 @@
 """The optimizers by their names in grids: what each is called, which parameters it takes, how it is built.
 
 Needs the standard library alone; torch and the method's own module are imported when an optimizer is built. A new
-method is one file beside this one, and one entry in ``METHODS``.
+method is one file beside this one, which declares its parameters, and one line in ``METHODS``. From there follow its
+parameters in grids, its columns in the store, its name in ``xsam`` and ``xsam.optim``, and its part in reports and
+tests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from xsam.optim._step.declare import parameters_of as parameters_of_class
 from xsam.parameters import Parameter, Parameters, Value
 
 if TYPE_CHECKING:
@@ -49,17 +53,66 @@ def _ascent_passes(params: Parameters) -> Fraction:
 
 @dataclass(frozen=True)
 class Method:
-    """A way to train: a base optimizer alone (``alone`` names it) or one that wraps a base (``target``).
+    """A way to train: a base optimizer alone (``alone`` names it) or one that wraps a base.
 
-    ``resolve`` turns the values that were given, and defaults, into the parameters of a run; it raises ``ValueError``
-    where they do not fit together. ``passes``: see :func:`passes_per_step`.
+    Attributes:
+        target: ``module:Class``, whose declared options are the method's parameters.
+        alone: the base that is all there is.
+        tags: what the method counts as where reports speak of kinds of methods: ``"sam_family"``, or ``"control"`` for
+            one that is there to be compared with and that nobody proposes.
+        resolve: turns the values that were given, and defaults, into the parameters of a run; raises ``ValueError``
+            where they do not fit together.
+        passes: see :func:`passes_per_step`.
     """
 
     target: str
-    parameters: Table = field(default_factory=dict)
     alone: str | None = None
+    tags: tuple[str, ...] = ("sam_family",)
     resolve: Callable[[dict[str, Value]], dict[str, Value]] = _resolve
     passes: Callable[[Parameters], Fraction] = _ascent_passes
+
+    @cached_property
+    def parameters(self) -> Table:
+        """The method's own parameters, under all their names: the options of its class and what stands for them."""
+        return {} if self.alone else dict(_in_order(parameters_of_class(self.target), self.passes is _one_pass))
+
+    @property
+    def family(self) -> bool:
+        """Whether it is one of the sharpness-aware methods that are proposed, to which claims about them apply."""
+        return "sam_family" in self.tags
+
+    @property
+    def class_name(self) -> str:
+        """The name of its class."""
+        return self.target.partition(":")[2]
+
+
+def _in_order(options: Table, one_pass: bool) -> Iterator[tuple[str, Parameter]]:
+    """The options of a class, those that all methods have first, each with its alternative behind it."""
+    for name in sorted(options, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST)):
+        if name == "rng" and one_pass:  # there is no other pass whose dropout masks could differ
+            continue
+        parameter = options[name]
+        alternative = dict(ALTERNATIVES).get(name)
+        if alternative is not None and parameter.default is None:
+            parameter = replace(parameter, nullable=False, unset=True)
+        yield name, parameter
+        if alternative is not None:
+            yield alternative, _SECONDS[alternative]
+
+
+_FIRST = ("rho", "ascent_steps", "rng")
+
+# Two ways to say one thing: whichever the user gave last counts, the other one follows from it.
+ALTERNATIVES = (("rho", "rho_per_step"), ("probe_radius", "probe_ratio"))
+_SECONDS = {
+    "rho_per_step": Parameter(
+        "float", at_least=0, unset=True, help="length of one ascent step; rho = k * rho_per_step"
+    ),
+    "probe_ratio": Parameter(
+        "float", at_least=0, unset=True, help="probe_radius / rho at k = 1; 2 where neither is given"
+    ),
+}
 
 
 _LR = Parameter("float", 0.05, above=0, help="peak learning rate")
@@ -97,30 +150,6 @@ BASES: Mapping[str, Base] = {
     "adamw": Base("torch.optim:AdamW", _ADAM, _adam_keywords),
 }
 
-# Two ways to say one thing: whichever the user gave last counts, the other one follows from it.
-ALTERNATIVES = (("rho", "rho_per_step"), ("probe_radius", "probe_ratio"))
-
-_STEPPED = {
-    "rho": Parameter("float", 0.05, at_least=0, help="perturbation radius, the total over all ascent steps"),
-    "rho_per_step": Parameter(
-        "float", at_least=0, unset=True, help="length of one ascent step; rho = k * rho_per_step"
-    ),
-    "ascent_steps": Parameter("int", 1, at_least=1, help="ascent steps k"),
-    "rng": Parameter(
-        "str", "shared", choices=("shared", "fresh"), help="dropout masks: one for all passes, or new ones"
-    ),
-}
-
-
-# Methods of one ascent step: rho_per_step means their rho, so that a grid may say it for all methods at once.
-_SINGLE = {name: _STEPPED[name] for name in ("rho", "rho_per_step", "rng")}
-# A method of one pass has no other pass whose dropout masks could differ.
-_RADIUS = {name: _STEPPED[name] for name in ("rho", "rho_per_step")}
-
-
-def _with_rho(table: Table, rho: float) -> dict[str, Parameter]:
-    return {**table, "rho": replace(table["rho"], default=rho)}
-
 
 def _resolve_momentum_sam(given: dict[str, Value]) -> dict[str, Value]:
     """Refuse a base without a momentum buffer."""
@@ -151,98 +180,19 @@ def _looksam_passes(params: Parameters) -> Fraction:
 
 
 METHODS: Mapping[str, Method] = {
-    "sgd": Method("xsam.optim._step.base:BaseAlone", alone="sgd", passes=_one_pass),
-    "adam": Method("xsam.optim._step.base:BaseAlone", alone="adam", passes=_one_pass),
-    "adamw": Method("xsam.optim._step.base:BaseAlone", alone="adamw", passes=_one_pass),
-    "sam": Method("xsam.optim.sam:SAM", _STEPPED),
-    "asam": Method(
-        "xsam.optim.asam:ASAM",
-        {**_with_rho(_STEPPED, 0.5), "eta": Parameter("float", 0.01, at_least=0, help="added to the weights' sizes")},
-    ),
-    "gsam": Method(
-        "xsam.optim.gsam:GSAM",
-        {
-            **_SINGLE,
-            "gap_weight": Parameter("float", 0.4, at_least=0, help="weight of the surrogate gap (the paper's alpha)"),
-        },
-    ),
-    "wsam": Method(
-        "xsam.optim.wsam:WSAM",
-        {
-            **_SINGLE,
-            "gamma": Parameter(
-                "float", 0.9, at_least=0, below=1, help="the sharpness has the weight gamma / (1 - gamma)"
-            ),
-            "decouple": Parameter("bool", True, help="whether the sharpness goes past the base optimizer"),
-        },
-    ),
-    "looksam": Method(
-        "xsam.optim.looksam:LookSAM",
-        {
-            **_SINGLE,
-            "refresh_every": Parameter(
-                "int", 5, at_least=1, help="steps from one SAM step to the next (the paper's k)"
-            ),
-            "strength": Parameter("float", 0.7, at_least=0, help="length of the reused part (the paper's alpha)"),
-        },
-        passes=_looksam_passes,
-    ),
-    "friendly_sam": Method(
-        "xsam.optim.friendly_sam:FriendlySAM",
-        {
-            **_SINGLE,
-            "sigma": Parameter("float", 1.0, at_least=0, help="how much of the mean gradient is left out"),
-            "decay": Parameter("float", 0.9, at_least=0, below=1, help="decay of that mean (the paper's lambda)"),
-        },
-    ),
-    "fisher_sam": Method(
-        "xsam.optim.fisher_sam:FisherSAM",
-        {
-            **_with_rho(_STEPPED, 0.1),
-            "eta": Parameter("float", 1.0, at_least=0, help="weight of the Fisher information in the metric"),
-        },
-    ),
-    "momentum_sam": Method(
-        "xsam.optim.momentum_sam:MomentumSAM",
-        _with_rho(_RADIUS, 0.3),
-        resolve=_resolve_momentum_sam,
-        passes=_one_pass,
-    ),
-    "lookbehind_sam": Method(
-        "xsam.optim.lookbehind_sam:LookbehindSAM",
-        {
-            **_with_rho(_STEPPED, 0.1),
-            "ascent_steps": replace(_STEPPED["ascent_steps"], default=2),
-            "interpolation": Parameter("float", 0.5, above=0, at_most=1, help="how far to go (the paper's alpha)"),
-        },
-    ),
-    "xsam": Method(
-        "xsam.optim.xsam:XSAM",
-        {
-            **_STEPPED,
-            "probe_radius": Parameter("float", at_least=0, unset=True, help="probe radius rho_m of the alpha search"),
-            "probe_ratio": Parameter(
-                "float", at_least=0, unset=True, help="probe_radius / rho at k = 1; 2 where neither is given"
-            ),
-            "alpha": Parameter("float", None, at_least=0, nullable=True, help="a fixed alpha; null: searched"),
-            "alpha_max": Parameter("float", 2.0, above=0, help="largest alpha probed"),
-            "alpha_step": Parameter("float", 0.1, above=0, help="distance between probed alphas"),
-            "search_every": Parameter(
-                "int", None, at_least=1, nullable=True, help="steps between searches; null: one an epoch"
-            ),
-            "scale": Parameter(
-                "str", "ascent", choices=("ascent", "local"), help="length of the update: ||g_k|| or ||g_0||"
-            ),
-            "search": Parameter(
-                "str",
-                "grid",
-                choices=("grid", "bracket"),
-                omit_at_default=True,
-                help="probe every alpha, or close in on the maximum with 7 probes instead of 21",
-            ),
-        },
-        resolve=_resolve_xsam,
-    ),
+    "sgd": Method("xsam.optim._step.base:BaseAlone", alone="sgd", tags=(), passes=_one_pass),
+    "adam": Method("xsam.optim._step.base:BaseAlone", alone="adam", tags=(), passes=_one_pass),
+    "adamw": Method("xsam.optim._step.base:BaseAlone", alone="adamw", tags=(), passes=_one_pass),
+    "sam": Method("xsam.optim.sam:SAM"),
+    "asam": Method("xsam.optim.asam:ASAM"),
+    "gsam": Method("xsam.optim.gsam:GSAM"),
+    "wsam": Method("xsam.optim.wsam:WSAM"),
+    "looksam": Method("xsam.optim.looksam:LookSAM", passes=_looksam_passes),
+    "friendly_sam": Method("xsam.optim.friendly_sam:FriendlySAM"),
+    "fisher_sam": Method("xsam.optim.fisher_sam:FisherSAM"),
+    "momentum_sam": Method("xsam.optim.momentum_sam:MomentumSAM", resolve=_resolve_momentum_sam, passes=_one_pass),
+    "lookbehind_sam": Method("xsam.optim.lookbehind_sam:LookbehindSAM"),
+    "xsam": Method("xsam.optim.xsam:XSAM", resolve=_resolve_xsam),
 }
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Unpack
-
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
-from xsam.optim._step import foreach, options
+from xsam.optim._step import foreach
 from xsam.optim._step.ascent import Ascent, AscentMethod, ascend
-from xsam.optim._step.base import Common
+from xsam.optim._step.declare import option
 from xsam.optim._step.distributed import Replicas
 from xsam.optim._step.foreach import Tensors
 from xsam.optim._step.passes import Passes
@@ -32,13 +29,6 @@ class WSAM(AscentMethod):
     Clipping: decoupled, g and g_p are each clipped to ``max_grad_norm``, as in the authors' code (whose default is to
     clip); otherwise their combination is, as in every method here.
 
-    Args:
-        base: a built torch optimizer.
-        rho: radius in the units of the weights. May be changed at any time.
-        gamma: weight of the sharpness, at least 0 and below 1.
-        decouple: whether the sharpness goes past the base optimizer.
-        common: ``model``, ``rng`` and the other keywords of :class:`~xsam.optim.SharpnessAware`.
-
     Raises:
         ValueError: a value out of its range.
 
@@ -51,18 +41,13 @@ class WSAM(AscentMethod):
         (2, 2)
     """
 
-    def __init__(
-        self,
-        base: Optimizer,
-        rho: float = 0.05,
-        *,
-        gamma: float = 0.9,
-        decouple: bool = True,
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(base, rho, ascent_steps=1, **common)
-        self.gamma = options.number("gamma", gamma, at_least=0, below=1)
-        self.decouple = options.flag("decouple", decouple)
+    gamma: float = option(
+        default=0.9, at_least=0, below=1, help="the sharpness has the weight gamma / (1 - gamma); 0 is the base"
+    )
+    decouple: bool = option(default=True, help="whether the sharpness goes past the base optimizer")
+
+    def _prepare(self) -> None:
+        super()._prepare()
         self._local: Tensors = []
         self._sharpness: list[Tensor | None] = []
         self._scale = torch.zeros(())

@@ -6,14 +6,13 @@ import math
 import time
 import warnings
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, Unpack
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
-from torch.optim import Optimizer
 
-from xsam.optim._step import foreach, options
-from xsam.optim._step.ascent import Ascent, AscentMethod, ascend
-from xsam.optim._step.base import Common
+from xsam.optim._step import foreach
+from xsam.optim._step.ascent import Ascent, MultiStepMethod, ascend
+from xsam.optim._step.declare import option
 from xsam.optim._step.foreach import Tensors
 from xsam.optim._step.passes import Passes, clear_gradients
 from xsam.optim._step.plane import Plane
@@ -37,7 +36,7 @@ class AlphaSearch(NamedTuple):
     cosine: float
 
 
-class XSAM(AscentMethod):
+class XSAM(MultiStepMethod):
     """Explicit sharpness-aware minimization: step along the direction in a plane that raises the loss most.
 
     After k ascent steps of SAM, v0 is the direction from the weights theta to where they led, and v1 that of the
@@ -49,22 +48,8 @@ class XSAM(AscentMethod):
     searched: the one of 0, alpha_step, ..., alpha_max with the greatest L(theta + probe_radius v(alpha)) on that
     step's batch. alpha = 1 is SAM. Chen & Zhou, "Revisiting Sharpness-Aware Minimization: A More Faithful and
     Effective Implementation", ICLR 2026, arXiv 2603.10048. A step costs k + 1 forward and backward passes, a search a
-    forward pass for each probed alpha.
-
-    Args:
-        base: a built torch optimizer.
-        rho: radius of the ascent, the total over all its steps, in the units of the weights. May be changed at any
-            time.
-        ascent_steps: k.
-        probe_radius: radius rho_m of the search (may be changed too); None: 2 rho.
-        alpha: a fixed value, searched only on request; None: searched at the first step, then on request.
-        alpha_max, alpha_step: the probed grid.
-        search_every: also search at each n-th step (steps 0, n, 2n, ...); None: on request only.
-        scale: length of the update: ``"ascent"`` is ||g_k||, ``"local"`` is ||g_0||.
-        search: ``"grid"`` probes every alpha; ``"bracket"`` closes in on the maximum by Fibonacci search, with 7 probes
-            instead of 21. It finds the grid's maximum where the loss rises to it and falls behind it.
-        common: ``model``, ``rng`` and the other keywords of :class:`~xsam.optim.SharpnessAware`. ``rng="fresh"`` probes
-            each alpha under other dropout masks, which makes the search noisy.
+    forward pass for each probed alpha. ``rng="fresh"`` probes each alpha under other dropout masks, which makes the
+    search noisy.
 
     Attributes:
         alpha: the value in use; None before the first search.
@@ -86,35 +71,39 @@ class XSAM(AscentMethod):
         (54, 12)
     """
 
-    def __init__(
-        self,
-        base: Optimizer,
-        rho: float = 0.05,
-        *,
-        ascent_steps: int = 1,
-        probe_radius: float | None = None,
-        alpha: float | None = None,
-        alpha_max: float = 2.0,
-        alpha_step: float = 0.1,
-        search_every: int | None = None,
-        scale: Literal["ascent", "local"] = "ascent",
-        search: Literal["grid", "bracket"] = "grid",
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(base, rho, ascent_steps=ascent_steps, **common)
-        self.probe_radius = options.number(
-            "probe_radius", 2 * rho if probe_radius is None else probe_radius, at_least=0
-        )
-        self.alpha = None if alpha is None else options.number("alpha", alpha, at_least=0)
-        self.search_every = (
-            None if search_every is None else options.whole_number("search_every", search_every, at_least=1)
-        )
-        self.scale = options.choice("scale", scale, ("ascent", "local"))
-        self.search = options.choice("search", search, tuple(SEARCHES))
+    probe_radius: float | None = option(
+        default=None, at_least=0, help="radius rho_m of the search, which may be changed too; None: 2 rho"
+    )
+    alpha: float | None = option(
+        default=None,
+        at_least=0,
+        help="a fixed value, searched only on request; None: searched at the first step, then on request",
+    )
+    alpha_max: float = option(default=2.0, above=0, help="largest alpha probed")
+    alpha_step: float = option(default=0.1, above=0, help="distance between probed alphas")
+    search_every: int | None = option(
+        default=None, at_least=1, help="also search at each n-th step (steps 0, n, 2n, ...); None: on request only"
+    )
+    scale: Literal["ascent", "local"] = option(
+        default="ascent", help="length of the update: ``ascent`` is ||g_k||, ``local`` is ||g_0||"
+    )
+    search: Literal["grid", "bracket"] = option(
+        default="grid",
+        omit_at_default=True,
+        help="``grid`` probes every alpha; ``bracket`` closes in on the maximum by Fibonacci search, with 7 probes "
+        "instead of 21. It finds the grid's maximum where the loss rises to it and falls behind it",
+    )
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        if self.probe_radius is None:
+            self.probe_radius = 2 * self.rho
+        if self.alpha_step > self.alpha_max:
+            raise ValueError(f"alpha_step must be at most alpha_max ({self.alpha_max:g}), not {self.alpha_step:g}")
         self.last_search: AlphaSearch | None = None
         self.search_seconds = 0.0
-        self._alphas = _grid(alpha_max, alpha_step)
-        self._may_warn = alpha is None and search_every is None
+        self._alphas = alpha_grid(self.alpha_max, self.alpha_step)
+        self._may_warn = self.alpha is None and self.search_every is None
         self._direction: Tensors = []
         self._requested = False
         self._steps = 0
@@ -154,6 +143,7 @@ class XSAM(AscentMethod):
         cosine = plane.cosine.item()  # waits for the device, as the last probe does: the time between is the search's
         started = time.perf_counter()
         clear_gradients(ascent.active)  # out of reach of a closure that calls zero_grad()
+        assert self.probe_radius is not None
         steps = plane.weights(self._alphas, self.probe_radius)
 
         def loss_at(index: int) -> float:
@@ -206,11 +196,3 @@ class XSAM(AscentMethod):
         self._steps = own["steps"]
         self._searches = own["searches"]
         self._steps_since_search = own["steps_since_search"]
-
-
-def _grid(largest: float, step: float) -> tuple[float, ...]:
-    largest = options.number("alpha_max", largest, above=0)
-    step = options.number("alpha_step", step, above=0)
-    if step > largest:
-        raise ValueError(f"alpha_step must be at most alpha_max ({largest:g}), not {step:g}")
-    return alpha_grid(largest, step)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from xsam.grid.spec import RunSpec
+from xsam.optim.registry import METHODS
 from xsam.report.comparisons import OPTIMIZER, Place, partner
 from xsam.report.references import NOT_COMPARABLE, NOT_REPRODUCED, REPRODUCED, Check
 from xsam.report.stats import (
@@ -27,8 +28,8 @@ from xsam.report.text import key_label
 SUPPORTED, CONTRADICTED, NOT_TESTABLE = "supported", "contradicted", "not testable here"
 MARGIN = 0.05  # what counts as a negligible overhead: 5% of the time
 EIGENVALUE = "top_eigenvalue"
-_PLAIN = ("sgd", "adam", "adamw")
-_OTHERS = ("asam", "gsam", "wsam", "looksam", "friendly_sam", "fisher_sam", "momentum_sam", "lookbehind_sam")
+_PLAIN = tuple(name for name, method in METHODS.items() if method.alone)
+_OTHERS = tuple(name for name, method in METHODS.items() if method.family and name not in ("sam", "xsam"))
 
 CLAIMS_NOTE = (
     "The paper's claims (arXiv 2603.10048) as these grids show them, on the models and data sets that they have. "

@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Unpack
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
-from xsam.optim._step import foreach, options
-from xsam.optim._step.base import Common, SharpnessAware
+from xsam.optim._step import foreach
+from xsam.optim._step.base import SharpnessAware
+from xsam.optim._step.declare import option
 from xsam.optim._step.foreach import Tensors
 from xsam.optim._step.passes import Passes
 from xsam.optim._step.weights import Weights
 
 
 class AscentMethod(SharpnessAware):
-    """A method with a radius and a number of ascent steps.
+    """A method with a radius; ``rho`` may be changed at any time, and a saved state holds it."""
 
-    Args:
-        base: a built torch optimizer.
-        rho: radius, the total over all ascent steps, in the units of the weights.
-        ascent_steps: k.
-        common: see :class:`~xsam.optim.SharpnessAware`.
-
-    Attributes:
-        rho: may be changed at any time; a saved state holds it.
-    """
-
-    def __init__(self, base: Optimizer, rho: float, *, ascent_steps: int, **common: Unpack[Common]) -> None:
-        super().__init__(base, **common)
-        self.rho = options.number("rho", rho, at_least=0)
-        self.ascent_steps = options.whole_number("ascent_steps", ascent_steps, at_least=1)
+    rho: float = option(
+        default=0.05, kw_only=False, at_least=0, help="radius in the units of the weights. May be changed at any time"
+    )
 
     def _own_state(self) -> dict[str, Any]:
         return {**super()._own_state(), "rho": self.rho}
@@ -40,6 +29,18 @@ class AscentMethod(SharpnessAware):
     def _load_own_state(self, own: Mapping[str, Any]) -> None:
         super()._load_own_state(own)
         self.rho = own["rho"]
+
+
+class MultiStepMethod(AscentMethod):
+    """A method with a number of ascent steps, which share its radius."""
+
+    rho: float = option(
+        default=0.05,
+        kw_only=False,
+        at_least=0,
+        help="radius, the total over all ascent steps, in the units of the weights. May be changed at any time",
+    )
+    ascent_steps: int = option(default=1, at_least=1, help="ascent steps k")
 
 
 class Ascent(NamedTuple):

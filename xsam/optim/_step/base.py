@@ -5,19 +5,21 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypedDict, Unpack
+from dataclasses import InitVar
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
-from xsam.optim._step import foreach, options
+from xsam.optim._step import foreach
 from xsam.optim._step.buffers import Buffers
-from xsam.optim._step.distributed import Perturbation, Replicas
+from xsam.optim._step.declare import Declared, option
+from xsam.optim._step.distributed import Replicas
 from xsam.optim._step.foreach import Tensors
 from xsam.optim._step.objective import Objective
-from xsam.optim._step.passes import Passes, Rng, clear_gradients
+from xsam.optim._step.passes import Passes, clear_gradients
 from xsam.optim._step.precision import LossScale, Overflow
 from xsam.optim._step.weights import Weights
 
@@ -25,39 +27,25 @@ STATE_KEY = "sharpness_aware"
 STATE_VERSION = 1
 
 
-class Common(TypedDict, total=False):
-    """The keywords that every method takes; :class:`SharpnessAware` says what they mean."""
-
-    model: nn.Module | None
-    rng: Rng
-    grad_scaler: GradScaler | None
-    max_grad_norm: float | None
-    perturbation: Perturbation
-
-
-class SharpnessAware(Optimizer):
+class SharpnessAware(Declared, Optimizer):
     """A built base optimizer, stepped with a gradient that a method computes in one or several passes.
 
     A ``torch.optim.Optimizer`` in its own right: it shares ``param_groups``, ``state`` and ``defaults`` with the base,
     so learning rate schedulers attach to either. A method implements :meth:`_update`.
 
-    Args:
-        base: a built torch optimizer whose ``step()`` needs no closure. Its trainable parameters are on one device.
-        model: keeps all buffers of this model (BatchNorm's statistics and counters among them) as one plain forward
-            would leave them, however many passes a step takes. Without it every pass updates them.
-        rng: ``"shared"``: all passes of a step see the same torch random state, so the same dropout masks;
-            ``"fresh"``: new ones in each pass.
-        grad_scaler: for float16 under autocast: every pass's loss is scaled, and its gradient unscaled and checked. If
-            one is not finite, the step ends there without the base's step: weights and the method's own state stay,
-            and buffers are as one plain forward leaves them. ``step`` itself updates the scaler, once, so do not call
-            its ``step`` or ``update``, and give each optimizer one of its own. Its state is yours to save. Each pass
-            waits for the device.
-        max_grad_norm: clip the update's gradient to this norm, as ``torch.nn.utils.clip_grad_norm_`` does; None: no
-            clip.
-        perturbation: of a model in ``DistributedDataParallel`` (DDP), each process on a batch of its own.
-            ``"global"``: DDP averages the gradients of every pass, and a step is that of one process on all batches
-            together. ``"local"`` (m-sharpness, Foret et al., section 4.1): no pass is synchronised, every process
-            forms an update from its own gradients, and these are averaged once; needs DDP in ``model``.
+    The buffers of ``model`` (BatchNorm's statistics and counters among them) end each step as one plain forward would
+    leave them, however many passes it takes. Without it every pass updates them.
+
+    With a ``grad_scaler``, for float16 under autocast, every pass's loss is scaled, and its gradient unscaled and
+    checked. If one is not finite, the step ends there without the base's step: weights and the method's own state stay,
+    and buffers are as one plain forward leaves them. ``step`` itself updates the scaler, once, so do not call its
+    ``step`` or ``update``, and give each optimizer one of its own. Its state is yours to save. Each pass waits for the
+    device.
+
+    ``perturbation`` is about a model in ``DistributedDataParallel`` (DDP), each process on a batch of its own.
+    ``"global"``: DDP averages the gradients of every pass, and a step is that of one process on all batches together.
+    ``"local"`` (m-sharpness, Foret et al., section 4.1): no pass is synchronised, every process forms an update from
+    its own gradients, and these are averaged once; needs DDP in ``model``.
 
     Where ``torch.distributed`` is set up, all processes (of DDP's group, where ``model`` holds DDP) are taken to train
     one model, with equal shares of the data: they average probed losses, so all make the same choices, and skip a step
@@ -67,36 +55,48 @@ class SharpnessAware(Optimizer):
         base_optimizer: the base.
         forwards, backwards: passes run so far. A pass over several closures (accumulation) counts once.
         skipped: steps that ended with an overflow under a GradScaler.
+
+    Raises:
+        TypeError: something that is no optimizer, model or scaler in its place.
+        ValueError: a value out of its range.
     """
 
-    def __init__(
-        self,
-        base: Optimizer,
-        *,
-        model: nn.Module | None = None,
-        rng: Rng = "shared",
-        grad_scaler: GradScaler | None = None,
-        max_grad_norm: float | None = None,
-        perturbation: Perturbation = "global",
-    ) -> None:
+    base: InitVar[Optimizer] = option(
+        kw_only=False, grid=False, help="a built torch optimizer whose ``step()`` needs no closure"
+    )
+    model: nn.Module | None = option(default=None, grid=False, help="whose buffers are kept")
+    rng: Literal["shared", "fresh"] = option(
+        default="shared",
+        help="dropout masks: ``shared``, the same torch random state in all passes of a step, or ``fresh``, new ones",
+    )
+    grad_scaler: GradScaler | None = option(default=None, grid=False, help="for float16 under autocast")
+    max_grad_norm: float | None = option(
+        default=None,
+        grid=False,
+        above=0,
+        help="clip the update's gradient to this norm, as ``torch.nn.utils.clip_grad_norm_`` does",
+    )
+    perturbation: Literal["global", "local"] = option(
+        default="global", grid=False, help="of several processes: ``global``, all of their batches', or ``local``"
+    )
+
+    def _prepare(self) -> None:
+        base = self.__dict__.pop("base")
         if not isinstance(base, Optimizer) or isinstance(base, SharpnessAware):
             raise TypeError(
                 "base must be a built torch optimizer, such as torch.optim.SGD(model.parameters(), lr=0.1), "
                 f"not {base.__name__ if isinstance(base, type) else type(base).__name__}"
             )
-        if not isinstance(model, nn.Module | None):
-            raise TypeError(f"model must be a torch.nn.Module or None, not {type(model).__name__}")
-        if not isinstance(grad_scaler, GradScaler | None):
-            raise TypeError(f"grad_scaler must be a torch.amp.GradScaler or None, not {type(grad_scaler).__name__}")
+        if not isinstance(self.model, nn.Module | None):
+            raise TypeError(f"model must be a torch.nn.Module or None, not {type(self.model).__name__}")
+        if not isinstance(self.grad_scaler, GradScaler | None):
+            raise TypeError(
+                f"grad_scaler must be a torch.amp.GradScaler or None, not {type(self.grad_scaler).__name__}"
+            )
         # Optimizer.__init__ would set up groups and state of its own; __setstate__ sets up the hooks alone.
         super().__setstate__({"base_optimizer": base})
         self.base_optimizer: Optimizer
-        self.model = model
-        self.rng: Rng = options.choice("rng", rng, ("shared", "fresh"))
-        self.max_grad_norm = None if max_grad_norm is None else options.number("max_grad_norm", max_grad_norm, above=0)
-        self.grad_scaler = grad_scaler
-        self.perturbation: Perturbation = options.choice("perturbation", perturbation, ("global", "local"))
-        Replicas(model, perturbation)  # raises where they do not fit together
+        Replicas(self.model, self.perturbation)  # raises where they do not fit together
         self.forwards = 0
         self.backwards = 0
         self.skipped = 0
@@ -261,9 +261,8 @@ class BaseAlone(SharpnessAware):
         (1, 1)
     """
 
-    def __init__(self, base: Optimizer, **common: Unpack[Common]) -> None:
-        common.setdefault("rng", "fresh")  # with a single pass both mean the same, and this one saves nothing
-        super().__init__(base, **common)
+    # With a single pass both mean the same, and this one saves nothing.
+    rng: Literal["shared", "fresh"] = option(default="fresh", grid=False, help="dropout masks; the same either way")
 
     def _update(self, passes: Passes, parameters: Tensors) -> Tensor:
         return passes.gradient()
