@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import gc
+import weakref
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -114,10 +119,112 @@ def test_a_failed_step_puts_all_buffers_back(net, failing_call):
     assert [id(buffer) for buffer in model.buffers()] == identities
 
 
-def test_without_a_model_every_pass_updates_the_statistics():
+def compiled(model):
+    return torch.compile(model, backend="eager")
+
+
+def compiled_in_place(model):
+    model.compile(backend="eager")
+    return model
+
+
+def partly_compiled(model):
+    model[4].compile(backend="eager")
+    return model
+
+
+def compiled_function(model):
+    return torch.compile(lambda x: model(x), backend="eager")
+
+
+def scripted(model):
+    return torch.jit.script(model)
+
+
+def functional(model):
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    return lambda x: torch.func.functional_call(model, tensors, (x,))
+
+
+HABITS = [lambda model: model, compiled, compiled_in_place, partly_compiled, compiled_function, scripted, functional]
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("habit", HABITS)
+def test_buffers_are_as_exact_without_a_model(habit):
+    """Whoever calls the model however: a first step with a search, and searches later, count as one forward each."""
+    torch._dynamo.reset()
+    model = net_of(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8)).train()
+    twin = copy.deepcopy(model)
+    call = habit(model)
+    optimizer = XSAM(problems.sgd(model, lr=0.0), rho=0.5, search_every=2)
+    for x, y in problems.batches(4):
+        optimizer.step(lambda x=x, y=y: nn.functional.cross_entropy(call(x), y))
+        problems.loss_of(twin, (x, y))
+        if habit is not scripted:  # which does not hear of the model's mode
+            model.eval(), call(x), model.train()
+    problems.assert_bitwise(dict(model.named_buffers()), dict(twin.named_buffers()))
+
+
+def test_buffers_that_functional_call_lends_are_kept_and_the_modules_own_stay():
     model = problems.batch_norm_net()
-    SAM(problems.sgd(model), ascent_steps=2).step(problems.closure_of(model, problems.batches(1)[0]))
-    assert model[1].num_batches_tracked.item() == 3
+    own, twin = problems.snapshot(model), problems.batch_norm_net()
+    lent = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    optimizer = SAM(problems.sgd(model, lr=0.0), rho=0.5, ascent_steps=2)
+    for x, y in problems.batches(3):
+        tensors = {**dict(model.named_parameters()), **lent}
+        call = partial(torch.func.functional_call, model, tensors)
+        optimizer.step(lambda x=x, y=y, call=call: nn.functional.cross_entropy(call((x,)), y))
+        problems.loss_of(twin, (x, y))
+    problems.assert_bitwise(lent, dict(twin.named_buffers()))
+    problems.assert_bitwise(model.state_dict(), own)
+
+
+def test_modules_that_a_later_step_calls_for_the_first_time_are_kept_too():
+    nets = [problems.batch_norm_net(), problems.batch_norm_net()]
+    twins = copy.deepcopy(nets)
+    base = torch.optim.SGD([parameter for net in nets for parameter in net.parameters()], lr=0.0)
+    optimizer = SAM(base, rho=0.5)
+    for i, batch in enumerate(problems.batches(4)):
+        optimizer.step(problems.closure_of(nets[i % 2], batch))
+        problems.loss_of(twins[i % 2], batch)
+    for net, twin in zip(nets, twins, strict=True):
+        problems.assert_bitwise(dict(net.named_buffers()), dict(twin.named_buffers()))
+
+
+def test_no_hook_stays_and_a_failed_first_step_puts_buffers_back():
+    model = problems.batch_norm_net()
+    before = problems.snapshot(model)
+    optimizer = SAM(problems.sgd(model), rho=0.5)
+
+    def failing():
+        problems.loss_of(model, problems.batches(1)[0])
+        raise ValueError("a bad batch")
+
+    with pytest.raises(ValueError, match="a bad batch"):
+        optimizer.step(failing)
+    problems.assert_bitwise(model.state_dict(), before)
+    assert not torch.nn.modules.module._has_any_global_hook()
+
+
+def test_a_model_that_was_met_is_not_kept_alive():
+    model = problems.batch_norm_net()
+    optimizer = SAM(problems.sgd(model), rho=0.5)
+    optimizer.step(problems.closure_of(model, problems.batches(1)[0]))
+    found = weakref.ref(model)
+    del model
+    gc.collect()
+    assert found() is None
+    assert copy.deepcopy(optimizer)._buffers is not optimizer._buffers
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_compiled_model_is_met_without_a_warning():
+    torch._dynamo.reset()
+    model = net_of(nn.Flatten(), nn.Linear(36, 3))
+    call = compiled(model)
+    for x, y in problems.batches(2):
+        SAM(problems.sgd(model)).step(lambda x=x, y=y: nn.functional.cross_entropy(call(x), y))
 
 
 def recorded_masks(method, rng):

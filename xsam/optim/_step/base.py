@@ -33,8 +33,9 @@ class SharpnessAware(Declared, Optimizer):
     A ``torch.optim.Optimizer`` in its own right: it shares ``param_groups``, ``state`` and ``defaults`` with the base,
     so learning rate schedulers attach to either. A method implements :meth:`_update`.
 
-    The buffers of ``model`` (BatchNorm's statistics and counters among them) end each step as one plain forward would
-    leave them, however many passes it takes. Without it every pass updates them.
+    All buffers (BatchNorm's statistics and counters among them) end each step as one plain forward would leave them,
+    however many passes it takes. They are those of ``model`` or, where none is named, of the modules that the closure
+    calls. Naming it saves a hook on every call of a module, and a step that fails then leaves no trace from the first.
 
     With a ``grad_scaler``, for float16 under autocast, every pass's loss is scaled, and its gradient unscaled and
     checked. If one is not finite, the step ends there without the base's step: weights and the method's own state stay,
@@ -64,7 +65,9 @@ class SharpnessAware(Declared, Optimizer):
     base: InitVar[Optimizer] = option(
         kw_only=False, grid=False, help="a built torch optimizer whose ``step()`` needs no closure"
     )
-    model: nn.Module | None = option(default=None, grid=False, help="whose buffers are kept")
+    model: nn.Module | None = option(
+        default=None, grid=False, help="whose buffers are kept; None: those of the modules that the closure calls"
+    )
     rng: Literal["shared", "fresh"] = option(
         default="shared",
         help="dropout masks: ``shared``, the same torch random state in all passes of a step, or ``fresh``, new ones",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from types import TracebackType
 from typing import Literal, Self
 
@@ -32,7 +33,8 @@ class Passes:
         parameters: the trainable parameters, whose gradients are computed.
         weights: which the method saves, moves for its passes, and restores after the last one.
         buffers: memory for copies of the model's buffers.
-        model: whose buffers (BatchNorm's running statistics and counters, and all others) are kept; None: none are.
+        model: whose buffers (BatchNorm's running statistics and counters, and all others) are kept; None: those of the
+            modules that the passes call.
         rng: ``"shared"``: every pass replays torch's random state (CPU, and the parameters' CUDA device) of the first;
             ``"fresh"``: random numbers go on from pass to pass.
         scale: of the loss.
@@ -100,7 +102,8 @@ class Passes:
         """
         clear_gradients(self._parameters)
         self._begin()
-        with torch.enable_grad():
+        looking = self._buffers.first_pass(self._parameters) if self.forwards == 0 else nullcontext()
+        with looking, torch.enable_grad():
             loss = self._objective.backward(self._parameters, self._scale, self._replicas)
         if any(each.grad is not None and each.grad.layout is not torch.strided for each in self._parameters):
             raise TypeError("sparse gradients have no sharpness-aware step: build the embedding with sparse=False")
