@@ -57,10 +57,11 @@ class ASAM(MultiStepMethod):
 
 
 def scaled_by_weights(parameters: Tensors, gradients: Tensors, eta: float) -> tuple[Tensors, Tensor]:
-    """The metric of ASAM: T^2 g and ||T g||, in the memory of the gradients."""
+    """The metric of ASAM: T^2 g and ||T g||, in the memory of the gradients where these are no 16-bit numbers."""
     if not parameters:
         return gradients, foreach.norm(gradients)
-    sizes = torch._foreach_abs(parameters)
+    gradients = foreach.widened(gradients)
+    sizes = torch._foreach_abs(foreach.widened(parameters))
     torch._foreach_add_(sizes, eta)
     torch._foreach_mul_(gradients, sizes)
     length = foreach.norm(gradients)

@@ -62,11 +62,10 @@ class FisherSAM(MultiStepMethod):
         """F^-1 g and sqrt(g^T F^-1 g)."""
         if not gradients:
             return gradients, foreach.norm(gradients)
-        # Squares of 16-bit gradients overflow.
-        gradients = [gradient.to(torch.promote_types(gradient.dtype, torch.float32)) for gradient in gradients]
-        vectors = torch._foreach_mul(gradients, gradients)
-        torch._foreach_mul_(vectors, self.eta)
-        torch._foreach_add_(vectors, 1.0)
-        torch._foreach_reciprocal_(vectors)
-        torch._foreach_mul_(vectors, gradients)
-        return list(vectors), foreach.dot(gradients, list(vectors)).sqrt()
+        gradients = foreach.widened(gradients)
+        # sqrt(F), without the square of a large gradient; g^T F^-1 g is the square of the norm of g / sqrt(F).
+        roots = [torch.hypot(gradient * self.eta**0.5, gradient.new_ones(())) for gradient in gradients]
+        halves = list(torch._foreach_div(gradients, roots))
+        length = foreach.norm(halves)
+        torch._foreach_div_(halves, roots)
+        return halves, length

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from xsam.optim._step import foreach
@@ -52,9 +53,10 @@ class GSAM(AscentMethod):
         passes.weights.restore()
         local = ascent.direction
         perturbed = [parameter.grad for parameter in ascent.active if parameter.grad is not None]
-        norm = foreach.norm(perturbed)
-        along = foreach.dot(local, perturbed) / foreach.divisor(norm).square()
+        norms = torch.stack((ascent.local_norm, foreach.norm(perturbed)))
+        # (g . g_p) / ||g_p||^2, without a square that could leave the range of float32
+        along = foreach.cosine(local, perturbed, norms) * (norms[0] / foreach.divisor(norms[1]))
         # g_p - w (g - along g_p)
-        foreach.combine_(perturbed, 1.0 + self.gap_weight * along, local, norm.new_full((), -self.gap_weight))
+        foreach.combine_(perturbed, 1.0 + self.gap_weight * along, local, along.new_full((), -self.gap_weight))
         self._local = local
         return ascent.loss

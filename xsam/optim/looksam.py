@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from xsam.optim._step import foreach
@@ -76,7 +77,9 @@ class LookSAM(AscentMethod):
         passes.weights.restore()
         direction = ascent.direction
         gradient = [parameter.grad for parameter in ascent.active if parameter.grad is not None]
-        along = foreach.dot(direction, gradient) / foreach.divisor(ascent.local_norm).square()
+        norms = torch.stack((ascent.local_norm, foreach.norm(gradient)))
+        # (g . g_s) / ||g||^2, without a square that could leave the range of float32
+        along = foreach.cosine(direction, gradient, norms) * (norms[1] / foreach.divisor(norms[0]))
         foreach.combine_(direction, -along, gradient, along.new_ones(()))
         foreach.scale_(direction, 1.0 / foreach.divisor(foreach.norm(direction)))
         self._kept.replace(ascent.active, direction)

@@ -138,7 +138,7 @@ class _Trail:
         moved = [parameter for parameter in self._parameters if parameter.grad is not None]
         vectors, norm = self._metric(moved, _gradients(moved))
         length = foreach.divisor(norm)
-        self._weights.move(moved, vectors, self._step_length / length)
+        self._weights.move(moved, vectors, self._step_length / foreach.divisor(norm, self._step_length))
         if self._keep:
             self._add(length)
         self._mark_seen()

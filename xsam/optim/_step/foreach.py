@@ -6,6 +6,10 @@ one. All tensors of a call are on one device; corresponding lists have the same 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -13,18 +17,34 @@ Tensors = list[Tensor]
 Scalar = Tensor | float
 
 _WIDE = {torch.float32, torch.float64}
+_ORDINARY = {torch.float32: (1e-15, 1e18), torch.float64: (1e-140, 1e150)}
 
 
 def norm(tensors: Tensors) -> Tensor:
-    """Euclidean norm of all elements of all ``tensors`` together, a 0-d tensor."""
+    """Euclidean norm of all elements of all ``tensors`` together, a 0-d tensor, whatever their size.
+
+    Squares of float32 numbers above 1e19 or below 1e-19 leave its range. A CPU looks at the plain norm, and computes it
+    once more of scaled elements where that may have happened. An accelerator, which is not waited for, sums in float64.
+    """
     if not tensors:
         return torch.zeros(())
     dtypes = {tensor.dtype for tensor in tensors}
     dtype = _sum_dtype(dtypes)
+    if tensors[0].device.type != "cpu":
+        return _norm(tensors, _wider(tensors[0].device, dtype)).to(dtype)
     if len(dtypes) > 1:
         tensors = [tensor.to(dtype) for tensor in tensors]
-    total: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors, 2, dtype)))
-    return total
+    total = _norm(tensors, dtype)
+    return total if _ordinary(total) else scaled_norm(tensors, dtype)
+
+
+def scaled_norm(tensors: Tensors, dtype: torch.dtype) -> Tensor:
+    """The norm computed of elements that are divided by the largest; NaN and infinity pass."""
+    tensors = [tensor.to(dtype) for tensor in tensors]
+    largest = _norm(tensors, dtype, torch.inf)
+    if not 0.0 < largest.tolist() < math.inf:  # type: ignore[operator]
+        return largest
+    return _norm([tensor / largest for tensor in tensors], dtype) * largest
 
 
 def dot(first: Tensors, second: Tensors) -> Tensor:
@@ -35,26 +55,51 @@ def dot(first: Tensors, second: Tensors) -> Tensor:
     return torch.stack([_dot(x, y, dtype) for x, y in zip(first, second, strict=True)]).sum()
 
 
-def dot_and_norm(first: Tensors, second: Tensors) -> tuple[Tensor, Tensor]:
-    """:func:`dot` of both and :func:`norm` of ``second``, which on a CPU is read from memory once for the two."""
+def cosine(first: Tensors, second: Tensors, norms: Tensor) -> Tensor:
+    """The cosine of the angle between two vectors of these two ``norms``, whatever their size; 0 where one is zero."""
+    if not first:
+        return torch.zeros(())
+    return _cosine(first, second, norms, partial(dot, first, second))
+
+
+def cosine_and_norms(first: Tensors, first_norm: Tensor, second: Tensors) -> tuple[Tensor, Tensor]:
+    """:func:`cosine` of both, and their norms stacked; on a CPU ``second`` is read from memory once for the two."""
     dtypes = {tensor.dtype for tensor in second}
     if len(dtypes) != 1 or second[0].device.type != "cpu":
-        return dot(first, second), norm(second)
+        norms = torch.stack((first_norm, norm(second)))
+        return cosine(first, second, norms), norms
     dtype = _sum_dtype(dtypes)
-    dots, norms = [], []
+    dots, lengths = [], []
     for x, y in zip(first, second, strict=True):
         dots.append(_dot(x, y, dtype))
-        norms.append(torch.linalg.vector_norm(y, dtype=dtype))
-    return torch.stack(dots).sum(), torch.linalg.vector_norm(torch.stack(norms))
+        lengths.append(torch.linalg.vector_norm(y, dtype=dtype))
+    second_norm = torch.linalg.vector_norm(torch.stack(lengths))
+    if not _ordinary(second_norm):
+        second_norm = scaled_norm(second, dtype)
+    norms = torch.stack((first_norm, second_norm))
+    return _cosine(first, second, norms, lambda: torch.stack(dots).sum()), norms
 
 
-def divisor(norms: Tensor) -> Tensor:
+def _cosine(first: Tensors, second: Tensors, norms: Tensor, plain_dot: Callable[[], Tensor]) -> Tensor:
+    dtype, device = norms.dtype, norms.device
+    if device.type != "cpu":
+        wide = _wider(device, dtype)
+        total = torch.stack([_dot(x, y, wide) for x, y in zip(first, second, strict=True)]).sum()
+        return (total / divisor(norms).to(wide).prod()).to(dtype)
+    if _ordinary(norms):
+        return plain_dot() / divisor(norms).prod()
+    x_norm, y_norm = divisor(norms).unbind()
+    units = ([x.to(dtype) / x_norm for x in first], [y.to(dtype) / y_norm for y in second])
+    return dot(*units)
+
+
+def divisor(norms: Tensor, numerator: float = 1.0) -> Tensor:
     """``norms`` kept off zero, to divide a vector of that norm by: a zero vector stays zero. NaN and infinity pass.
 
-    The limit is the square root of the smallest normal number: a norm below it is lost in its own squares, and the
-    product of two such limits is not zero.
+    The limit is the smallest normal number, or what leaves ``numerator`` divided by it finite.
     """
-    return norms.clamp(min=torch.finfo(norms.dtype).tiny ** 0.5)
+    info = torch.finfo(norms.dtype)
+    return norms.clamp(min=max(info.tiny, 2 * abs(numerator) / info.max))
 
 
 def add_scaled_(targets: Tensors, sources: Tensors, scale: Scalar) -> None:
@@ -154,6 +199,11 @@ class Backup:
         )
 
 
+def widened(tensors: Tensors) -> Tensors:
+    """The tensors themselves, or copies in float32 of those in 16 bits, whose products would leave their range."""
+    return [tensor if wide(tensor) else tensor.float() for tensor in tensors]
+
+
 def wide(tensor: Tensor) -> bool:
     """Whether arithmetic on ``tensor`` rounds to float32 or finer."""
     return tensor.dtype in _WIDE
@@ -167,6 +217,23 @@ def _wide(tensors: Tensors) -> bool:
 
 def _scale_dtype(scale: Scalar) -> torch.dtype:
     return scale.dtype if isinstance(scale, Tensor) else torch.float32
+
+
+def _norm(tensors: Tensors, dtype: torch.dtype, order: float = 2) -> Tensor:
+    total: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors, order, dtype)), order)
+    return total
+
+
+def _ordinary(norms: Tensor) -> bool:
+    """Whether norms on a CPU are so far from the ends of their precision's range that no square has left it."""
+    lowest, highest = _ORDINARY[norms.dtype]
+    values = norms.tolist()
+    return all(lowest < value < highest for value in (values if isinstance(values, list) else [values]))
+
+
+def _wider(device: torch.device, dtype: torch.dtype) -> torch.dtype:
+    """float64, for sums of float32 numbers of any size, where the device has it."""
+    return dtype if device.type == "mps" else torch.float64
 
 
 def _sum_dtype(dtypes: set[torch.dtype]) -> torch.dtype:

@@ -76,9 +76,8 @@ class Plane(NamedTuple):
     @classmethod
     def of(cls, direction: Tensors, direction_norm: Tensor, gradient: Tensors) -> Plane:
         """The plane of a direction whose norm is known and a gradient."""
-        dot, gradient_norm = foreach.dot_and_norm(direction, gradient)
-        norms = torch.stack((direction_norm, gradient_norm))
-        return cls(norms, dot / foreach.divisor(norms).prod())
+        cosine, norms = foreach.cosine_and_norms(direction, direction_norm, gradient)
+        return cls(norms, cosine)
 
     def weights(self, alphas: Alphas, length: Scalar) -> list[tuple[Scalar, ...]]:
         """For each alpha (a, b) such that ``a * direction + b * gradient`` is ``length * v(alpha)``.
@@ -91,16 +90,19 @@ class Plane(NamedTuple):
             return self._weights_on_host(alphas, length)
         return self._weights_on_device(alphas, length)
 
+    def _per_norm(self, length: Scalar) -> Tensor:
+        return length / foreach.divisor(self.norms, 1.0 if isinstance(length, Tensor) else length)
+
     def _weights_on_device(self, alphas: Alphas, length: Scalar) -> list[tuple[Scalar, ...]]:
         # The coefficient of a zero vector does not matter, so 1 is right for both.
         both = coefficients(self.cosine, alphas).masked_fill((self.norms == 0).any(), 1.0)
-        scaled = both * (length / foreach.divisor(self.norms)).unsqueeze(1)
+        scaled = both * self._per_norm(length).unsqueeze(1)
         return [pair.unbind() for pair in scaled.unbind(1)]
 
     def _weights_on_host(self, alphas: Alphas, length: Scalar) -> list[tuple[Scalar, ...]]:
         # In a CPU's memory they are at hand, and twenty operations on tensors of a single number would take longer than
         # one on all weights.
-        to_direction, to_gradient = (length / foreach.divisor(self.norms)).tolist()
+        to_direction, to_gradient = self._per_norm(length).tolist()
         cosine = float(self.cosine.tolist())  # type: ignore[arg-type]
         margin = 4 * torch.finfo(self.cosine.dtype).eps
         psi = math.acos(max(min(cosine, 1.0 - margin), margin - 1.0))  # NaN passes both
