@@ -7,13 +7,24 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+# torch's cache of compiled graphs takes graphs that were made for other instructions for its own: garbage, silently.
+os.environ.setdefault(
+    "TORCHINDUCTOR_CACHE_DIR",
+    f"{tempfile.gettempdir()}/torchinductor-{os.getuid()}-{os.environ.get('ATEN_CPU_CAPABILITY', 'native')}",
+)
 REQUIRE_ALL = os.environ.get("XSAM_REQUIRE_ALL") == "1"  # what is missing fails; elsewhere its tests are skipped
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Look for examples to run in the package, not in what tests are made of."""
+    return True if collection_path.suffix == ".py" and not collection_path.name.startswith("test_") else None
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -126,6 +128,12 @@ def _compile(model: torch.nn.Module) -> None:
     """
     from torch._dynamo import config  # takes a second
 
+    # The cache's keys leave out the instructions that torch was told to use (ATEN_CPU_CAPABILITY): the graphs of
+    # another choice would be taken, and compute garbage.
+    capability = torch.backends.cpu.get_cpu_capability()
+    os.environ.setdefault(
+        "TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/torchinductor-{os.getuid()}-{capability}"
+    )
     config.recompile_limit = GRAPHS
     config.fail_on_recompile_limit_hit = True
     model.compile(dynamic=False)
