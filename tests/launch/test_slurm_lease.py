@@ -21,7 +21,7 @@ ELSEWHERE = replace(Process.current(), host="n77", boot="another", slurm_job="12
 def held_elsewhere(folder: Path, refreshed: float) -> Path:
     folder.mkdir()
     path = folder / "000001.json"
-    record = {"holder": asdict(ELSEWHERE), "launch": "a", "crashes": 0, "released": False}
+    record = {"holder": asdict(ELSEWHERE), "launch": "a", "deaths": 0, "released": False}
     path.write_text(json.dumps(record), encoding="utf-8")
     os.utime(path, (time.time() - refreshed, time.time() - refreshed))
     return folder
@@ -53,7 +53,7 @@ def test_the_start_of_the_job_decides(
     taken = Lease.acquire(folder, launch="a")
     assert (taken is None) is held
     if taken is not None:
-        assert taken.record.crashes == 0, "SLURM ended the job; the run did not end its worker"
+        assert taken.record.deaths == 0, "SLURM ended the job; the run did not end its worker"
         taken.release()
 
 

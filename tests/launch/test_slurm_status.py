@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,21 +14,20 @@ from xsam.launch.ledger import Array, Ledger
 from xsam.launch.slurm import uncovered
 from xsam.launch.slurm_status import explain
 from xsam.launch.status import RunStatus, survey
-from xsam.runner.work import WorkOrder
+from xsam.runner.order import WorkOrder
 from xsam.store.layout import GridFolder
 
 RUNS = tuple(
     RunSpec("vision", "sgd", "sgd", {"seed": seed, "model": "mlp", "dataset": "digits"}, 1) for seed in range(12)
 )
 NAME = "xsam-a-0"
-MOMENT = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 def submitted(results: Path, shares: int = len(RUNS), job: str | None = "7", launch: str = "a") -> GridFolder:
     """A grid whose runs were submitted, one a job, as elements of the array 7."""
     folder = GridFolder(results, "grid")
     ids = tuple(run.run_id for run in RUNS)
-    order = WorkOrder(results, "grid", "final", ids, Path("data"), launch, MOMENT)
+    order = WorkOrder(results, "grid", "final", ids, Path("data"), launch)
     array = Array(f"xsam-{launch}-0", job, tuple((run_id,) for run_id in ids[:shares]))
     Ledger(order, "profile", (array,)).write()
     return folder
@@ -67,7 +65,7 @@ def test_every_cause_has_its_words_and_costs_two_calls(tmp_path: Path, slurm: St
         "7_5|OUT_OF_MEMORY|0:125\n7_6|CANCELLED by 0|0:15\n7_7|FAILED|9:0\n7_8|NODE_FAIL|1:0\n7_9|COMPLETED|0:0\n",
     )
     job_files = folder.launches / "a"
-    job_files.mkdir()
+    job_files.mkdir(parents=True)
     (job_files / "7_7_0_log.err").write_text("Traceback\nMemoryError: no\nsrun: error: task 0 exited\n")
 
     states = whys(folder)
@@ -153,6 +151,6 @@ def test_a_ledger_reads_as_it_was_written(tmp_path: Path) -> None:
     folder = submitted(tmp_path)
     (path,) = folder.launches.glob("*.json")
     ledger = Ledger.read(path, tmp_path)
-    assert ledger.order == replace(ledger.order, created_at=MOMENT, launch="a", grid="grid", results=tmp_path)
+    assert ledger.order == replace(ledger.order, launch="a", grid="grid", results=tmp_path)
     assert ledger.order.run_ids == tuple(run.run_id for run in RUNS)
     assert [ledger.arrays[0].element(index) for index in (0, 11)] == ["7_0", "7_11"]

@@ -38,7 +38,7 @@ def hold_in_child(folder: Path) -> subprocess.Popen[str]:
 def plant(folder: Path, holder: Process, number: int = 1, age: float = 0.0) -> Path:
     folder.mkdir(exist_ok=True)
     path = folder / f"{number:06d}.json"
-    path.write_text(json.dumps(asdict(Record(holder, "other", 0, released=False))))
+    path.write_text(json.dumps(asdict(Record(holder, "other"))))
     past = time.time() - age
     os.utime(path, (past, past))
     return path
@@ -135,19 +135,19 @@ def test_a_holder_refreshes_its_lease(tmp_path: Path, monkeypatch: pytest.Monkey
     lease.release()
 
 
-def test_crashes_are_counted_within_one_launch_only(tmp_path: Path) -> None:
+def test_deaths_are_counted_within_one_launch_and_while_the_checkpoint_stays_where_it_was(tmp_path: Path) -> None:
     me = Process.current()
     dead = replace(me, started=me.started - 1)
-    for launch, expected in (("other", 1), ("mine", 0)):
-        folder = tmp_path / launch
+    for launch, mark, expected in (("other", "", 1), ("mine", "", 0), ("other", "moved", 0)):
+        folder = tmp_path / f"{launch}{mark}"
         plant(folder, dead)
-        lease = Lease.acquire(folder, launch)
+        lease = Lease.acquire(folder, launch, mark)
         assert lease is not None
-        assert lease.record.crashes == expected
+        assert lease.record.deaths == expected
         lease.release()
-        again = Lease.acquire(folder, launch)
+        again = Lease.acquire(folder, launch, mark)
         assert again is not None
-        assert again.record.crashes == 0, "a holder that let go did not crash"
+        assert again.record.deaths == 0, "a holder that let go did not die"
         again.release()
 
 

@@ -6,18 +6,18 @@ import os
 import signal
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Bench
 from xsam.grid import load_grid
-from xsam.launch.supervise import MAX_STARTS_IN_VAIN, WorkersFail, supervise
+from xsam.launch.starts import MAX_STARTS_IN_VAIN, WorkersFail
+from xsam.launch.supervise import supervise
+from xsam.runner.order import WorkOrder
 from xsam.runner.stop import StopFlag
-from xsam.runner.work import MAX_CRASHES, WorkOrder, work
+from xsam.runner.work import MAX_DEATHS, work
 from xsam.store import finished
-from xsam.store.atomic import write_json
 
 GRID = """
 name: deadly
@@ -44,9 +44,8 @@ def order_for(bench: Bench, launch: str) -> WorkOrder:
         run_ids=tuple(run.run_id for run in grid.runs),
         data_dir=bench.folder / "data",
         launch=launch,
-        created_at=datetime.now(UTC),
     )
-    write_json(order.folder.grid_json, grid.to_json())
+    order.write_snapshot(grid.runs)
     return order
 
 
@@ -67,14 +66,14 @@ def die_holding(folder: Path, launch: str) -> None:
 def test_a_run_whose_workers_keep_dying_is_given_up_and_the_others_are_done(bench: Bench) -> None:
     order = order_for(bench, "launch")
     deadly, harmless = order.run_ids
-    for _ in range(MAX_CRASHES):
+    for _ in range(MAX_DEATHS):
         die_holding(order.folder.leases(deadly), "launch")
     assert work(order) == 2
     ended = finished(order.folder, deadly)
     assert ended is not None
     assert ended.status == "failed"
     assert ended.error is not None
-    assert f"died {MAX_CRASHES} times" in ended.error
+    assert f"died {MAX_DEATHS} times" in ended.error
     ended = finished(order.folder, harmless)
     assert ended is not None
     assert ended.status == "done"
@@ -82,13 +81,14 @@ def test_a_run_whose_workers_keep_dying_is_given_up_and_the_others_are_done(benc
 
 def test_deaths_under_an_earlier_launch_do_not_count(bench: Bench) -> None:
     order = order_for(bench, "second")
-    for _ in range(MAX_CRASHES):
+    for _ in range(MAX_DEATHS):
         die_holding(order.folder.leases(order.run_ids[0]), "first")
     work(order)
     ended = finished(order.folder, order.run_ids[0])
     assert ended is not None
     assert ended.status == "done"
-    assert ended.attempts == MAX_CRASHES + 1
+    assert ended.attempts == MAX_DEATHS + 1
+    assert ended.launch == "second"
 
 
 class DeadOnArrival:
@@ -96,10 +96,14 @@ class DeadOnArrival:
 
     started = 0
 
-    def start(self, count: int) -> None:
+    def start(self, count: int) -> int:
         self.started += 1
+        return count
 
     def live(self) -> int:
+        return 0
+
+    def others(self) -> int:
         return 0
 
     def stop(self) -> None: ...
@@ -116,7 +120,7 @@ def test_workers_that_cannot_start_are_not_started_for_ever(bench: Bench) -> Non
     runs = load_grid(bench.folder / "grid.yaml").runs
     with pytest.raises(WorkersFail, match="no such module"):
         supervise(order, runs, launcher, 2, StopFlag(), lambda states: None)
-    assert launcher.started == MAX_STARTS_IN_VAIN + 1
+    assert launcher.started == MAX_STARTS_IN_VAIN
 
 
 def test_a_stop_flag_is_only_a_flag_until_the_second_signal() -> None:

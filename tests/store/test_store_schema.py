@@ -23,7 +23,8 @@ from xsam.store.schema import arrow_schema
 Row = Callable[..., dict[str, Any]]
 FIXED = [
     *("run_id", "grid", "task", "model", "dataset", "optimizer", "method", "ascent_steps", "seed", "status", "error"),
-    *("attempts", "resumed_from_step", "started_at", "finished_at", "forwards", "backwards", "skipped_steps"),
+    *("launch", "attempts", "deaths", "resumed_from_step", "started_at", "finished_at"),
+    *("forwards", "backwards", "skipped_steps"),
     *("wall_seconds", "train_seconds", "eval_seconds", "search_seconds"),
     *("peak_memory_bytes", "parameters", "provenance"),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,9 +20,11 @@ from xsam.grid import Grid, GridError, RunSpec
 from xsam.launch import status
 from xsam.launch.profile import Profile as ClusterProfile
 from xsam.launch.profile import load_profile
-from xsam.launch.supervise import WorkersFail, supervise
+from xsam.launch.starts import WorkersFail
+from xsam.launch.supervise import supervise
+from xsam.runner.order import WorkOrder, settled_runs, tried_again, utc_now
 from xsam.runner.stop import StopFlag
-from xsam.runner.work import WorkOrder, settled_runs, utc_now
+from xsam.store import GridFolder, finished_runs
 from xsam.store.atomic import write_json
 from xsam.tasks import DataMissing
 from xsam.tasks.common import loop_option
@@ -73,20 +76,22 @@ class Training:
         With ``detach``, as soon as workers are started. Raises ``BadInput`` where nothing can be trained.
         """
         start = self._cluster(runs) if self.launcher is LauncherName.slurm else self._machine(grid, runs)
+        folder = GridFolder(self.results.resolve(), grid.name)
+        ends = finished_runs(folder)
+        run_ids = tuple(one.run_id for one in runs)
         order = WorkOrder(
-            results=self.results.resolve(),
+            results=folder.results,
             grid=grid.name,
-            run_ids=tuple(one.run_id for one in runs),
+            run_ids=run_ids,
             data_dir=self.data.resolve(),
             launch=f"{utc_now():%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}",
-            created_at=utc_now(),
-            retry_failed=self.retry_failed,
+            again=tried_again(ends, run_ids, self.retry_failed),
             checkpoint_seconds=self.checkpoint_seconds,
             device=self.device,
             diagnostics=grid.diagnostics,
             devices=_devices(runs, grid.name),
         )
-        over = settled_runs(order)
+        over = settled_runs(order, ends)
         missing = [one for one in runs if one.run_id not in over]
         check_data(missing, self.data)
         _store_grid(grid, order)
@@ -94,6 +99,7 @@ class Training:
             states = status.survey(order.folder, runs)
             self.console.print(f"{grid.name}: nothing to do, {status.summary(states)}")
             return states
+        order = order.part([one.run_id for one in missing])
         states = start(order, runs, missing, detach)
         if detach:
             return states
@@ -106,6 +112,9 @@ class Training:
                 )
         return states
 
+    def _tell(self, line: str) -> None:
+        self.console.print(line, markup=False)
+
     def _machine(self, grid: Grid, runs: Sequence[RunSpec]) -> Start:
         """How runs are trained on this machine."""
         from xsam.launch.local import LocalLauncher, visible_gpus
@@ -113,21 +122,28 @@ class Training:
         jobs = _jobs(self.jobs, runs, grid.name)
 
         def start(order: WorkOrder, runs: Sequence[RunSpec], missing: Sequence[RunSpec], detach: bool) -> States:
-            workers = LocalLauncher(order, visible_gpus() if self.device != "cpu" else ())
+            with common.bad_input(OSError):
+                order.write_snapshot(missing)
+            workers = LocalLauncher(order, jobs, visible_gpus() if self.device != "cpu" else ())
             if detach:
-                workers.start(min(jobs, len(missing)))
+                started = workers.start(min(jobs, len(missing)))
+                if not started:
+                    raise BadInput(
+                        f"{order.grid}: no worker started, since {workers.others()} of other launches are at work in "
+                        f"{self.results}; raise --jobs, or give the command again later"
+                    )
                 self.console.print(
-                    f"{order.grid}: started {min(jobs, len(missing))} workers; "
-                    "'xsam-bench status' tells how far they are"
+                    f"{order.grid}: started {started} workers; 'xsam-bench status' tells how far they are"
                 )
                 return status.survey(order.folder, runs)
             stop = StopFlag(before_exit=workers.kill)
             stop.install()
             with Display(self.console, order.grid) as display:
                 try:
-                    return supervise(order, runs, workers, jobs, stop, display)
+                    return supervise(order, runs, workers, jobs, stop, display, self._tell)
                 except WorkersFail as error:
-                    raise BadInput(f"{order.grid}: {error}") from None
+                    print(f"xsam-bench: {order.grid}: {error}", file=sys.stderr)
+                    raise typer.Exit(common.EXIT_INCOMPLETE) from None
 
         return start
 
@@ -140,9 +156,9 @@ class Training:
         profile = _profile(self.profile, self.jobs, runs)
 
         def start(order: WorkOrder, runs: Sequence[RunSpec], missing: Sequence[RunSpec], detach: bool) -> States:
-            with common.bad_input(ClusterError):
+            with common.bad_input(ClusterError, OSError):
                 wanted = slurm.uncovered(order.folder, [one.run_id for one in missing])
-                arrays = slurm.submit(replace(order, run_ids=wanted), profile) if wanted else []
+                arrays = slurm.submit(order.part(wanted), missing, profile) if wanted else []
             already = len(missing) - len(wanted)
             self.console.print(
                 f"{order.grid}: submitted {len(wanted)} runs"

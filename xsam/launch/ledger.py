@@ -6,15 +6,15 @@ so that a front end that dies in between leaves no job that nobody knows of: job
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from xsam.runner.order import WorkOrder
 from xsam.runner.squeue import Job, Queue
-from xsam.runner.work import WorkOrder
 from xsam.store.atomic import write_json
 from xsam.store.layout import GridFolder
 
@@ -65,7 +65,7 @@ class Ledger:
         order = asdict(replace(self.order, run_ids=(), diagnostics=None))
         texts = {"results": str(self.order.results), "data_dir": str(self.order.data_dir)}
         content = {
-            "order": {**order, **texts, "created_at": self.order.created_at.isoformat()},
+            "order": {**order, **texts},
             "profile": self.profile,
             "arrays": [{"name": one.name, "job": one.job, "shares": one.shares} for one in self.arrays],
         }
@@ -74,16 +74,36 @@ class Ledger:
 
     @classmethod
     def read(cls, path: Path, results: Path) -> Ledger:
-        """Read one; ``results`` is where the results folder is now."""
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        arrays = tuple(
-            Array(one["name"], one["job"], tuple(tuple(share) for share in one["shares"])) for one in data["arrays"]
-        )
-        paths = {"results": results, "data_dir": Path(data["order"]["data_dir"])}
-        moment = datetime.fromisoformat(data["order"]["created_at"])
-        run_ids = tuple(run_id for array in arrays for share in array.shares for run_id in share)
-        order = WorkOrder(**{**data["order"], **paths, "created_at": moment, "run_ids": run_ids})
-        return cls(order, data["profile"], arrays)
+        """Read one; ``results`` is where the results folder is now. ``ValueError`` where it is no ledger."""
+        try:
+            data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            arrays = tuple(_array(one) for one in data["arrays"])
+            run_ids = tuple(run_id for array in arrays for share in array.shares for run_id in share)
+            given = data["order"]
+            order = WorkOrder(
+                results=results,
+                grid=str(given["grid"]),
+                run_ids=run_ids,
+                data_dir=Path(given["data_dir"]),
+                launch=str(given["launch"]),
+                again={str(run_id): str(launch) for run_id, launch in dict(given.get("again", {})).items()},
+                checkpoint_seconds=float(given["checkpoint_seconds"]),
+                device=str(given["device"]),
+                devices=int(given["devices"]),
+            )
+            return cls(order, str(data["profile"]), arrays)
+        except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"{path}: no ledger of a launch ({error})") from None
+
+
+def _array(data: Any) -> Array:
+    job = data["job"]
+    if not (job is None or isinstance(job, str)) or not isinstance(data["name"], str):
+        raise ValueError("a job without its name")
+    shares = tuple(tuple(share) for share in data["shares"])
+    if not all(isinstance(run_id, str) for share in shares for run_id in share):
+        raise ValueError("a share that is none")
+    return Array(data["name"], job, shares)
 
 
 @dataclass(frozen=True)
@@ -106,8 +126,12 @@ class Place:
 
 
 def ledgers(folder: GridFolder) -> list[Ledger]:
-    """The launches of a grid on clusters, oldest first."""
-    return [Ledger.read(path, folder.results) for path in sorted(folder.launches.glob("*.json"))]
+    """The launches of a grid on clusters, oldest first. A damaged file is none: its jobs hold their runs by leases."""
+    found = []
+    for path in sorted(folder.launches.glob("*.json")):
+        with contextlib.suppress(ValueError):
+            found.append(Ledger.read(path, folder.results))
+    return found
 
 
 def places(launches: Sequence[Ledger], queue: Queue | None) -> dict[str, list[Place]]:

@@ -20,9 +20,9 @@ from xsam.launch.profile import Profile
 from xsam.launch.slurm_worker import Element
 from xsam.launch.supervise import look
 from xsam.runner import squeue
+from xsam.runner.order import WorkOrder, settled
 from xsam.runner.squeue import Queue
 from xsam.runner.stop import StopFlag
-from xsam.runner.work import WorkOrder, settled
 from xsam.store.layout import GridFolder
 
 POLL_SECONDS = 1.0
@@ -51,8 +51,8 @@ def _will_do(place: Place, run_id: str, queue: Queue) -> bool:
     return job is not None and job.active and not settled(place.order, run_id)
 
 
-def submit(order: WorkOrder, profile: Profile) -> list[str]:
-    """Submit the order's runs as job arrays; returns the numbers of the arrays.
+def submit(order: WorkOrder, runs: Sequence[RunSpec], profile: Profile) -> list[str]:
+    """Submit the order's runs, which are among ``runs``, as job arrays; returns the numbers of the arrays.
 
     Raises:
         ClusterError: the cluster refuses. Arrays that it took before stay in the queue.
@@ -65,6 +65,7 @@ def submit(order: WorkOrder, profile: Profile) -> list[str]:
         Array(f"xsam-{order.launch}-{number}", None, tuple(shares[start : start + most]))
         for number, start in enumerate(range(0, len(shares), most))
     ]
+    order.write_snapshot(runs)
     ledger = Ledger(order, profile.name, tuple(arrays))
     ledger.write()
     for number, array in enumerate(arrays):
@@ -79,7 +80,7 @@ def submit(order: WorkOrder, profile: Profile) -> list[str]:
 
 def _submit(order: WorkOrder, profile: Profile, array: Array) -> str:
     """Submit one array; returns its number."""
-    folder = order.folder.make_launches(order.launch)
+    folder = order.place
     python = f"{profile.container} bash -c {shlex.quote(SHIELD)} worker {shlex.quote(sys.executable)}".strip()
     executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=MANY_TIMEOUTS, python=python)
     executor.update_parameters(
@@ -94,7 +95,7 @@ def _submit(order: WorkOrder, profile: Profile, array: Array) -> str:
     )
     element = Element(profile.members, profile.scratch, profile.copy_data, profile.offline)
     try:
-        jobs = executor.map_array(element, [replace(order, run_ids=share) for share in array.shares])
+        jobs = executor.map_array(element, [order.part(share) for share in array.shares])
     except (FailedSubmissionError, UncompletedJobError) as error:
         for pickle in folder.glob("*.pkl"):
             if "_" not in pickle.name:  # not yet a job's

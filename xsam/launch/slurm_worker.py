@@ -21,12 +21,14 @@ from pathlib import Path
 
 from submitit.helpers import DelayedSubmission
 
-from xsam.launch.supervise import MAX_STARTS_IN_VAIN, WorkersFail
-from xsam.runner import lease
+from xsam.launch.starts import Starts, WorkersFail
+from xsam.launch.status import held
+from xsam.runner.order import WorkOrder, settled
 from xsam.runner.stop import StopFlag
-from xsam.runner.work import WorkOrder, settled, work
+from xsam.runner.work import work
 
 POLL_SECONDS = 0.2
+LOOK_SECONDS = 10.0  # between two looks at the share while no member ends
 SIGNALS = (signal.SIGTERM, signal.SIGUSR2)  # what SLURM warns with: before the time limit, and before preemption
 CACHES = {"TMPDIR": "tmp", "TORCHINDUCTOR_CACHE_DIR": "inductor", "TRITON_CACHE_DIR": "triton"}
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "WANDB_MODE": "offline"}
@@ -95,25 +97,33 @@ class _Pack:
     def __init__(self, order: WorkOrder, members: int) -> None:
         self.order = order
         self.members = members
-        self._taken_before = -1
-        self._in_vain = 0
+        self._starts = Starts(order)
 
     def run(self, stop: StopFlag) -> None:
         """Keep the members at work until all have ended; one that died is replaced, and its run resumed."""
-        live = {slot: self._start(slot) for slot in range(self.members)}
-        told = False
+        live: dict[int, subprocess.Popen[bytes]] = {}
+        told, look_at, status = False, 0.0, 0
         try:
-            while live:
+            while True:
                 if stop.requested and not told:
                     told = True
                     _terminate(live)
                 for slot, member in list(live.items()):
-                    if member.poll() is None:
-                        continue
-                    del live[slot]
-                    if member.returncode and not stop.requested:
-                        self._count_vain_starts(member.returncode)
-                        live[slot] = self._start(slot)
+                    if member.poll() is not None:
+                        del live[slot]
+                        status, look_at = member.returncode, 0.0
+                if not stop.requested and time.monotonic() >= look_at:
+                    look_at = time.monotonic() + LOOK_SECONDS
+                    wanted = min(self.members - len(live), self._for_others(len(live)))
+                    if wanted > 0 and self._starts.allowed():
+                        self._starts.count()
+                        free = [slot for slot in range(self.members) if slot not in live]
+                        live.update({slot: self._start(slot) for slot in free[:wanted]})
+                    elif wanted > 0 and not live:
+                        message = f"workers end with status {status} without getting on; their errors are above"
+                        raise WorkersFail(message)
+                if not live:
+                    return
                 time.sleep(POLL_SECONDS)
         finally:
             _terminate(live)
@@ -138,12 +148,11 @@ class _Pack:
             pickle.dump(self.order, member.stdin)
         return member
 
-    def _count_vain_starts(self, status: int) -> None:
-        taken = sum(lease.current(self.order.folder.leases(run_id))[0] for run_id in self.order.run_ids)
-        self._in_vain = self._in_vain + 1 if taken == self._taken_before else 0
-        self._taken_before = taken
-        if self._in_vain > MAX_STARTS_IN_VAIN:
-            raise WorkersFail(f"workers end with status {status} without taking a run; their errors are above")
+    def _for_others(self, members: int) -> int:
+        """How many runs are left that none of ``members`` living members holds or is about to take."""
+        open_runs = [run_id for run_id in self.order.run_ids if not settled(self.order, run_id)]
+        busy = sum(held(self.order.folder, run_id) for run_id in open_runs)
+        return len(open_runs) - busy - max(0, members - busy)
 
 
 def _terminate(live: dict[int, subprocess.Popen[bytes]]) -> None:

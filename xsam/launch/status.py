@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -97,8 +98,15 @@ def name_of(run: RunSpec) -> str:
 
 
 def _progress(folder: GridFolder, run: RunSpec) -> dict[str, Any]:
+    """What the run's worker last told; nothing where that cannot be read."""
     try:
-        content: dict[str, Any] = json.loads(folder.progress(run.run_id).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        content = json.loads(folder.progress(run.run_id).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return {}
-    return content
+    if not isinstance(content, dict) or not all(_number(content.get(name)) for name in ("epoch", "epochs", "done")):
+        return {}
+    return {name: value for name, value in content.items() if value is None or _number(value)}
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

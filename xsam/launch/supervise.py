@@ -12,30 +12,34 @@ from typing import Protocol
 
 from xsam.grid.spec import RunSpec
 from xsam.launch.cancel import cancelled
+from xsam.launch.starts import Starts, WorkersFail
 from xsam.launch.status import FINISHED, RunStatus, status
+from xsam.runner.order import WorkOrder, settled
 from xsam.runner.stop import StopFlag
-from xsam.runner.work import WorkOrder, settled
 
 POLL_SECONDS = 0.5
-MAX_STARTS_IN_VAIN = 3
 
 
 class Launcher(Protocol):
-    """Whoever can start workers: on this machine, or on a cluster."""
+    """Whoever can start workers on this machine."""
 
-    def start(self, count: int) -> None: ...
+    def start(self, count: int) -> int:
+        """Start up to ``count`` workers; how many there was place for."""
 
-    def live(self) -> int: ...
+    def live(self) -> int:
+        """How many workers of this launch there are."""
 
-    def stop(self) -> None: ...
+    def others(self) -> int:
+        """How many workers of other launches have a place here."""
 
-    def kill(self) -> None: ...
+    def stop(self) -> None:
+        """Ask this launch's workers to save and end."""
 
-    def last_words(self) -> str: ...
+    def kill(self) -> None:
+        """End this launch's workers at once."""
 
-
-class WorkersFail(Exception):
-    """Workers end without taking a run; the message has their last words."""
+    def last_words(self) -> str:
+        """The end of what the newest worker said."""
 
 
 def supervise(
@@ -45,26 +49,28 @@ def supervise(
     workers: int,
     stop: StopFlag,
     show: Callable[[Sequence[RunStatus]], None],
+    tell: Callable[[str], None] = lambda line: None,
 ) -> list[RunStatus]:
     """Keep up to ``workers`` workers running until every run is settled or a stop is requested.
 
     A worker that died is replaced, and the run that it held is taken over by its lease. Runs that another launch's
-    workers hold are waited for.
+    workers hold are waited for, and so is a place for a worker where other launches have them all.
 
     Args:
         stop: once requested, or the launch cancelled by another front end, workers are asked to save and end; the
             caller's second signal ends the front end.
         show: called after every look with the state of all runs.
+        tell: called with a line when the launch has to wait for others.
 
     Returns:
         The last look at every run.
 
     Raises:
-        WorkersFail: workers were started several times in vain.
+        WorkersFail: workers were started three times without any progress, and none is left.
     """
     known: dict[str, RunStatus] = {}
-    in_vain, stopping = 0, False
-    taken_before = -1
+    starts = Starts(order)
+    stopping = waiting = False
     while True:
         states = look(order, runs, known)
         show(states)
@@ -80,18 +86,18 @@ def supervise(
             if not live:
                 return states
         else:
-            free = [one for one in open_runs if one.state != "running"]
-            busy = sum(one.launch == order.launch for one in open_runs)
-            wanted = min(
-                workers - live, len(free) - (live - busy)
-            )  # a live worker that holds nothing will take a free run
-            if wanted > 0:
-                taken = sum(one.attempts for one in states)
-                in_vain = in_vain + 1 if taken == taken_before else 0
-                if in_vain > MAX_STARTS_IN_VAIN:
-                    raise WorkersFail(f"workers end without taking a run:\n{launcher.last_words()}")
-                taken_before = taken
-                launcher.start(wanted)
+            free = sum(one.state != "running" for one in open_runs)
+            busy = sum(one.state == "running" and one.launch == order.launch for one in open_runs)
+            wanted = min(workers - live, free - (live - busy))  # a live worker that holds nothing will take a free run
+            if wanted > 0 and starts.allowed():
+                if launcher.start(wanted):
+                    starts.count()
+                    waiting = False
+                elif not live and not waiting:
+                    waiting = True
+                    tell(f"waiting for a place: {launcher.others()} workers of other launches are at work here")
+            elif wanted > 0 and not live:
+                raise WorkersFail(f"workers end without getting on:\n{launcher.last_words()}")
         time.sleep(POLL_SECONDS)
 
 

@@ -4,29 +4,42 @@ A run's leases are numbered files in one folder, ``000001.json`` and so on; the 
 A worker takes a run over by creating the next number, which the file system lets only one do (a hard link to a finished
 file, so no reader ever sees half a lease). Files of earlier holders are never changed by others, so no sequence of
 pauses lets two workers believe that they hold the same run: whoever is not the highest number has lost it.
+
+A lease that cannot be read (empty after a power cut, damaged) is nobody's; its number stays taken. Files of other names
+are not looked at.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import re
 import threading
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from xsam.runner.process import Process
-from xsam.store.atomic import write_json
+from xsam.store.atomic import sync, write_json
 
 REFRESH_SECONDS = 10.0
 STALE_SECONDS = 60.0  # only where neither the process nor its SLURM job can be looked at
+_NAME = re.compile(r"([0-9]{6,18})\.json")
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
+OTHER_DISK = "choose another folder with --results, on a disk that can"
 
 
 class LeaseLost(Exception):
     """Another worker has taken this run over; nothing more may be written for it."""
+
+
+class LinksImpossible(OSError):
+    """The disk has no hard links, by which workers take runs; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -36,19 +49,44 @@ class Record:
     Attributes:
         holder: the process that took the run.
         launch: the launch (one ``xsam-bench run``) that started it.
-        crashes: how many workers of this launch died holding this run, one after the other, before this one.
+        deaths: how many workers of this launch died holding this run, one after the other, before this one, without
+            moving its checkpoint.
         released: the holder has let go.
+        mark: the run's checkpoint as the holder found it (:func:`xsam.runner.order.mark_of`).
+        suspect: the run failed in a process that may be to blame, and is to be tried in a fresh one.
     """
 
     holder: Process
     launch: str
-    crashes: int
-    released: bool
+    deaths: int = 0
+    released: bool = False
+    mark: str = ""
+    suspect: bool = False
 
     @classmethod
     def read(cls, path: Path) -> Record:
+        """Read a lease file; ``ValueError`` where it holds no record."""
         data = json.loads(path.read_text(encoding="utf-8"))
-        return cls(Process(**data["holder"]), data["launch"], data["crashes"], data["released"])
+        if not isinstance(data, dict) or not isinstance(data.get("holder"), dict):
+            raise ValueError("no record")
+        record = cls(Process(**_typed(Process, data["holder"])), **_typed(cls, data, skip=("holder",)))
+        if not record.holder.host or not record.launch:
+            raise ValueError("no record")
+        return record
+
+
+def _typed(kind: type[Process | Record], data: dict[str, Any], skip: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The entries of ``data`` that are fields of ``kind``; ``ValueError`` for one of another type."""
+    types = {"str": str, "int": int, "bool": bool}
+    found = {}
+    for field in fields(kind):
+        if field.name in skip or field.name not in data:
+            continue
+        value = data[field.name]
+        if type(value) is not types[str(field.type)]:
+            raise ValueError(f"{field.name} is {value!r}")
+        found[field.name] = value
+    return found
 
 
 def current(folder: Path) -> tuple[int, Record | None, bool]:
@@ -61,7 +99,11 @@ def current(folder: Path) -> tuple[int, Record | None, bool]:
         record = Record.read(path)
         refreshed = path.stat().st_mtime
     except FileNotFoundError:  # taken over and cleared away between the look and the read
-        return current(folder)
+        return (number, None, False) if path.is_symlink() else current(folder)
+    except PermissionError:  # another user's: the heartbeat alone can tell
+        return number, None, _now(folder) - path.stat().st_mtime <= STALE_SECONDS
+    except (OSError, ValueError, TypeError):
+        return number, None, False
     if record.released:
         return number, record, False
     alive = record.holder.alive()
@@ -72,6 +114,9 @@ def current(folder: Path) -> tuple[int, Record | None, bool]:
 
 class Lease:
     """A lease that this process holds; make one with :meth:`acquire`.
+
+    Attributes:
+        suspect: set it before :meth:`release` where the run is to be tried again in a fresh process.
 
     Example:
         >>> import tempfile
@@ -88,33 +133,44 @@ class Lease:
         self.folder = folder
         self.number = number
         self.record = record
+        self.suspect = False
         self._ended = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="lease", daemon=True)
-        self._heart.start()
+        try:
+            self._heart.start()
+        except RuntimeError:  # no further thread: nothing can be trained in this process
+            self._write_released()
+            raise
 
     @classmethod
-    def acquire(cls, folder: Path, launch: str) -> Lease | None:
-        """Take the run, or return None where a live worker holds it or another was faster."""
+    def acquire(cls, folder: Path, launch: str, mark: str = "") -> Lease | None:
+        """Take the run, or return None where a live worker holds it or another was faster.
+
+        Args:
+            folder: of the run's leases.
+            launch: the launch that takes it.
+            mark: the run's checkpoint as it is now; a death counts where it is what the dead holder found.
+
+        Raises:
+            LinksImpossible: the disk has no hard links.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         number, last, held = current(folder)
         if held:
             return None
         here = Process.current()
-        crashed = last is not None and not last.released and last.launch == launch
-        if last and last.holder.job_start != here.job_start:  # SLURM ended that one, or lost its node
-            crashed = False
-        record = Record(here, launch, last.crashes + 1 if last and crashed else 0, released=False)
+        record = Record(here, launch, _deaths(last, here, launch, mark), mark=mark, suspect=bool(last and last.suspect))
         with _temporary(folder, record) as path:
-            try:
-                os.link(path, _path(folder, number + 1))
-            except FileExistsError:
+            if not _link(path, _path(folder, number + 1)):
                 return None
+        sync(folder)
         numbers = _numbers(folder)
         if max(numbers) != number + 1:  # we looked, paused, and came back behind later holders
             return None
         for old in numbers:
             if old < number:  # the one before stays: it keeps its number taken
-                _path(folder, old).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # a folder of that name is nobody's
+                    _path(folder, old).unlink()
         return cls(folder, number + 1, record)
 
     def check(self) -> None:
@@ -126,8 +182,11 @@ class Lease:
         """Let go; the number stays taken."""
         self._ended.set()
         self._heart.join()
-        record = Record(self.record.holder, self.record.launch, self.record.crashes, released=True)
-        write_json(_path(self.folder, self.number), asdict(record), durable=False)
+        self._write_released()
+
+    def _write_released(self) -> None:
+        record = replace(self.record, released=True, suspect=self.suspect)
+        write_json(_path(self.folder, self.number), asdict(record))
 
     def _beat(self) -> None:
         # Through the open file, not its path: a lease that was taken over must not be refreshed by its former holder.
@@ -136,11 +195,45 @@ class Lease:
                 os.utime(file.fileno())
 
 
+def died(record: Record | None, launch: str) -> bool:
+    """Whether a worker of ``launch`` died holding the lease, which nobody holds any more."""
+    return record is not None and not record.released and record.launch == launch
+
+
+def _deaths(last: Record | None, here: Process, launch: str, mark: str) -> int:
+    """Deaths that count against the run: the last holders' of this launch, since the checkpoint moved."""
+    if last is None or not died(last, launch) or last.mark != mark:
+        return 0
+    if last.holder.job_start != here.job_start:  # SLURM ended that one, or lost its node
+        return 0
+    return last.deaths + 1
+
+
+def _link(path: Path, target: Path) -> bool:
+    """Create ``target`` as ``path``'s file; False where another was faster.
+
+    On a network disk the answer to a link that was made may be lost, and the request, sent again, finds its own work:
+    the number of links tells.
+    """
+    try:
+        os.link(path, target)
+    except OSError as error:
+        if os.stat(path).st_nlink > 1:
+            return True
+        if isinstance(error, FileExistsError):
+            return False
+        if error.errno in _NO_LINKS:
+            raise LinksImpossible(f"{target.parent}: no hard links ({error.strerror}); {OTHER_DISK}") from None
+        raise
+    return True
+
+
 @contextlib.contextmanager
 def _temporary(folder: Path, record: Record) -> Iterator[Path]:
     path = folder / f".{uuid.uuid4().hex}"
     try:
         path.write_text(json.dumps(asdict(record)), encoding="utf-8")
+        sync(path)
         yield path
     finally:
         path.unlink(missing_ok=True)
@@ -152,7 +245,7 @@ def _now(folder: Path) -> float:
     try:
         path.touch()
         return path.stat().st_mtime
-    except PermissionError:  # somebody else's results, looked at only
+    except OSError:  # somebody else's results, or a full disk: looked at only, by this host's clock
         return time.time()
     finally:
         with contextlib.suppress(OSError):
@@ -165,6 +258,8 @@ def _path(folder: Path, number: int) -> Path:
 
 def _numbers(folder: Path) -> list[int]:
     try:
-        return sorted(int(path.stem) for path in folder.glob("[0-9]*.json"))
-    except FileNotFoundError:
+        names = set(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
         return []
+    found = (int(match[1]) for name in names if (match := _NAME.fullmatch(name)))
+    return sorted(number for number in found if _path(folder, number).name in names)

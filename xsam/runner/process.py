@@ -71,6 +71,14 @@ def _boot() -> str:
         return ""
 
 
+def parent_of(pid: int) -> int | None:
+    """The parent of a running process of this host; None where that cannot be told."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 def _start_time(pid: int) -> int | None:
     """Start time of a running process in clock ticks since boot; None for one that is gone or a zombie."""
     try:

@@ -23,20 +23,29 @@ from xsam.runner.distributed import ALONE, Group
 from xsam.runner.learner import Learner
 from xsam.runner.lease import Lease, LeaseLost
 from xsam.runner.loop import train
+from xsam.runner.order import WorkOrder, utc_now
 from xsam.runner.provenance import provenance
 from xsam.runner.stop import Interrupted, StopFlag
 from xsam.runner.watch import Follower, Leader
-from xsam.runner.work import WorkOrder, utc_now
 from xsam.store import write_epochs, write_run, write_sharpness
 from xsam.tasks import get_task
 from xsam.tasks.seeding import derive
 
 
-def execute(spec: RunSpec, order: WorkOrder, lease: Lease, stop: StopFlag, group: Group = ALONE) -> None:
-    """Train one run under ``lease`` and write its row, whatever its outcome.
+def execute(
+    spec: RunSpec, order: WorkOrder, lease: Lease, stop: StopFlag, group: Group = ALONE, fresh: bool = True
+) -> bool:
+    """Train one run under ``lease`` and write its row, whatever its outcome; returns whether this process may go on.
+
+    A run fails for good only in a process that trained none before it and whose device still works: after a failure
+    elsewhere no row is written, the run is left to a fresh process (the lease says so), and this one must end. Whatever
+    an earlier run left behind, a broken CUDA context, memory, open files, costs no later run its result.
 
     A ``group`` whose processes are out of step, after a failure, cannot train the next run: this process ends then, and
     the others with it.
+
+    Args:
+        fresh: this process has trained no run before.
 
     Raises:
         Interrupted: stopped with a checkpoint on disk.
@@ -64,11 +73,22 @@ def execute(spec: RunSpec, order: WorkOrder, lease: Lease, stop: StopFlag, group
                 log.error("another process of this run died: %s", error)
                 os._exit(1)  # still holding the lease, so that the death counts as a crash
             log.error("failed\n%s", trace)
+            broken = _broken(_device(order.device))
+            if not fresh or (broken and not lease.record.suspect):
+                blame = "its device does not work any more" if broken else "it had trained other runs before"
+                log.warning("this process may be to blame (%s): once more in a fresh one", blame)
+                lease.suspect = True
+                if group.size > 1:
+                    raise SystemExit(1) from None
+                return False
             row = {"status": "failed", "error": trace}
         _write_row(spec, order, lease, started, row)
         log.info("%s", row["status"])
-        if row["status"] == "failed" and group.size > 1:
+        if row["status"] != "failed":
+            return True
+        if group.size > 1:
             raise SystemExit(1)
+        return not broken
 
 
 def follow(order: WorkOrder, runs: Mapping[str, RunSpec], stop: StopFlag, group: Group) -> int:
@@ -89,10 +109,30 @@ def follow(order: WorkOrder, runs: Mapping[str, RunSpec], stop: StopFlag, group:
     return followed
 
 
-def record_crashes(spec: RunSpec, order: WorkOrder, lease: Lease) -> None:
-    """Give a run up whose workers died one after the other, so that it cannot take every worker with it."""
-    error = f"the worker's process died {lease.record.crashes} times in this run without a message (out of memory?)"
-    _write_row(spec, order, lease, utc_now(), {"status": "failed", "error": error})
+def record_deaths(spec: RunSpec, order: WorkOrder, lease: Lease) -> None:
+    """Give a run up whose workers died one after the other without getting on, so that it cannot take them all."""
+    deaths = lease.record.deaths
+    error = (
+        f"the worker's process died {deaths} times in this run without a message (out of memory?), and its checkpoint "
+        "did not move; the same command tries it again"
+    )
+    _write_row(spec, order, lease, utc_now(), {"status": "failed", "error": error, "deaths": deaths})
+
+
+def check_device(name: str) -> None:
+    """Let a device that does not work end the process before it takes a run; raises what torch says."""
+    torch.ones(1, device=_device(name)).sum().item()
+
+
+def _broken(device: torch.device) -> bool:
+    """Whether the device refuses even the smallest work: some CUDA errors stay until the process ends."""
+    try:
+        torch.ones(1, device=device).sum().item()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+    except Exception:  # whatever it is: the device does not work
+        return True
+    return False
 
 
 def fresh_learner(spec: RunSpec, data_dir: Path, device_name: str, group: Group = ALONE) -> Learner:
@@ -162,6 +202,7 @@ def _write_row(spec: RunSpec, order: WorkOrder, lease: Lease, started: datetime,
             "ascent_steps": spec.params.get("ascent_steps"),
             "seed": spec.params["seed"],
             "attempts": lease.number,
+            "launch": order.launch,
             "started_at": started,
             "finished_at": utc_now(),
             **{f"param_{name}": value for name, value in spec.params.items()},

@@ -15,9 +15,9 @@ from xsam.runner.diagnostics import diagnose
 from xsam.runner.distributed import Group
 from xsam.runner.learner import Learner
 from xsam.runner.lease import Lease
+from xsam.runner.order import WorkOrder
 from xsam.runner.schedule import Schedule
 from xsam.runner.stop import StopFlag
-from xsam.runner.work import WorkOrder
 from xsam.store.atomic import write_json
 from xsam.tasks import get_task
 

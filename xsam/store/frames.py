@@ -28,6 +28,7 @@ _ORDER = {
     "sharpness": ["grid", "run_id", "epoch", "measure"],
 }
 _END = ["run_id", "status", "finished_at", "attempts", "error"]
+_LATER = ["launch", "deaths"]  # columns that older files lack
 _READERS = 2  # threads: more of them wait longer for each other than they save in waiting for a disk
 
 _Found = TypeVar("_Found")
@@ -44,11 +45,11 @@ def read(
     In ``runs`` a metric that is stored under several selection rules also has a column of its own name: its value under
     the rule of the grid's (first) table, as ``grid.json`` has it now.
 
-    Takes a grid's single files and its compacted one. Where both hold a run, the later ``finished_at`` wins in
-    ``runs``; in the other tables the single file, which is written after what was compacted. The column ``grid`` is the
-    folder's name. Columns are those of the current schema whatever version wrote the files (null where they lack one),
-    with the same types whether or not there are nulls or rows at all: integers ``Int64``, booleans ``boolean``, numbers
-    ``float64`` (NaN for null), times UTC, lists as tuples. Rows are sorted by grid and run id.
+    Takes a grid's single files and its compacted one. Where both hold a run, the single file wins, which is written
+    after what was compacted; no clock decides. The column ``grid`` is the folder's name. Columns are those of the
+    current schema whatever version wrote the files (null where they lack one), with the same types whether or not there
+    are nulls or rows at all: integers ``Int64``, booleans ``boolean``, numbers ``float64`` (NaN for null), times UTC,
+    lists as tuples. Rows are sorted by grid and run id.
 
     Args:
         results: a results folder; ``FileNotFoundError`` where there is none.
@@ -152,26 +153,11 @@ def grid_table(
     # Singles first: one that is compacted and removed meanwhile is then found in the compacted file.
     singles = _map(load, [path for path in paths if run_ids is None or path.stem in run_ids])
     merged = load(folder.compacted(table))
-    compacted = [] if merged is None else [merged]
-    if table != "runs":
-        compacted = [_without(part, singles) for part in compacted]
+    compacted = [] if merged is None else [_without(merged, singles)]
     rows = pa.concat_tables([schema.empty_table(), *compacted, *singles], promote_options="default")
-    if table == "runs":
-        rows = _latest(rows)
     names = pa.repeat(pa.scalar(folder.name, pa.string()), rows.num_rows)
     position = rows.schema.get_field_index("grid")
     return rows.set_column(position, rows.schema.field(position), names)
-
-
-def _latest(rows: pa.Table) -> pa.Table:
-    """Of each run the row with the latest ``finished_at``; of equals the last, which is the single file's."""
-    latest: dict[str, tuple[int, int]] = {}
-    times = rows.column("finished_at").cast(pa.int64()).to_pylist()
-    for index, (run_id, time) in enumerate(zip(rows.column("run_id").to_pylist(), times, strict=True)):
-        latest[run_id] = max((time, index), latest.get(run_id, (time, index)))
-    if len(latest) == rows.num_rows:
-        return rows
-    return rows.take(pa.array([index for _, index in latest.values()], pa.int64()))
 
 
 def _without(compacted: pa.Table, singles: Sequence[pa.Table]) -> pa.Table:
@@ -192,12 +178,16 @@ class Finished(NamedTuple):
         finished_at: when (UTC).
         attempts: how many workers had started it; 0 where the row does not say.
         error: the traceback of a failed run.
+        launch: the launch whose worker wrote the row; None in older rows.
+        deaths: how many workers died in the run, one after the other, where it was given up for that; else None.
     """
 
     status: str
     finished_at: datetime
     attempts: int
     error: str | None
+    launch: str | None = None
+    deaths: int | None = None
 
 
 def finished(folder: GridFolder, run_id: str) -> Finished | None:
@@ -210,22 +200,14 @@ def finished(folder: GridFolder, run_id: str) -> Finished | None:
         True
     """
     single = _ends(folder.run_file(run_id)) or {}
-    return _later(single.get(run_id), _compacted_ends(folder).get(run_id))
+    return single.get(run_id) or _compacted_ends(folder).get(run_id)
 
 
 def finished_runs(folder: GridFolder) -> dict[str, Finished]:
     """Run id → how it ended, of every run of the grid that has a row, sorted by run id."""
     singles = _map(_ends, folder.singles("runs").glob("*.parquet"))
-    latest: dict[str, Finished | None] = {}
-    for run_id, end in (item for part in [*singles, _compacted_ends(folder)] for item in part.items()):
-        latest[run_id] = _later(latest.get(run_id), end)
-    return {run_id: end for run_id, end in sorted(latest.items()) if end is not None}
-
-
-def _later(first: Finished | None, second: Finished | None) -> Finished | None:
-    if first is None or second is None:
-        return first or second
-    return max(first, second, key=lambda end: end.finished_at)
+    ends = {**_compacted_ends(folder), **{run_id: end for part in singles for run_id, end in part.items()}}
+    return dict(sorted(ends.items()))
 
 
 def _compacted_ends(folder: GridFolder) -> dict[str, Finished]:
@@ -240,16 +222,19 @@ def _cached_ends(path: Path, _identity: tuple[int, ...]) -> dict[str, Finished]:
 
 def _ends(path: Path) -> dict[str, Finished] | None:
     """Run id → how it ended, from columns that files of every version have; ``None`` where the file is gone."""
-    table = _parquet(path, lambda _: _END)
+    table = _parquet(path, lambda _: [*_END, *_LATER])
     if table is None:
         return None
     for name in _END:
         if name not in table.column_names:
             raise ValueError(f"{path}: not a table of runs: it lacks the column {name}")
     columns = [table.column(name).to_pylist() for name in _END]
+    columns += [
+        table.column(name).to_pylist() if name in table.column_names else [None] * table.num_rows for name in _LATER
+    ]
     return {
-        run_id: Finished(status, finished_at, attempts or 0, error)
-        for run_id, status, finished_at, attempts, error in zip(*columns, strict=True)
+        run_id: Finished(status, finished_at, attempts or 0, error, launch, deaths)
+        for run_id, status, finished_at, attempts, error, launch, deaths in zip(*columns, strict=True)
     }
 
 
