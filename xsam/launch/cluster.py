@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from xsam.launch.profile import Profile
 from xsam.runner import squeue
 
+_Answer = TypeVar("_Answer")
+
 TIMEOUT_SECONDS = 120.0
+RETRY_PAUSES = (2.0, 4.0, 8.0, 16.0, 32.0)  # seconds; a controller that restarts is back within a minute
 DEFAULT_MAX_ARRAY_SIZE = 1001
 
 # Reasons of waiting that no waiting ends, as far as the request stays what it is.
@@ -18,6 +24,15 @@ _HOPELESS = re.compile(
     r"PartitionTimeLimit|PartitionNodeLimit|PartitionConfig|BadConstraints|InvalidAccount|InvalidQOS|QOSNotAllowed|"
     r"AccountNotAllowed|AccountingPolicy|(QOS|Assoc)(Max|Grp)\w*(PerJob|PerJobLimit|MinutesPerJobLimit)|Reservation"
     r"Deleted|JobArrayTaskLimitExceeded"
+)
+
+# What a controller says, or its commands say of it, that is busy or restarts.
+_PASSING = re.compile(
+    r"Socket timed out|temporarily unable|Unable to contact slurm controller|Zero Bytes were transmitted|"
+    r"Connection (refused|reset|timed out)|Resource temporarily unavailable|Transport endpoint is not connected|"
+    r"(Communication|Insane message|Message receive|Message send) (connection )?(failure|length)|"
+    r"Slurm backup controller in standby mode|gives no answer",
+    re.IGNORECASE,
 )
 
 
@@ -43,7 +58,7 @@ def check(profile: Profile, tasks: int = 1) -> None:
     wanted = profile.sbatch(tasks).items()
     flags = [f"--{name}" if value is True else f"--{name}={value}" for name, value in wanted]
     try:
-        _ask("sbatch", "--test-only", *flags, "--wrap=true")
+        patiently(partial(_ask, "sbatch", "--test-only", *flags, "--wrap=true"))
     except ClusterError as error:
         raise ClusterError(f"the profile {profile.name!r} asks for what the cluster cannot give: {error}") from None
 
@@ -57,6 +72,29 @@ def hopeless(reason: str) -> bool:
     return _HOPELESS.fullmatch(reason) is not None
 
 
+def passing(message: str) -> bool:
+    """Whether a command failed of what passes by itself.
+
+    >>> passing("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation")
+    True
+    >>> passing("sbatch: error: Batch job submission failed: Invalid partition name specified")
+    False
+    """
+    return _PASSING.search(message) is not None
+
+
+def patiently(ask: Callable[[], _Answer]) -> _Answer:
+    """What ``ask`` returns; called again, after growing pauses, where it fails of what passes by itself."""
+    for pause in RETRY_PAUSES:
+        try:
+            return ask()
+        except ClusterError as error:
+            if not passing(str(error)):
+                raise
+        time.sleep(pause)
+    return ask()
+
+
 def queue() -> squeue.Queue:
     """The user's jobs; raises :class:`ClusterError` where SLURM does not answer."""
     known = squeue.queue()
@@ -67,7 +105,7 @@ def queue() -> squeue.Queue:
 
 def max_array_size() -> int:
     """How many jobs one array may have."""
-    size = _setting("MaxArraySize")
+    size = patiently(partial(_setting, "MaxArraySize"))
     return (int(size) if size.isdigit() else DEFAULT_MAX_ARRAY_SIZE) - 1
 
 
@@ -142,7 +180,8 @@ def cancel(jobs: Iterable[str]) -> None:
     """Take jobs, or elements, out of the queue, running ones too."""
     wanted = sorted(set(jobs))
     for start in range(0, len(wanted), 500):
-        _ask("scancel", *wanted[start : start + 500])
+        part = wanted[start : start + 500]
+        patiently(partial(_ask, "scancel", *part))
     squeue.forget()
 
 

@@ -8,9 +8,10 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import submitit
-from submitit.core.utils import FailedSubmissionError, UncompletedJobError
+from submitit.core.utils import DelayedSubmission, FailedSubmissionError, JobPaths, UncompletedJobError
 
 from xsam.grid.spec import RunSpec
 from xsam.launch import cluster, status
@@ -55,7 +56,8 @@ def submit(order: WorkOrder, runs: Sequence[RunSpec], profile: Profile) -> list[
     """Submit the order's runs, which are among ``runs``, as job arrays; returns the numbers of the arrays.
 
     Raises:
-        ClusterError: the cluster refuses. Arrays that it took before stay in the queue.
+        ClusterError: the cluster refuses, or is out of reach for long. Arrays that it took before stay in the queue;
+            the message says which.
     """
     cluster.check(profile, order.devices)
     size = profile.runs_per_job
@@ -69,7 +71,10 @@ def submit(order: WorkOrder, runs: Sequence[RunSpec], profile: Profile) -> list[
     ledger = Ledger(order, profile.name, tuple(arrays))
     ledger.write()
     for number, array in enumerate(arrays):
-        arrays[number] = replace(array, job=_submit(order, profile, array))
+        try:
+            arrays[number] = replace(array, job=_submit(order, profile, array))
+        except ClusterError as error:
+            raise ClusterError(f"{error}{_cut_short(order, arrays)}") from None
         ledger = replace(ledger, arrays=tuple(arrays))
         ledger.write()
     squeue.forget()
@@ -78,8 +83,22 @@ def submit(order: WorkOrder, runs: Sequence[RunSpec], profile: Profile) -> list[
     return jobs
 
 
+def _cut_short(order: WorkOrder, arrays: Sequence[Array]) -> str:
+    """What is in the queue though the submission failed."""
+    taken = [array for array in arrays if array.job is not None]
+    if not taken:
+        return ""
+    count = sum(len(share) for array in taken for share in array.shares)
+    jobs = f"job{'s' if len(taken) > 1 else ''} {', '.join(str(array.job) for array in taken)}"
+    return f"; {count} of {len(order.run_ids)} runs are in {jobs}, and the same command submits the rest"
+
+
 def _submit(order: WorkOrder, profile: Profile, array: Array) -> str:
-    """Submit one array; returns its number."""
+    """Submit one array; returns its number.
+
+    A failure that passes by itself is tried again, after a look whether the cluster took the array all the same: the
+    answer of a busy controller may come too late for ``sbatch``.
+    """
     folder = order.place
     python = f"{profile.container} bash -c {shlex.quote(SHIELD)} worker {shlex.quote(sys.executable)}".strip()
     executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=MANY_TIMEOUTS, python=python)
@@ -94,14 +113,53 @@ def _submit(order: WorkOrder, profile: Profile, array: Array) -> str:
         additional_parameters=profile.sbatch(order.devices),
     )
     element = Element(profile.members, profile.scratch, profile.copy_data, profile.offline)
+    work = [order.part(share) for share in array.shares]
+
+    def adopt() -> str | None:
+        job = _taken_all_the_same(array)
+        for index, part in enumerate(work if job is not None else ()):
+            _leave_for(f"{job}" if len(work) == 1 else f"{job}_{index}", folder, profile, element, part)
+        return job
+
+    def once() -> str:
+        if tried and (job := adopt()) is not None:
+            return job
+        tried.append(True)
+        try:
+            jobs = executor.map_array(element, work)
+        except (FailedSubmissionError, UncompletedJobError) as error:
+            for path in folder.glob("*.pkl"):
+                if "_" not in path.name:  # not yet a job's
+                    path.unlink()
+            raise ClusterError(f"the cluster refuses: {_said(error)}") from None
+        return str(jobs[0].job_id).partition("_")[0]
+
+    tried: list[bool] = []
     try:
-        jobs = executor.map_array(element, [order.part(share) for share in array.shares])
-    except (FailedSubmissionError, UncompletedJobError) as error:
-        for pickle in folder.glob("*.pkl"):
-            if "_" not in pickle.name:  # not yet a job's
-                pickle.unlink()
-        raise ClusterError(f"the cluster refuses: {str(error).strip().splitlines()[-1]}") from None
-    return str(jobs[0].job_id).partition("_")[0]
+        return cluster.patiently(once)
+    except ClusterError as error:
+        if cluster.passing(str(error)) and (job := adopt()) is not None:
+            return job
+        raise
+
+
+def _said(error: Exception) -> str:
+    """What ``sbatch`` said, of the report that submitit makes of it."""
+    lines = str(error).strip().splitlines()
+    return next((line for line in reversed(lines) if line.startswith("sbatch:")), lines[-1])
+
+
+def _taken_all_the_same(array: Array) -> str | None:
+    """The number of an array whose submission seemed to fail; None where the queue does not have it."""
+    squeue.forget()
+    return array.found(cluster.queue()).job
+
+
+def _leave_for(job: str, folder: Path, profile: Profile, element: Element, part: WorkOrder) -> None:
+    """Leave the job's work where it looks for it, as submitit does after a submission (jobs wait a minute for it)."""
+    work = DelayedSubmission(element, part)
+    work.set_timeout(profile.minutes, MANY_TIMEOUTS)
+    work.dump(JobPaths(folder, job).submitted_pickle)
 
 
 def _refuse_the_hopeless(profile: Profile, jobs: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from xsam.grid.spec import RunSpec
-from xsam.runner import memory
+from xsam.runner import memory, precision
 from xsam.runner.checkpoint import Position
 from xsam.runner.distributed import ALONE, Group
 from xsam.runner.learner import Learner
@@ -29,6 +29,7 @@ from xsam.runner.stop import Interrupted, StopFlag
 from xsam.runner.watch import Follower, Leader
 from xsam.store import write_epochs, write_run, write_sharpness
 from xsam.tasks import get_task
+from xsam.tasks.common import loop_option
 from xsam.tasks.seeding import derive
 
 
@@ -148,6 +149,7 @@ def fresh_learner(spec: RunSpec, data_dir: Path, device_name: str, group: Group 
     device = _device(device_name)
     stream = ("training", group.rank) if group.rank else ("training",)  # each process has dropout masks of its own
     set_up_torch(int(params["threads"]), derive(int(params["seed"]), *stream))  # type: ignore[arg-type]
+    precision.set_up(str(loop_option(params, "precision")), device)
     memory.reset_peak(device)
     return Learner(spec, get_task(spec.task).open(params, data_dir, device), group)
 

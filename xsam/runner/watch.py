@@ -22,6 +22,8 @@ from xsam.store.atomic import write_json
 from xsam.tasks import get_task
 
 PROGRESS_SECONDS = 0.5
+FIRST_SAVE_SECONDS = 1.0
+SAVING_AT_MOST = 0.05  # of the time, in the first minutes
 
 
 class Follower:
@@ -66,6 +68,7 @@ class Leader(Follower):
         self.spec, self.order, self.lease, self.log = spec, order, lease, log
         self.schedule = Schedule(spec.params, learner.problem.steps_per_epoch)
         self.saved_at = self.told_at = self.began_at = time.monotonic()
+        self.pause = min(FIRST_SAVE_SECONDS, order.checkpoint_seconds)
         self.began_with = 0
 
     def restore(self) -> Position:
@@ -76,13 +79,21 @@ class Leader(Follower):
         return position
 
     def checkpoint_due(self) -> bool:
-        return time.monotonic() - self.saved_at >= self.order.checkpoint_seconds
+        """Soon after the start, then after pauses that double up to ``checkpoint_seconds``.
+
+        So a worker that dies has never lost more than about half of the time that it was at it, each life gets the run
+        further, and a run that kills its workers at a certain step is found out after a few of them.
+        """
+        return time.monotonic() - self.saved_at >= self.pause
 
     def save(self, position: Position) -> None:
         self.lease.check()
         self._note_peak(position)
+        began = time.monotonic()
         super().save(position)
         self.saved_at = time.monotonic()
+        pause = max(2 * self.pause, (self.saved_at - began) / SAVING_AT_MOST)
+        self.pause = min(pause, self.order.checkpoint_seconds)
 
     def step_done(self, position: Position, loss: torch.Tensor) -> None:
         now = time.monotonic()
@@ -124,7 +135,7 @@ class Leader(Follower):
             metric: row.get(metric),
             "eta_seconds": (total - done) / speed if speed > 0 else None,
         }
-        write_json(self.order.folder.progress(self.spec.run_id), content, durable=False)
+        write_json(self.order.folder.progress(self.spec.run_id), content)
 
     def _steps(self, position: Position) -> int:
         return position.epoch * self.learner.problem.steps_per_epoch + position.step

@@ -54,9 +54,10 @@ LOOP_PARAMETERS: Mapping[str, Parameter] = {
     "precision": Parameter(
         "str",
         "fp32",
-        choices=("fp32", "bf16", "fp16"),
+        choices=("fp32", "tf32", "bf16", "fp16"),
         omit_at_default=True,
-        help="autocast of forward passes, evaluation too; fp16 with a gradient scaler",
+        help="of forward passes, evaluation too: float32 throughout; tf32 in a GPU's matrix products and convolutions; "
+        "autocast to bf16, or fp16 with a gradient scaler",
     ),
     "compile": Parameter(
         "bool", False, omit_at_default=True, help="torch.compile for the model, one graph for each shape of batch"
