@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import Bench
+from tests.launch import processes
 from xsam.grid import Grid, load_grid
 from xsam.launch.starts import MAX_STARTS_IN_VAIN
 from xsam.runner import lease
@@ -76,15 +77,7 @@ def starts(bench: Bench) -> int:
 
 def workers(bench: Bench) -> list[int]:
     """The workers of this results folder that live, of whatever launch."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().decode().split("\0")
-        except OSError:
-            continue
-        if "submitit.core._submit" in words and any(word.startswith(str(bench.results)) for word in words):
-            found.append(int(path.parent.name))
-    return found
+    return processes.workers(bench.results)
 
 
 def wait_until(found: Callable[[], Any], seconds: float = 90) -> Any:
@@ -266,7 +259,8 @@ def test_jobs_bounds_the_living_workers_of_a_results_folder_across_front_ends_an
 def test_a_worker_whose_controller_was_killed_still_counts_and_hears_ctrl_c(bench: Bench) -> None:
     front_end = bench.start("run", bench.write_grid(LONG.replace("epochs: 1", "epochs: 50")), "--jobs", 1)
     (pid,) = wait_until(lambda: list(holders(bench).values()))
-    controller = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    controller = processes.controller(pid)
+    assert controller is not None
     os.kill(controller, signal.SIGKILL)
     for _ in range(100):
         assert workers(bench) == [pid]

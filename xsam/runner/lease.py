@@ -135,6 +135,8 @@ class Lease:
         self.record = record
         self.suspect = False
         self._ended = threading.Event()
+        # Through the open file, not its path: a lease that was taken over must not be refreshed by its former holder.
+        self._file = _path(folder, number).open("rb")
         self._heart = threading.Thread(target=self._beat, name="lease", daemon=True)
         try:
             self._heart.start()
@@ -189,10 +191,10 @@ class Lease:
         write_json(_path(self.folder, self.number), asdict(record))
 
     def _beat(self) -> None:
-        # Through the open file, not its path: a lease that was taken over must not be refreshed by its former holder.
-        with _path(self.folder, self.number).open("rb") as file:
+        with self._file as file:
             while not self._ended.wait(REFRESH_SECONDS):
-                os.utime(file.fileno())
+                with contextlib.suppress(OSError):  # a network disk that is away for a while
+                    os.utime(file.fileno())
 
 
 def died(record: Record | None, launch: str) -> bool:

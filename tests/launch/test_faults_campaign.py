@@ -1,0 +1,176 @@
+"""A campaign of random kills and freezes: nothing is lost, no bit changes, nobody is blamed, and nobody is too many."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+
+import pandas as pd
+import pytest
+
+from tests.conftest import Bench
+from tests.launch import processes
+from xsam.store import GridFolder, read
+
+pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1500)]
+
+RUNS = 60
+JOBS = 2
+# One epoch is some 1,300 steps: nearly every moment is in the middle of one.
+GRID = f"""
+name: campaign
+task: vision
+matrix:
+  optimizer: [sgd, sam, xsam]
+  seed: {{count: {RUNS // 3}}}
+params: {{model: mlp, dataset: digits, hidden: [32], epochs: 1, batch_size: 1, lr: 0.01, augment: crop_flip}}
+"""
+STOPPED_SECONDS = 65.0  # longer than a heartbeat may be silent
+QUIET_SECONDS = 2.0  # at most, between two events
+# Who is hit, with what, how often.
+EVENTS = (
+    [("worker", signal.SIGKILL)] * 44
+    + [("worker", signal.SIGTERM)] * 14
+    + [("worker", signal.SIGINT)] * 8
+    + [("worker", signal.SIGSTOP)] * 4
+    + [("controller", signal.SIGKILL)] * 8
+    + [("controller", signal.SIGTERM)] * 4
+    + [("front end", signal.SIGKILL)] * 8
+    + [("front end", signal.SIGINT)] * 6
+    + [("front end", signal.SIGTERM)] * 4
+    + [("front end", signal.SIGSTOP)] * 4
+)
+
+
+def numbers(bench: Bench) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Everything of the tables that must not depend on how often a run was interrupted."""
+    runs = read(bench.results).set_index("run_id").sort_index()
+    epochs = read(bench.results, "epochs").sort_values(["run_id", "epoch"]).reset_index(drop=True)
+    told = [column for column in runs if column.startswith(("test_", "val_", "param_", "best_"))]
+    times = [column for column in epochs if column.endswith("seconds")]
+    return runs[["status", "forwards", "backwards", *told]], epochs.drop(columns=times)
+
+
+class Campaign:
+    """Two front ends, given the same command whenever one has ended, and events that hit them and their workers.
+
+    Args:
+        bench: the command.
+        chance: where all randomness comes from.
+    """
+
+    def __init__(self, bench: Bench, chance: random.Random) -> None:
+        self.bench, self.chance = bench, chance
+        self.grid = bench.write_grid(GRID)
+        self.folder = GridFolder(bench.results, "campaign")
+        self.front_ends: list[subprocess.Popen[str]] = [self._front_end() for _ in range(2)]
+        self.stopped: dict[int, float] = {}
+        self.said: list[str] = []
+        self.most_workers = 0
+        self.fired: Counter[str] = Counter()
+
+    def _front_end(self) -> subprocess.Popen[str]:
+        return self.bench.start("run", self.grid, "--jobs", JOBS, "--checkpoint-seconds", 0.1)
+
+    def run(self) -> None:
+        """Fire every event before the last run is finished, then let everything come to its end."""
+        events = self.chance.sample(EVENTS, len(EVENTS))
+        fired_at = time.monotonic()
+        pause = self.chance.uniform(0.0, QUIET_SECONDS)
+        while events or not self._finished():
+            time.sleep(0.02)
+            self._watch(again=True)
+            # Ahead of the runs, so that all events hit something however fast the machine is.
+            behind = self._done() / RUNS > 0.9 * (1 - len(events) / len(EVENTS))
+            if events and (behind or time.monotonic() - fired_at > pause) and self._fire(*events[-1]):
+                events.pop()
+                fired_at, pause = time.monotonic(), self.chance.uniform(0.0, QUIET_SECONDS)
+        while any(front_end.poll() is None for front_end in self.front_ends):
+            time.sleep(0.02)
+            self._watch(again=False)
+        self._watch(again=False)
+
+    def _done(self) -> int:
+        return len(list(self.folder.singles("runs").glob("*.parquet")))
+
+    def _finished(self) -> bool:
+        return self._done() == RUNS
+
+    def _watch(self, again: bool) -> None:
+        self.most_workers = max(self.most_workers, len(self._workers()))
+        for pid, until in list(self.stopped.items()):
+            if time.monotonic() > until:
+                del self.stopped[pid]
+                self._send(pid, signal.SIGCONT)
+        for number, front_end in enumerate(self.front_ends):
+            if front_end.poll() is None:
+                continue
+            if front_end.stdout is not None and not front_end.stdout.closed:
+                self.said.append("".join(front_end.communicate()))
+            if again and not self._finished():
+                self.front_ends[number] = self._front_end()
+
+    def _fire(self, who: str, what: signal.Signals) -> bool:
+        """Hit somebody of this kind; False where there is nobody."""
+        pids = {
+            "worker": self._workers,
+            "controller": lambda: [parent for pid in self._workers() if (parent := processes.controller(pid))],
+            "front end": lambda: [one.pid for one in self.front_ends if one.poll() is None],
+        }[who]()
+        free = [pid for pid in pids if pid not in self.stopped]
+        if not free:
+            return False
+        pid = self.chance.choice(free)
+        if what is signal.SIGSTOP:
+            if len(free) < 2:  # the others go on meanwhile
+                return False
+            self.stopped[pid] = time.monotonic() + STOPPED_SECONDS
+        self._send(pid, what)
+        self.fired[f"{who} {what.name}"] += 1
+        return True
+
+    def _send(self, pid: int, what: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, what)
+
+    def _workers(self) -> list[int]:
+        return processes.workers(self.bench.results)
+
+    def end(self) -> None:
+        """Leave no process behind, whatever happened."""
+        for pid in [*(one.pid for one in self.front_ends if one.poll() is None), *self._workers()]:
+            self._send(pid, signal.SIGKILL)
+
+
+def test_a_hundred_kills_and_freezes_change_no_bit(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> None:
+    seed = int(os.environ.get("XSAM_FAULTS_SEED", random.SystemRandom().randrange(10**6)))
+    print(f"XSAM_FAULTS_SEED={seed} draws the same events")  # shown where the test fails
+    campaign = Campaign(bench, random.Random(seed))
+    try:
+        campaign.run()
+    finally:
+        campaign.end()
+    print(f"events: {dict(campaign.fired)}")
+    print("\n".join(campaign.said))
+
+    plain = Bench(tmp_path_factory.mktemp("undisturbed"))
+    plain("run", plain.write_grid(GRID), "--jobs", JOBS)
+    assert campaign.fired.total() == len(EVENTS) >= 100
+    assert campaign.most_workers == JOBS, "as many as asked, never more"
+    for one, other in zip(numbers(bench), numbers(plain), strict=True):
+        pd.testing.assert_frame_equal(one, other, check_exact=True)
+    rows = read(bench.results)
+    assert list(rows["status"]) == ["done"] * RUNS
+    assert rows["deaths"].isna().all()
+    said = "\n".join(campaign.said)
+    assert " failed" not in said, "no row was ever wrongly failed, not even for a while"
+    assert "without getting on" not in said
+    assert "Traceback" not in said
+    assert rows["attempts"].sum() > RUNS + 40, "the events did hit runs"
+    for run_id in rows["run_id"]:
+        assert campaign.folder.log(run_id).read_text().count("INFO done") == 1, "none was trained twice"
