@@ -21,6 +21,7 @@ from xsam.runner.order import WorkOrder
 from xsam.runner.process import Process
 from xsam.store.atomic import write_json
 from xsam.store.layout import GridFolder
+from xsam.store.locks import OTHER_DISK
 
 GRID = """
 name: damaged
@@ -186,13 +187,20 @@ def test_a_lost_race_is_still_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert Lease.acquire(tmp_path, "a") is None
 
 
-def test_a_disk_without_hard_links_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_without_hard_links_is_one_line(
+    tmp_path: Path, damaged_grid: GridFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def impossible(*paths: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", impossible)
     with pytest.raises(LinksImpossible, match=r"no hard links \(Operation not permitted\); choose another folder"):
         Lease.acquire(tmp_path, "a")
+    said = "no hard links (Operation not permitted)"
+    assert say(monkeypatch, "run", "grid.yaml") == 2
+    assert capsys.readouterr().err == f"xsam-bench: {damaged_grid.root}: {said}; {OTHER_DISK}\n"
+    say(monkeypatch, "doctor")
+    assert f"{said}: {OTHER_DISK}" in capsys.readouterr().out
 
 
 def test_the_states_files_are_on_the_disk_before_they_count(

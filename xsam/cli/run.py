@@ -24,7 +24,7 @@ from xsam.launch.starts import WorkersFail
 from xsam.launch.supervise import supervise
 from xsam.runner.order import WorkOrder, settled_runs, tried_again, utc_now
 from xsam.runner.stop import StopFlag
-from xsam.store import GridFolder, finished_runs
+from xsam.store import GridFolder, finished_runs, locks
 from xsam.store.atomic import write_json
 from xsam.tasks import DataMissing
 from xsam.tasks.common import loop_option
@@ -95,6 +95,7 @@ class Training:
         missing = [one for one in runs if one.run_id not in over]
         check_data(missing, self.data)
         _store_grid(grid, order)
+        _check_disk(order.folder.root)
         if not missing:
             states = status.survey(order.folder, runs)
             self.console.print(f"{grid.name}: nothing to do, {status.summary(states)}")
@@ -268,6 +269,14 @@ def _store_grid(grid: Grid, order: WorkOrder) -> None:
         raise BadInput(
             f"cannot write {order.folder.grid_json}: {error.strerror}; choose another folder with --results"
         ) from None
+
+
+def _check_disk(folder: Path) -> None:
+    """Say what the disk cannot do before a worker stumbles over it, as ``doctor`` does."""
+    with common.bad_input(OSError):
+        trouble = locks.trouble(folder)
+    if trouble:
+        raise BadInput(f"{folder}: {trouble}; {locks.OTHER_DISK}")
 
 
 def _exit_status(states: list[status.RunStatus]) -> int:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from xsam.doctor.item import Item, Needs
+from xsam.store import locks
 from xsam.tasks import DataMissing
 from xsam.tasks import data as datasets
 from xsam.tasks.data import UNVERIFIED, Available
@@ -48,41 +47,14 @@ def _space(name: str, folder: Path, needed: bool) -> Item:
 
 
 def _locks(folder: Path, needed: bool) -> Item:
-    """Hard links, by which workers take runs, and locks, by which compactions keep apart; tried out and removed."""
-    advice = "choose another folder with --results, on a disk that can"
+    """Hard links, by which workers take runs, and locks, by which compactions and workers keep apart."""
     try:
-        with tempfile.TemporaryDirectory(prefix=".doctor-", dir=_existing(folder)) as place:
-            trouble = _try_locks(Path(place))
+        trouble = locks.trouble(_existing(folder))
     except OSError as error:
-        return Item("leases", False, f"{folder}: {error.strerror or error}", advice, needed)
+        return Item("leases", False, f"{folder}: {error.strerror or error}", locks.OTHER_DISK, needed)
     if trouble:
-        return Item("leases", False, f"{folder}: {trouble}", advice, needed)
+        return Item("leases", False, f"{folder}: {trouble}", locks.OTHER_DISK, needed)
     return Item("leases", True, f"{folder}: hard links and file locks work", needed=needed)
-
-
-def _try_locks(place: Path) -> str:
-    """What does not work in ``place``; empty where all does."""
-    first, second = place / "first", place / "second"
-    first.touch()
-    try:
-        os.link(first, second)
-    except OSError as error:
-        return f"no hard links ({error.strerror})"
-    try:
-        os.link(first, second)
-        return "a hard link replaces another file"
-    except FileExistsError:
-        pass
-    with first.open("rb") as one, first.open("rb") as other:
-        try:
-            fcntl.flock(one, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            return f"no file locks ({error.strerror})"
-        try:
-            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return "file locks keep nobody out"
-        except OSError:
-            return ""
 
 
 def _data_set(found: Available, data: Path, needed: bool) -> Item:

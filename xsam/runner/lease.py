@@ -26,12 +26,12 @@ from typing import Any
 
 from xsam.runner.process import Process
 from xsam.store.atomic import sync, write_json
+from xsam.store.locks import OTHER_DISK
 
 REFRESH_SECONDS = 10.0
 STALE_SECONDS = 60.0  # only where neither the process nor its SLURM job can be looked at
 _NAME = re.compile(r"([0-9]{6,18})\.json")
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
-OTHER_DISK = "choose another folder with --results, on a disk that can"
 
 
 class LeaseLost(Exception):
