@@ -71,7 +71,7 @@ VERBS = (["status"], ["status", "--json"], ["failures"], ["plan", "grid.yaml"], 
 def damaged_grid(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> GridFolder:
     """A grid with a lease of a process that is gone, progress, a checkpoint, and a ledger."""
     grid = load_grid(bench.write_grid(GRID))
-    order = WorkOrder(bench.results, grid.name, "final", (grid.runs[0].run_id,), bench.folder / "data", "a")
+    order = WorkOrder(bench.results, grid.name, (grid.runs[0].run_id,), bench.folder / "data", "a")
     write_json(order.folder.grid_json, grid.to_json())
     order.write_snapshot(grid.runs)
     me = Process.current()
@@ -150,7 +150,7 @@ def test_files_of_other_names_are_ignored(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_snapshot_is_one_line_that_names_it(tmp_path: Path, damage: str) -> None:
     run = load_grid(Path("configs/quickstart.yaml")).runs[0]
-    order = WorkOrder(tmp_path, "grid", "final", (run.run_id,), tmp_path, "a")
+    order = WorkOrder(tmp_path, "grid", (run.run_id,), tmp_path, "a")
     order.write_snapshot([run])
     assert order.snapshot() == {run.run_id: run}
     DAMAGES[damage](order.place / "runs.json")

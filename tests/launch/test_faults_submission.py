@@ -32,7 +32,7 @@ def pending(name: str) -> tuple[str, str, str, str, int, str, str]:
 
 @pytest.fixture
 def order(tmp_path: Path) -> WorkOrder:
-    return WorkOrder(tmp_path / "results", "grid", "final", tuple(run.run_id for run in RUNS), tmp_path / "data", "a")
+    return WorkOrder(tmp_path / "results", "grid", tuple(run.run_id for run in RUNS), tmp_path / "data", "a")
 
 
 @pytest.fixture(autouse=True)

@@ -27,7 +27,7 @@ def submitted(results: Path, shares: int = len(RUNS), job: str | None = "7", lau
     """A grid whose runs were submitted, one a job, as elements of the array 7."""
     folder = GridFolder(results, "grid")
     ids = tuple(run.run_id for run in RUNS)
-    order = WorkOrder(results, "grid", "final", ids, Path("data"), launch)
+    order = WorkOrder(results, "grid", ids, Path("data"), launch)
     array = Array(f"xsam-{launch}-0", job, tuple((run_id,) for run_id in ids[:shares]))
     Ledger(order, "profile", (array,)).write()
     return folder
