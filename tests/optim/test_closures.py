@@ -179,9 +179,9 @@ def test_a_loss_of_the_wrong_kind_is_one_clear_error(batch):
     model = problems.plain_net()
     optimizer = SAM(problems.sgd(model))
     loss = problems.closure_of(model, batch)
-    with pytest.raises(TypeError, match="the loss as a tensor, not float"):
+    with pytest.raises(TypeError, match=r"as a tensor, or \(loss, anything\), not float"):
         optimizer.step(lambda: loss().item())
-    with pytest.raises(TypeError, match="the loss as a tensor, not None"):
+    with pytest.raises(TypeError, match=r"as a tensor, or \(loss, anything\), not None"):
         optimizer.step(lambda: None)
     with pytest.raises(ValueError, match=r"a scalar loss, not one of shape \(8, 3\)"):
         optimizer.step(lambda: model(batch[0]))
@@ -240,6 +240,73 @@ def test_what_is_no_base_and_no_model_is_refused():
         SAM(SAM(problems.sgd(model)))
     with pytest.raises(TypeError, match="model must be"):
         SAM(problems.sgd(model), model="net")
+
+
+@pytest.mark.parametrize("given", [lambda p: (p, torch.optim.SGD, 0.05), lambda p: (p, torch.optim.SGD)])
+def test_other_implementations_order_of_arguments_is_told_the_way_out(given):
+    model = problems.plain_net()
+    with pytest.raises(TypeError, match=r"as in SAM\(torch.optim.SGD\(model.parameters\(\), lr=0.1\), rho=0.05\)"):
+        SAM(*given(model.parameters()), lr=0.1, momentum=0.9)
+    optimizer = SAM(problems.sgd(model))
+    for name in ("first_step", "second_step"):
+        with pytest.raises(AttributeError, match=rf"SAM has no {name}\(\): call step\(closure\), or .* ascend\(\)"):
+            getattr(optimizer, name)(zero_grad=True)
+    assert not hasattr(optimizer, "no_such_thing")
+
+
+def test_a_base_that_evaluates_the_loss_itself_is_refused():
+    with pytest.raises(TypeError, match="LBFGS evaluates the loss itself: take SGD or Adam"):
+        SAM(torch.optim.LBFGS(problems.plain_net().parameters()))
+
+
+def test_a_complex_parameter_is_refused_with_the_way_out():
+    weight = torch.nn.Parameter(torch.zeros(3, 2, dtype=torch.complex64))
+    with pytest.raises(ValueError, match=r"make it a real one of shape \(3, 2, 2\)"):
+        SAM(torch.optim.SGD([weight], lr=0.1))
+    optimizer = SAM(problems.sgd(problems.plain_net()))
+    for params in (weight, [weight], iter([weight])):
+        with pytest.raises(ValueError, match="is complex"):
+            optimizer.add_param_group({"params": params})
+    assert len(optimizer.param_groups) == 1
+
+
+def test_what_a_closure_returns_beside_the_loss_is_kept_from_the_first_pass(batch):
+    model = problems.plain_net()
+    optimizer = SAM(problems.sgd(model), rho=0.5)
+    expected = model(batch[0])
+
+    def closure():
+        logits = model(batch[0])
+        return torch.nn.functional.cross_entropy(logits, batch[1]), {"logits": logits, "size": [len(logits)]}
+
+    optimizer.step(closure)
+    assert torch.equal(optimizer.last_output["logits"], expected)
+    assert not optimizer.last_output["logits"].requires_grad
+    assert optimizer.last_output["size"] == [8]
+    optimizer.step([closure, lambda: (*closure(), "more")], weights=[1, 1])
+    first, second = optimizer.last_output
+    assert first["size"] == [8]
+    assert second[1] == "more"
+    assert copy.deepcopy(optimizer).last_output is None
+    optimizer.step(problems.closure_of(model, batch))
+    assert optimizer.last_output is None
+
+
+def test_search_probes_take_a_pair_too(batch):
+    model = problems.plain_net()
+    optimizer = XSAM(problems.sgd(model))
+    loss = problems.closure_of(model, batch)
+    optimizer.step(lambda: (loss(), "logits"))
+    assert (optimizer.forwards, optimizer.last_output) == (23, "logits")
+
+
+def test_repr_says_what_the_method_does():
+    model = problems.plain_net()
+    text = repr(XSAM(problems.sgd(model), rho=0.15, ascent_steps=3, max_grad_norm=1.0))
+    assert text.startswith("XSAM(")
+    for part in ("rho=0.15", "ascent_steps=3", "probe_radius=0.3", "alpha=None", "max_grad_norm=1.0", "base=SGD"):
+        assert part in text
+    assert "perturbation" not in text
 
 
 def test_the_default_probe_radius_is_twice_rho():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 
 import pytest
 import torch
@@ -146,29 +145,36 @@ def test_probes_run_without_a_graph():
     assert grad_modes == [True, True] + [False] * 21
 
 
-def steps_on_one_weight(steps, request_at=(), **keywords):
+def searches_on_one_weight(steps, request_at=(), **keywords):
+    """The steps at which alpha was searched."""
     weight = torch.nn.Parameter(torch.tensor([1.0]))
-    optimizer = XSAM(torch.optim.SGD([weight], lr=1e-3), **keywords)
-    caught = []
+    optimizer = XSAM(torch.optim.SGD([weight], lr=1e-3), alpha_step=1.0, **keywords)
+    searched = []
     for step in range(steps):
         if step in request_at:
             optimizer.request_alpha_search()
-        with warnings.catch_warnings(record=True) as new:
-            warnings.simplefilter("always")
-            optimizer.step(lambda: weight.square().sum())
-        caught += [(step, warning) for warning in new]
-    return caught
+        before = optimizer.forwards
+        optimizer.step(lambda: weight.square().sum())
+        if optimizer.forwards - before > 2:
+            searched.append(step)
+    return searched
 
 
-def test_a_forgotten_search_warns_once_after_a_thousand_steps():
-    ((step, warning),) = steps_on_one_weight(2100)
-    assert step == 1000
-    assert issubclass(warning.category, UserWarning)
-    assert "request_alpha_search" in str(warning.message)
-    assert warning.filename == __file__
+def test_whoever_never_says_when_has_alpha_searched_every_500_steps():
+    assert searches_on_one_weight(1200) == [0, 500, 1000]
 
 
-def test_no_warning_where_alpha_is_fixed_or_searched():
-    assert not steps_on_one_weight(1002, alpha=1.2)
-    assert not steps_on_one_weight(1002, search_every=2000)
-    assert not steps_on_one_weight(1200, request_at=[600])
+def test_whoever_says_when_is_not_second_guessed():
+    assert searches_on_one_weight(1200, alpha=1.2) == []
+    assert searches_on_one_weight(1200, request_at=[0]) == [0]
+    assert searches_on_one_weight(1200, request_at=[0, 700]) == [0, 700]
+    assert searches_on_one_weight(1200, search_every=900) == [0, 900]
+
+
+def test_states_from_before_searches_came_by_themselves_go_on_without_them():
+    weight = torch.nn.Parameter(torch.tensor([1.0]))
+    optimizer = XSAM(torch.optim.SGD([weight], lr=1e-3))
+    state = optimizer.state_dict()
+    del state["sharpness_aware"]["on_request"]
+    optimizer.load_state_dict(state)
+    assert optimizer.state_dict()["sharpness_aware"]["on_request"] is True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -18,7 +17,7 @@ from xsam.optim._step.passes import Passes, clear_gradients
 from xsam.optim._step.plane import Plane
 from xsam.optim._step.search import SEARCHES, alpha_grid
 
-STEPS_BEFORE_WARNING = 1000
+STEPS_BETWEEN_SEARCHES = 500  # where nobody says when; an epoch of 50,000 images in batches of 100
 FALLBACK_ALPHA = 1.0  # SAM's direction, where the very first search finds no finite loss
 
 
@@ -44,12 +43,14 @@ class XSAM(MultiStepMethod):
 
         v(alpha) = [sin((1 - alpha) psi) v0 + sin(alpha psi) v1] / sin psi
 
-    and the base optimizer steps from theta with ||g_k|| v(alpha). At some steps, usually once an epoch, alpha is
-    searched: the one of 0, alpha_step, ..., alpha_max with the greatest L(theta + probe_radius v(alpha)) on that
-    step's batch. alpha = 1 is SAM. Chen & Zhou, "Revisiting Sharpness-Aware Minimization: A More Faithful and
-    Effective Implementation", ICLR 2026, arXiv 2603.10048. A step costs k + 1 forward and backward passes, a search a
-    forward pass for each probed alpha. ``rng="fresh"`` probes each alpha under other dropout masks, which makes the
-    search noisy.
+    and the base optimizer steps from theta with ||g_k|| v(alpha). At some steps alpha is searched: the one of 0,
+    alpha_step, ..., alpha_max with the greatest L(theta + probe_radius v(alpha)) on that step's batch. alpha = 1 is
+    SAM. Chen & Zhou, "Revisiting Sharpness-Aware Minimization: A More Faithful and Effective Implementation", ICLR
+    2026, arXiv 2603.10048. A step costs k + 1 forward and backward passes, a search a forward pass for each probed
+    alpha. ``rng="fresh"`` probes each alpha under other dropout masks, which makes the search noisy.
+
+    The paper searches once an epoch: call :meth:`request_alpha_search` at the start of each. Where that is never called
+    and no ``search_every`` given, alpha is searched every 500 steps.
 
     Attributes:
         alpha: the value in use; None before the first search.
@@ -77,12 +78,15 @@ class XSAM(MultiStepMethod):
     alpha: float | None = option(
         default=None,
         at_least=0,
-        help="a fixed value, searched only on request; None: searched at the first step, then on request",
+        help="a fixed value, searched only on request; None: searched, and first of all at the first step",
     )
     alpha_max: float = option(default=2.0, above=0, help="largest alpha probed")
     alpha_step: float = option(default=0.1, above=0, help="distance between probed alphas")
     search_every: int | None = option(
-        default=None, at_least=1, help="also search at each n-th step (steps 0, n, 2n, ...); None: on request only"
+        default=None,
+        at_least=1,
+        help="search at each n-th step (steps 0, n, 2n, ...) and on request; None: on request, or every 500 steps "
+        "where none ever comes",
     )
     scale: Literal["ascent", "local"] = option(
         default="ascent", help="length of the update: ``ascent`` is ||g_k||, ``local`` is ||g_0||"
@@ -103,7 +107,8 @@ class XSAM(MultiStepMethod):
         self.last_search: AlphaSearch | None = None
         self.search_seconds = 0.0
         self._alphas = alpha_grid(self.alpha_max, self.alpha_step)
-        self._may_warn = self.alpha is None and self.search_every is None
+        # Somebody else says when to search, be it never: then no search comes by itself.
+        self._on_request = self.alpha is not None
         self._direction: Tensors = []
         self._requested = False
         self._steps = 0
@@ -111,8 +116,9 @@ class XSAM(MultiStepMethod):
         self._steps_since_search = 0
 
     def request_alpha_search(self) -> None:
-        """Have alpha searched at the next step."""
+        """Have alpha searched at the next step, and from now on only by this and by ``search_every``."""
         self._requested = True
+        self._on_request = True
 
     def _update(self, passes: Passes, parameters: Tensors) -> Tensor:
         ascent = ascend(passes, parameters, self.rho, self.ascent_steps, old_direction=self._direction)
@@ -121,7 +127,7 @@ class XSAM(MultiStepMethod):
         if self._search_is_due():
             self._search(passes, ascent, gradient, plane)
         else:
-            self._count_step_without_search()
+            self._steps_since_search += 1
         passes.weights.restore()
         assert self.alpha is not None
         length = plane.norms[1] if self.scale == "ascent" else ascent.local_norm
@@ -136,7 +142,9 @@ class XSAM(MultiStepMethod):
     def _search_is_due(self) -> bool:
         if self._requested or self.alpha is None:
             return True
-        return self.search_every is not None and self._steps % self.search_every == 0
+        if self.search_every is not None:
+            return self._steps % self.search_every == 0
+        return not self._on_request and self._steps_since_search + 1 >= STEPS_BETWEEN_SEARCHES
 
     def _search(self, passes: Passes, ascent: Ascent, gradient: Tensors, plane: Plane) -> None:
         """Probe alphas and keep the first with the greatest finite loss; without one alpha stays."""
@@ -166,15 +174,6 @@ class XSAM(MultiStepMethod):
         self._searches += 1
         self._steps_since_search = 0
 
-    def _count_step_without_search(self) -> None:
-        self._steps_since_search += 1
-        if self._may_warn and self._searches == 1 and self._steps_since_search == STEPS_BEFORE_WARNING:
-            warnings.warn(
-                f"alpha was searched once and then kept for {STEPS_BEFORE_WARNING} steps: call request_alpha_search() "
-                "at the start of every epoch, or give search_every or a fixed alpha",
-                stacklevel=6,  # the line that called step(), past the wrappers that torch puts around it,
-            )
-
     def _own_state(self) -> dict[str, Any]:
         return {
             **super()._own_state(),
@@ -185,7 +184,11 @@ class XSAM(MultiStepMethod):
             "steps": self._steps,
             "searches": self._searches,
             "steps_since_search": self._steps_since_search,
+            "on_request": self._on_request,
         }
+
+    def _added_state(self, own: Mapping[str, Any]) -> dict[str, Any]:
+        return {**super()._added_state(own), "on_request": True}  # as it was before searches came by themselves
 
     def _load_own_state(self, own: Mapping[str, Any]) -> None:
         super()._load_own_state(own)
@@ -196,3 +199,4 @@ class XSAM(MultiStepMethod):
         self._steps = own["steps"]
         self._searches = own["searches"]
         self._steps_since_search = own["steps_since_search"]
+        self._on_request = own["on_request"]

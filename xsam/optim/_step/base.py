@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import InitVar
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +57,8 @@ class SharpnessAware(Declared, Optimizer):
         base_optimizer: the base.
         forwards, backwards: passes run so far. A pass over several closures (accumulation) counts once.
         skipped: steps that ended with an overflow under a GradScaler.
+        last_output: what the closure returned beside the loss in the last step's first pass: ``logits`` where it
+            returns ``(loss, logits)``, without their graph. No part of a saved state.
 
     Raises:
         TypeError: something that is no optimizer, model or scaler in its place.
@@ -83,13 +86,14 @@ class SharpnessAware(Declared, Optimizer):
         default="global", grid=False, help="of several processes: ``global``, all of their batches', or ``local``"
     )
 
+    def __init__(self, *positional: Any, **named: Any) -> None:
+        if positional:  # before anything else: whoever gives parameters gives other things that do not fit either
+            _check_base(positional[0], type(self).__name__)
+        super().__init__(*positional, **named)
+
     def _prepare(self) -> None:
         base = self.__dict__.pop("base")
-        if not isinstance(base, Optimizer) or isinstance(base, SharpnessAware):
-            raise TypeError(
-                "base must be a built torch optimizer, such as torch.optim.SGD(model.parameters(), lr=0.1), "
-                f"not {base.__name__ if isinstance(base, type) else type(base).__name__}"
-            )
+        _check_base(base, type(self).__name__)
         if not isinstance(self.model, nn.Module | None):
             raise TypeError(f"model must be a torch.nn.Module or None, not {type(self.model).__name__}")
         if not isinstance(self.grad_scaler, GradScaler | None):
@@ -104,6 +108,7 @@ class SharpnessAware(Declared, Optimizer):
         self.backwards = 0
         self.skipped = 0
         self._weights = Weights()
+        self.last_output: Any = None
         self._buffers = Buffers()
 
     @abstractmethod
@@ -123,7 +128,7 @@ class SharpnessAware(Declared, Optimizer):
     @torch.no_grad()
     def step(  # type: ignore[override]
         self,
-        closure: Callable[[], Tensor] | Sequence[Callable[[], Tensor]] | None = None,
+        closure: Callable[[], Any] | Sequence[Callable[[], Any]] | None = None,
         weights: Sequence[float] | None = None,
     ) -> Tensor:
         """One step on one fixed batch. Afterwards ``.grad`` holds the gradient that the base optimizer was given.
@@ -133,8 +138,9 @@ class SharpnessAware(Declared, Optimizer):
         None, and the exception goes on.
 
         Args:
-            closure: required; returns the batch's scalar loss, without running backward; called once for each pass. A
-                list of closures accumulates: the loss is the weighted mean of theirs, and backward runs after each.
+            closure: required; returns the batch's scalar loss, without running backward, or a tuple of that and
+                anything more, which ``last_output`` keeps; called once for each pass. A list of closures accumulates:
+                the loss is the weighted mean of theirs, and backward runs after each.
             weights: of a list's closures, in proportion (numbers of examples, say); None: equal.
 
         Returns:
@@ -167,6 +173,7 @@ class SharpnessAware(Declared, Optimizer):
             self._descend(parameters, replicas)
         self.forwards += passes.forwards
         self.backwards += passes.backwards
+        self.last_output = passes.first_output
         return loss
 
     def _descend(self, parameters: Tensors, replicas: Replicas) -> None:
@@ -188,6 +195,10 @@ class SharpnessAware(Declared, Optimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group to the base optimizer."""
+        params = param_group["params"]
+        if not isinstance(params, Tensor | list | tuple):  # an iterator, which is read once
+            param_group = {**param_group, "params": list(params)}
+        _check_group(param_group)
         self.base_optimizer.add_param_group(param_group)
 
     def state_dict(self) -> dict[str, Any]:
@@ -215,6 +226,7 @@ class SharpnessAware(Declared, Optimizer):
         if method != type(self).__name__:
             saved = "a bare torch optimizer" if method is None else method
             raise ValueError(f"this state was saved by {saved}, and cannot be loaded into {type(self).__name__}")
+        own = {**self._added_state(own), **own}
         if version != STATE_VERSION or own.keys() != self._own_state().keys():
             raise ValueError(f"this state of {method} was saved by another version of xsam and cannot be loaded")
         self.base_optimizer.load_state_dict(state)
@@ -226,6 +238,10 @@ class SharpnessAware(Declared, Optimizer):
         """What a method saves beside the base's state: plain numbers, strings, lists, None, and tensors."""
         return {"forwards": self.forwards, "backwards": self.backwards, "skipped": self.skipped}
 
+    def _added_state(self, own: Mapping[str, Any]) -> dict[str, Any]:
+        """Values for what states of this version did not hold at first, by name."""
+        return {}
+
     def _load_own_state(self, own: Mapping[str, Any]) -> None:
         self.forwards = own["forwards"]
         self.backwards = own["backwards"]
@@ -234,7 +250,31 @@ class SharpnessAware(Declared, Optimizer):
     def __getstate__(self) -> dict[str, Any]:
         # Without hooks, as in torch, and without the step() that a scheduler has bound to this very object.
         kept = vars(self).items()
-        return {name: value for name, value in kept if name != "step" and not name.startswith("_optimizer_")}
+        left = ("step", "last_output")
+        return {name: value for name, value in kept if name not in left and not name.startswith("_optimizer_")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__({"last_output": None, **state})
+
+    def __repr__(self) -> str:
+        own = {name: getattr(self, name) for name, each in self._options.items() if each.parameter is not None}
+        shown = [
+            f"{name}={value!r}"
+            for name, value in own.items()
+            if name not in self._shared or value != self._options[name].default
+        ]
+        return f"{type(self).__name__}({', '.join([*shown, f'base={self.base_optimizer!r}'])})"
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            kind = type(self).__name__
+            if name in ("first_step", "second_step"):
+                raise AttributeError(
+                    f"{kind} has no {name}(): call step(closure), or in a loop that runs backward itself ascend() and "
+                    "descend()"
+                )
+            raise AttributeError(f"{kind!r} object has no attribute {name!r}")
 
     # Loading a state gives the base new objects here, so they are looked up each time.
     @property
@@ -251,6 +291,34 @@ class SharpnessAware(Declared, Optimizer):
     def defaults(self) -> dict[str, Any]:  # type: ignore[override]
         """The base optimizer's defaults."""
         return self.base_optimizer.defaults
+
+
+def _check_base(base: Any, method: str) -> None:
+    """Raise ``TypeError`` or ``ValueError``, with the way out, where ``base`` is nothing that a method can wrap."""
+    if not isinstance(base, Optimizer) or isinstance(base, SharpnessAware):
+        raise TypeError(
+            "base must be a built torch optimizer, as in "
+            f"{method}(torch.optim.SGD(model.parameters(), lr=0.1), rho=0.05), not "
+            f"{base.__name__ if isinstance(base, type) else type(base).__name__}"
+        )
+    closure = inspect.signature(type(base).step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise TypeError(
+            f"base must step without a closure, and {type(base).__name__} evaluates the loss itself: take SGD or Adam, "
+            f"or {type(base).__name__} alone"
+        )
+    for group in base.param_groups:
+        _check_group(group)
+
+
+def _check_group(group: Mapping[str, Any]) -> None:
+    given = group["params"]
+    for parameter in [given] if isinstance(given, Tensor) else given:
+        if isinstance(parameter, Tensor) and parameter.is_complex():
+            raise ValueError(
+                f"a parameter of shape {tuple(parameter.shape)} is complex: make it a real one of shape "
+                f"{(*parameter.shape, 2)}, and call torch.view_as_complex on it in the model"
+            )
 
 
 class BaseAlone(SharpnessAware):

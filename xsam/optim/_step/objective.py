@@ -12,15 +12,20 @@ from xsam.optim._step.distributed import Replicas
 from xsam.optim._step.foreach import Tensors
 from xsam.optim._step.precision import LossScale, without_autocast
 
-Closure = Callable[[], Tensor]
+Closure = Callable[[], Any]  # returns the loss, or the loss and something more
 
 
 class Objective:
     """The loss of one fixed batch: a closure's, or the weighted mean of several closures' losses.
 
     Args:
-        closure: returns a scalar loss with its graph, without running backward; or a sequence of such closures.
+        closure: returns a scalar loss with its graph, without running backward, or a tuple of that and anything more;
+            or a sequence of such closures.
         weights: of the closures' losses, in proportion; None weighs them equally.
+
+    Attributes:
+        output: what the closure returned beside its loss when :meth:`backward` last called it, tensors without their
+            graph; of a sequence of closures a list; None where there is nothing.
 
     Raises:
         TypeError: something in ``closure`` cannot be called.
@@ -28,6 +33,7 @@ class Objective:
     """
 
     def __init__(self, closure: Any, weights: Sequence[float] | None = None) -> None:
+        several = not callable(closure)
         if callable(closure):
             if weights is not None:
                 raise ValueError("weights belong to a sequence of closures, and one closure was given")
@@ -35,21 +41,25 @@ class Objective:
         if not isinstance(closure, list | tuple) or not all(callable(each) for each in closure):
             raise TypeError(
                 "step() needs a closure that returns the loss (or a list of them), as in "
-                f"optimizer.step(lambda: criterion(model(x), y)), not {_kind(closure)}"
+                f"optimizer.step(lambda: criterion(model(x), y)), not {_kind(closure)}. A loop that runs backward "
+                "itself calls ascend() and descend() instead"
             )
         if not closure:
             raise ValueError("step() needs at least one closure, and the list is empty")
+        self.output: Any = None
+        self._several = several
         self._closures: Sequence[Closure] = closure
         self._shares = shares(len(closure), weights)
 
     def backward(self, parameters: Tensors, scale: LossScale, replicas: Replicas) -> Tensor:
         """Add the scaled loss's gradient to ``.grad`` of ``parameters``; return the loss itself without its graph."""
         total: Tensor | None = None
+        outputs = []
         last = len(self._closures) - 1
         for i, (closure, share) in enumerate(zip(self._closures, self._shares, strict=True)):
             with replicas.pass_context(last=i == last):
                 before = _versions(parameters)
-                loss = _checked(closure())
+                loss, output = _split(closure())
                 if _changed(parameters, before):
                     raise RuntimeError(
                         "the closure changed gradients: it must only return the loss; step() itself runs backward()"
@@ -63,13 +73,15 @@ class Objective:
                 with without_autocast(parameters[0].device):
                     scale.scale(loss).backward()  # type: ignore[no-untyped-call]
             total = loss.detach() if total is None else total + loss.detach()
+            outputs.append(_detached(output))
+        self.output = outputs if self._several and any(each is not None for each in outputs) else outputs[0]
         assert total is not None
         return total
 
     def value(self) -> float:
         """The loss as a number; waits for the device."""
         return sum(
-            share * _checked(closure()).item() for closure, share in zip(self._closures, self._shares, strict=True)
+            share * _split(closure())[0].item() for closure, share in zip(self._closures, self._shares, strict=True)
         )
 
 
@@ -86,14 +98,29 @@ def _changed(parameters: Tensors, before: list[tuple[Tensor | None, int]]) -> bo
     )
 
 
-def _checked(loss: Any) -> Tensor:
+def _split(returned: Any) -> tuple[Tensor, Any]:
+    """The loss and what was returned beside it."""
+    loss, output = returned, None
+    if isinstance(returned, tuple) and returned:
+        loss, output = returned[0], returned[1] if len(returned) == 2 else returned[1:] or None
     if not isinstance(loss, Tensor):
-        raise TypeError(f"the closure must return the loss as a tensor, not {_kind(loss)}")
+        raise TypeError(f"the closure must return the loss as a tensor, or (loss, anything), not {_kind(returned)}")
     if loss.numel() != 1:
         raise ValueError(
             f"the closure must return a scalar loss, not one of shape {tuple(loss.shape)}: call mean() on it"
         )
-    return loss
+    return loss, output
+
+
+def _detached(output: Any) -> Any:
+    """``output`` without the graphs of its tensors, through tuples, lists and dicts."""
+    if isinstance(output, Tensor):
+        return output.detach()
+    if isinstance(output, dict):
+        return {name: _detached(each) for name, each in output.items()}
+    if type(output) in (tuple, list):
+        return type(output)(map(_detached, output))
+    return output
 
 
 def shares(count: int, weights: Sequence[float] | None) -> list[float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +42,7 @@ class Passes:
 
     Attributes:
         first_loss: of the first pass; None before it.
+        first_output: what the closure returned beside it.
         forwards, backwards: passes run so far.
     """
 
@@ -58,6 +59,7 @@ class Passes:
     ) -> None:
         self.weights = weights
         self.first_loss: Tensor | None = None
+        self.first_output: Any = None
         self.forwards = 0
         self.backwards = 0
         self._objective = objective
@@ -111,6 +113,7 @@ class Passes:
         self.backwards += 1
         if self.first_loss is None:
             self.first_loss = loss
+            self.first_output = self._objective.output
         self._scale.unscale_(self._parameters)
         return loss
 
