@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from tests.grid.conftest import LoadText
 from xsam.grid import Grid, GridError, ReportSpec
+from xsam.grid.compare import Declared
 
 MATRIX = """\
 name: g
@@ -101,3 +103,47 @@ def test_a_mistake_is_one_line_with_its_place(load_text: LoadText, report: str, 
         load_text(MATRIX + "report: " + report)
     assert f"grid.yaml:10: {message}" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_declared_comparisons_are_taken_and_survive_grid_json(load_text: LoadText) -> None:
+    text = (
+        MATRIX
+        + """\
+report:
+  - {}
+  - name: declared
+    where: {hidden: [[8]]}
+    compare:
+      - {of: sam, with: sgd, per: [model, dataset, ascent_steps], margin: 0.2}
+      - {of: plus, with: sam}
+"""
+    )
+    grid = load_text(text)
+    plain, declared = grid.tables
+    assert plain.compare == ()
+    every = ("model", "dataset", "ascent_steps", "hidden")
+    assert declared.compare == (Declared("sam", "sgd", every[:3], 0.2), Declared("plus", "sam", every))
+    assert Grid.from_json(json.loads(json.dumps(grid.to_json()))) == grid
+    assert grid.runs == load_text(MATRIX).runs, "no run's id knows what it will be compared with"
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("{of: sam, with: sgd, per: [model, dataset, ascent_steps]}", "per leaves out 'hidden', which has 2 values"),
+        ("{of: sam, with: sgd, per: [modle]}", "per names 'modle', which is not an axis of this grid; did you mean"),
+        ("{of: sam, with: sgd, per: [seed]}", "per cannot name seed: a comparison is of two optimizers"),
+        ("{of: sam, with: sgd, margin: 0}", "margin must be a number above 0, not 0"),
+        ("{of: sam, with: sgd, margin: wide}", "margin must be a number above 0, not 'wide'"),
+        ("{of: sam, with: sgd}, {of: sam, with: sgd}", "sam is compared with sgd twice"),
+    ],
+)
+def test_mistakes_in_declared_comparisons(load_text: LoadText, entry: str, message: str) -> None:
+    with pytest.raises(GridError, match=re.escape(message)) as caught:
+        load_text(f"{MATRIX}report:\n  compare: [{entry}]\n")
+    assert caught.value.line == 11
+
+
+def test_a_label_outside_of_the_table_cannot_be_compared(load_text: LoadText) -> None:
+    with pytest.raises(GridError, match="with names 'plus', which is no optimizer of this table"):
+        load_text(MATRIX + "report: {where: {optimizer: [sgd, sam]}, compare: [{of: sam, with: plus}]}\n")

@@ -132,6 +132,14 @@ def test_an_arm_whose_runs_failed_is_never_better_by_its_survivors() -> None:
     assert decide(paired_difference(worse, base, failed=[0, 1])).verdict == WORSE
 
 
+def test_a_side_that_failed_as_a_whole_is_worse() -> None:
+    base = dict.fromkeys(range(3), 80.0)
+    assert decide(paired_difference({}, base, failed=range(3))).verdict == WORSE
+    assert decide(paired_difference(base, {}, reference_failed=range(3))).verdict == BETTER
+    assert decide(paired_difference({}, {}, failed=range(3), reference_failed=range(3))).verdict == UNDECIDED
+    assert decide(paired_difference({2: 81.0}, base, failed=range(2))).verdict == UNDECIDED
+
+
 def test_holding_is_shown_by_not_being_worse() -> None:
     even = difference([0.05, -0.1, 0.02, 0.08, -0.03])
     assert non_inferior(even, 0.3) == HOLDS

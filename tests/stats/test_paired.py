@@ -200,7 +200,7 @@ def test_more_pairs_than_can_be_counted_are_sampled() -> None:
     [
         ({0: 93.0, 1: 92.0, 2: 40.0}, 10, False, {2}),  # below half of the median
         ({0: 11.0, 1: 10.0, 2: 9.0}, 10, False, {0, 1, 2}),  # the arm as a whole
-        ({0: 60.0, 1: 55.0, 2: 58.0}, 50, False, set()),  # two classes: twice chance would be everything
+        ({0: 60.0, 1: 55.0, 2: 58.0}, 50, False, set()),  # two classes: 1.5 times chance would be 75
         ({0: 30.1, 1: 29.0, 2: 2.0}, None, False, {2}),  # BLEU has no chance level
         ({0: 0.5, 1: 0.6, 2: 2.3}, None, True, {2}),  # a loss
         ({}, 10, False, set()),

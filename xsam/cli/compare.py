@@ -12,7 +12,7 @@ from xsam.cli import common
 from xsam.cli.common import BadInput
 
 if TYPE_CHECKING:
-    from xsam.report.moved import Move
+    from xsam.report.changes import Change
 
 
 def register(app: typer.Typer) -> None:
@@ -22,35 +22,43 @@ def register(app: typer.Typer) -> None:
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="A results folder.", show_default=False)],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another one.", show_default=False)],
+    margin: Annotated[
+        float | None,
+        typer.Option(help="A difference up to this does not matter, in the unit of each metric.", show_default=False),
+    ] = None,
     as_json: common.AsJson = False,
-    check: Annotated[bool, typer.Option("--check", help="Exit status 1 where a cell moved beyond noise.")] = False,
 ) -> None:
-    """Show which cells moved from one results folder to another, and whether beyond noise.
+    """Show which cells moved from one results folder to another, and which of their parameters differ.
 
-    Cells are matched by their grid, table and place; differences are B minus A, paired by seed.
+    Cells are matched by their grid, table and place; differences are B minus A, paired by seed, adjusted for the number
+    of cells that are not identical. Exit status 1 where a cell is better or worse than it was.
 
     Example: xsam-bench compare results-before results
     """
-    from xsam.report import moved
+    from xsam.report import changes
     from xsam.report.analysis import load_report
     from xsam.report.terminal import show_sheet
 
+    if margin is not None and not 0 < margin < float("inf"):
+        raise BadInput(f"--margin must be a number above 0, not {margin:g}")
     with common.bad_input(ValueError):
-        found = moved.moves(load_report(first), load_report(second))
+        found = changes.changes(load_report(first), load_report(second), margin)
     if not found:
         raise BadInput(f"{first} and {second} have no cell in common: the same grid and table must be in both")
     if as_json:
         common.print_json([_entry(one) for one in found])
     else:
         console = common.console()
-        show_sheet(console, moved.moved_sheet(found), f"{first} → {second}")
+        show_sheet(console, changes.changes_sheet(found), f"{first} → {second}")
+        for line in changes.parameter_lines(found):
+            console.print(f"parameters differ: {line}", markup=False, soft_wrap=True)
         console.print(", ".join(f"{count} {name}" for name, count in Counter(one.verdict for one in found).items()))
-    if check and any(one.verdict in moved.BEYOND_NOISE for one in found):
+    if any(one.moved for one in found):
         raise typer.Exit(common.EXIT_INCOMPLETE)
 
 
-def _entry(one: Move) -> dict[str, object]:
-    found = one.difference
+def _entry(one: Change) -> dict[str, object]:
+    found, answer = one.difference, one.answer
     return {
         "grid": one.first.grid,
         "table": one.first.report.name,
@@ -59,7 +67,10 @@ def _entry(one: Move) -> dict[str, object]:
         "low": found.low,
         "high": found.high,
         "pairs": found.n,
-        "adjusted_p": one.adjusted_p,
+        "failed": [found.reference_failed, found.failed],
+        "adjusted_p": None if answer is None else answer.adjusted_p,
         "detectable": found.detectable,
+        "seeds_needed": None if answer is None else answer.seeds,
         "verdict": one.verdict,
+        "parameters": {name: list(pair) for name, pair in one.parameters.items()},
     }

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from xsam.grid.compare import Declared
 from xsam.grid.diagnostics import Diagnostics
 from xsam.grid.names import check_texts, is_axis_name, is_stored_name, is_table_name
 from xsam.grid.spec import RunSpec, canonical_json
@@ -32,6 +33,7 @@ class ReportSpec:
         baseline: the label of ``optimizer`` that every cell is compared with; empty: the table's first column.
         where: axis → the values that the table is limited to; an axis that a run does not use limits nothing.
         show: what stands beside each column, of ``SHOWN``.
+        compare: the comparisons that were declared before the runs: the table's primary ones.
     """
 
     rows: tuple[str, ...]
@@ -42,6 +44,7 @@ class ReportSpec:
     baseline: str = ""
     where: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     show: tuple[str, ...] = ()
+    compare: tuple[Declared, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The table as ``grid.json`` holds it; what is at its default is left out."""
@@ -50,6 +53,7 @@ class ReportSpec:
             "baseline": self.baseline,
             "where": _lists(self.where),
             "show": list(self.show),
+            "compare": [one.to_json() for one in self.compare],
         }
         return {
             "rows": list(self.rows),
@@ -71,6 +75,7 @@ class ReportSpec:
             baseline=data.get("baseline", ""),
             where=_tuples(data.get("where", {})),
             show=tuple(data.get("show", ())),
+            compare=tuple(map(Declared.from_json, data.get("compare", ()))),
         )
         if not is_table_name(report.name):
             raise ValueError(f"no table can be called {report.name!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from xsam.grid.compare import declared_of
 from xsam.grid.grid import SHOWN, TABLE, ReportSpec
 from xsam.grid.names import FIGURES, is_table_name
 from xsam.grid.source import Node, check_keys
@@ -13,7 +14,7 @@ from xsam.parameters import Value, nearest
 from xsam.tasks import Task
 
 Axes = Mapping[str, tuple[Value, ...]]
-KEYS = ("name", "rows", "columns", "metric", "rule", "baseline", "where", "show")
+KEYS = ("name", "rows", "columns", "metric", "rule", "baseline", "where", "show", "compare")
 
 
 def reports_of(
@@ -64,6 +65,7 @@ def report_of(node: Node, task: Task, names: Sequence[str], axes: Axes, runs: Se
         baseline=_choice(entries, "baseline", "", labels),
         where=where,
         show=_show(entries["show"]) if "show" in entries else (),
+        compare=declared_of(entries["compare"], axes, where) if "compare" in entries else (),
     )
 
 

@@ -12,7 +12,7 @@ from xsam.grid.diagnostics import PER_DIRECTION
 from xsam.grid.grid import Grid, ReportSpec
 from xsam.parameters import nearest
 from xsam.report.claims import Judgement, Measures, Shares, Source, judge
-from xsam.report.comparisons import Comparison, Standing, comparisons, standings
+from xsam.report.comparisons import Comparison, Standing, comparisons, primary, standings
 from xsam.report.references import Check, Reference, checks, packaged
 from xsam.report.sharpness import labelled, shares_of_best
 from xsam.report.table import Table, cells
@@ -28,13 +28,15 @@ class Analysis:
 
     Attributes:
         table: the cells.
-        comparisons: every cell against its baseline.
+        primary: the comparisons that the grid declared, adjusted for their number.
+        comparisons: every cell against its baseline; but for those among ``primary`` they are exploratory.
         standings: wins and ranks of each column.
         checks: published values beside our cells.
         measures: measure of sharpness → place → seed → its value when it was last taken.
     """
 
     table: Table
+    primary: tuple[Comparison, ...]
     comparisons: tuple[Comparison, ...]
     standings: tuple[Standing, ...]
     checks: tuple[Check, ...]
@@ -157,9 +159,10 @@ def analyse(
 ) -> Analysis:
     """One of ``grid``'s tables, from rows of the tables ``runs`` and ``sharpness``."""
     table = cells(runs, grid, report)
-    compared = comparisons(table)
+    declared = primary(table)
+    compared = comparisons(table, declared)
     measures = {} if sharpness is None else measures_of(table, sharpness)
-    return Analysis(table, compared, standings(table, compared), checks(table, references), measures)
+    return Analysis(table, declared, compared, standings(table, compared), checks(table, references), measures)
 
 
 def measures_of(table: Table, sharpness: pd.DataFrame) -> Measures:

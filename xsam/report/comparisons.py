@@ -1,13 +1,23 @@
-"""What a table says beyond its means: every comparison, adjusted for their number, and who wins how often."""
+"""What a table says beyond its means: comparisons, declared before or exploratory, and who wins how often."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from xsam.parameters import Value
-from xsam.report.stats import BETTER, WORSE, Difference, holm, mean_ranks, paired_difference, verdict
 from xsam.report.table import ABSENT, Cell, Key, Table
+from xsam.stats import (
+    BETTER,
+    WORSE,
+    Answer,
+    Difference,
+    collapsed,
+    decide,
+    decide_family,
+    mean_ranks,
+    paired_difference,
+)
 
 OPTIMIZER = "optimizer"
 
@@ -24,16 +34,27 @@ class Comparison:
         baseline: row and column of the cell that is subtracted.
         difference: the cell minus its baseline, paired by seed.
         expected: how many pairs are planned.
-        adjusted_p: the t test's p, adjusted by Holm for all comparisons of its family; ``None`` where there is none.
-        verdict: what it shows, in the words of ``xsam.report.stats``.
+        answer: what it shows: better, worse, equivalent, undecided. A primary comparison is adjusted for the number of
+            its table's primary comparisons, an exploratory one stands for itself.
+        primary: whether the grid declared it (``compare`` of its report).
     """
 
     place: Place
     baseline: Place
     difference: Difference
     expected: int
-    adjusted_p: float | None
-    verdict: str
+    answer: Answer
+    primary: bool = False
+
+    @property
+    def adjusted_p(self) -> float | None:
+        """The p by which it was decided; an exploratory one's own."""
+        return self.answer.adjusted_p
+
+    @property
+    def verdict(self) -> str:
+        """The answer in one word or two."""
+        return self.answer.verdict
 
 
 @dataclass(frozen=True)
@@ -42,7 +63,7 @@ class Standing:
 
     Attributes:
         column: the column.
-        wins, ties, losses: rows in which it is better than its baseline, undecided, or worse.
+        wins, ties, losses: rows in which it is better than its baseline, neither, or worse.
         rank: mean rank of its means over the rows that are complete in every ranked column; ``None`` without one.
         rows: the number of those rows.
     """
@@ -55,37 +76,79 @@ class Standing:
     rows: int
 
 
-def comparisons(table: Table) -> tuple[Comparison, ...]:
-    """Every cell of ``table`` against its baseline: the report's ``baseline``, or else the first column.
+def primary(table: Table) -> tuple[Comparison, ...]:
+    """The comparisons that the grid declared, decided together.
 
     Runs that stand in several rows are one comparison, and count once.
+
+    Example:
+        >>> [one.verdict for one in primary(table)]                      # doctest: +SKIP
+        ['better', 'undecided']
+    """
+    margins = {
+        ((row, column), base): declared.margin
+        for declared in table.report.compare
+        for row, column, cell in table.planned()
+        if cell.spec.optimizer == declared.of
+        if OPTIMIZER in (*table.row_axes, *table.column_axes)
+        if (base := partner(table, (row, column), declared.against)) is not None
+    }
+    return _compared(table, margins, margins, together=True)
+
+
+def comparisons(table: Table, declared: Sequence[Comparison] = ()) -> tuple[Comparison, ...]:
+    """Every cell of ``table`` against its baseline: the report's ``baseline``, or else the first column.
+
+    Those that are among ``declared`` (what :func:`primary` gives) are taken from there; the others are exploratory.
 
     Example:
         >>> [one.verdict for one in comparisons(table)]                  # doctest: +SKIP
         ['better', 'undecided']
     """
-    return compare(table, _pairs(table))
+    known = {(one.place, one.baseline): one for one in declared}
+    pairs = list(_pairs(table))
+    explored = iter(_compared(table, [pair for pair in pairs if pair not in known], {}, together=False))
+    return tuple(known[pair] if pair in known else next(explored) for pair in pairs)
 
 
-def compare(table: Table, pairs: Iterable[Pair]) -> tuple[Comparison, ...]:
-    """Each pair (place, baseline) of ``table`` as a comparison; together they are one family of tests."""
-    found: dict[tuple[tuple[str, ...], tuple[str, ...]], Difference] = {}
-    listed = [(place, base, (_runs(table.cells[place]), _runs(table.cells[base]))) for place, base in pairs]
-    for place, base, runs in listed:
+def _compared(
+    table: Table, pairs: Iterable[Pair], margins: Mapping[Pair, float | None], together: bool
+) -> tuple[Comparison, ...]:
+    """Each pair (place, baseline) as a comparison; the same runs in several places are one."""
+    lower = table.lower_is_better
+    listed = [(pair, (_runs(table.cells[pair[0]]), _runs(table.cells[pair[1]]))) for pair in pairs]
+    found: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[Difference, float | None]] = {}
+    for (place, base), runs in listed:
         if runs not in found:
-            found[runs] = paired_difference(table.cells[place].values, table.cells[base].values)
-    adjusted = dict(zip(found, holm([difference.p for difference in found.values()]), strict=True))
+            found[runs] = paired(table, table.cells[place], table.cells[base]), margins.get((place, base))
+    differences, limits = [one for one, _ in found.values()], [margin for _, margin in found.values()]
+    if together:
+        answers = decide_family(differences, limits, lower)
+    else:
+        answers = tuple(decide(one, margin, lower) for one, margin in zip(differences, limits, strict=True))
+    answered = dict(zip(found, answers, strict=True))
     return tuple(
-        Comparison(
-            place,
-            base,
-            found[runs],
-            table.cells[place].expected,
-            adjusted[runs],
-            verdict(found[runs], adjusted[runs], table.lower_is_better),
-        )
-        for place, base, runs in listed
+        Comparison(place, base, found[runs][0], table.cells[place].expected, answered[runs], together)
+        for (place, base), runs in listed
     )
+
+
+def paired(table: Table, ours: Cell, theirs: Cell) -> Difference:
+    """One cell minus another one, paired by seed, with the runs of either that failed."""
+    return paired_difference(
+        ours.values, theirs.values, failures(table, ours), failures(table, theirs), table.lower_is_better
+    )
+
+
+def failures(table: Table, cell: Cell) -> frozenset[int]:
+    """The seeds of a cell whose runs diverged, failed or collapsed."""
+    return frozenset((*cell.seeds("diverged"), *cell.seeds("failed"), *collapsed_seeds(table, cell)))
+
+
+def collapsed_seeds(table: Table, cell: Cell) -> frozenset[int]:
+    """The seeds of a cell whose runs finished and collapsed (:func:`xsam.stats.collapsed`)."""
+    chance = table.metric.chance
+    return collapsed(cell.values, chance and chance(cell.spec.params), table.lower_is_better)
 
 
 def standings(table: Table, compared: Sequence[Comparison]) -> tuple[Standing, ...]:

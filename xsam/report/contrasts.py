@@ -8,7 +8,6 @@ from xsam.report.analysis import Analysis
 from xsam.report.comparisons import Comparison, Place
 from xsam.report.formats import Sheet, Text
 from xsam.report.references import NOT_COMPARABLE
-from xsam.report.stats import FEWEST_BOOTSTRAP, FEWEST_SIGN_FLIPS
 from xsam.report.table import Table
 from xsam.report.text import (
     baseline_label,
@@ -25,17 +24,64 @@ from xsam.report.text import (
     place_header,
     place_texts,
 )
+from xsam.stats import FEWEST_BOOTSTRAP, FEWEST_SIGN_FLIPS
 
 _DIFFERENCE_NOTE = (
-    "Mean difference, paired by seed, with its 95% t interval (number of pairs), and what it shows at the level 0.05 "
-    "after Holm's adjustment for the table's comparisons."
+    "Exploratory: mean difference, paired by seed, with its 95% t interval (number of pairs), and what it shows by "
+    "itself at the level 0.05. Only declared comparisons are adjusted for their number."
+)
+_PRIMARY_NOTES = (
+    "Declared in the grid. 95% interval: of this comparison alone. Family: the intervals of all declared comparisons "
+    "at once, off which the verdicts are read (Holm over directions, with its compatible bounds; a decided comparison "
+    "ends at 0 there).",
+    "Equivalent: the family interval lies inside the margin. Undecided: how many seeds would decide it in 80% of "
+    "experiments, were the truth what was seen.",
+)
+_FAILURE_NOTE = (
+    "By ranks: runs diverged, failed or collapsed (below 1.5 times the chance level, or below half of their cell's "
+    "median); they are the worst in an exact signed-rank test, and the mean of the others decides nothing."
 )
 _TEST_NOTES = (
-    "p: paired t test; Holm: the same, adjusted for all comparisons of this table; sign flips: exact p under all "
-    f"changes of sign, from {FEWEST_SIGN_FLIPS} pairs; BCa: bootstrap interval, from {FEWEST_BOOTSTRAP} pairs.",
+    "p: paired t test; ranks: signed-rank test with failed runs as the worst, where there are any; sign flips: exact p "
+    f"under all changes of sign, from {FEWEST_SIGN_FLIPS} pairs; BCa: bootstrap interval, from {FEWEST_BOOTSTRAP} "
+    "pairs. None of them is adjusted for the number of exploratory comparisons.",
     "Detectable: the smallest true difference that this number of pairs, with the spread seen, shows in 80% of such "
-    "experiments at the level 0.05 (before adjustment).",
+    "experiments at the level 0.05.",
 )
+
+
+def declared(analysis: Analysis) -> Sheet:
+    """The comparisons that the grid declared, one line each."""
+    table = analysis.table
+
+    def numbers(one: Comparison) -> Iterator[str]:
+        found, answer = one.difference, one.answer
+        yield optional_number(table, found.mean, sign=True)
+        yield interval_text(table, found.low, found.high)
+        yield interval_text(table, answer.low, answer.high)
+        yield optional_number(table, answer.margin)
+        yield p_text(answer.adjusted_p)
+        yield of(found.n, one.expected)
+        yield verdict_text(one)
+
+    header = (*place_header(table), "baseline", "difference", "95% interval", "family", "margin", "Holm", "pairs")
+    rows = tuple(
+        (*place_texts(table, one.place), Text(_baseline(table, one)), *map(Text, numbers(one)))
+        for one in analysis.primary
+    )
+    notes = (*_PRIMARY_NOTES, *([_FAILURE_NOTE] if any(one.answer.by_ranks for one in analysis.primary) else []))
+    return Sheet("declared", "Declared comparisons", (*header, "verdict"), len(table.row_axes) + 2, rows, notes)
+
+
+def verdict_text(one: Comparison) -> str:
+    """A comparison's verdict with what belongs to it: the seeds that it needs, the runs that failed.
+
+    ``"undecided (23 seeds needed)"``, ``"undecided by ranks (2 of ours, 0 of theirs failed)"``.
+    """
+    text = one.verdict
+    if one.answer.by_ranks:
+        text += f" by ranks ({one.difference.failed} of ours, {one.difference.reference_failed} of theirs failed)"
+    return text if one.answer.seeds is None else f"{text} ({one.answer.seeds} seeds needed)"
 
 
 def differences(analysis: Analysis) -> Sheet:
@@ -49,13 +95,13 @@ def differences(analysis: Analysis) -> Sheet:
             return ""
         one = compared[place]
         found = difference_text(table, one.difference, one.expected)
-        return f"{found}, {one.verdict}" if one.difference.low is not None else found
+        return f"{found}, {verdict_text(one)}" if one.difference.low is not None else found
 
     header = (*table.row_axes, *(column_label(table, column) for column in columns))
     rows = [(*label_texts(row), *(Text(text((row, column))) for column in columns)) for row in table.rows]
     return Sheet(
         "differences",
-        f"Difference to {baseline_label(table)}",
+        f"Difference to {baseline_label(table)} (exploratory)",
         header,
         len(table.row_axes),
         tuple(rows if columns else ()),
@@ -71,20 +117,20 @@ def tests(analysis: Analysis) -> Sheet:
         found = one.difference
         yield optional_number(table, found.mean, sign=True)
         yield interval_text(table, found.low, found.high)
-        yield from map(p_text, (found.p, one.adjusted_p, found.sign_flip_p))
+        yield from map(p_text, (found.p, found.rank_p, found.sign_flip_p))
         yield interval_text(table, found.bca_low, found.bca_high)
         yield optional_number(table, found.detectable)
         yield of(found.n, one.expected)
-        yield one.verdict
+        yield verdict_text(one)
 
-    header = (*place_header(table), "baseline", "difference", "95% interval", "p", "Holm", "sign flips", "BCa")
+    header = (*place_header(table), "baseline", "difference", "95% interval", "p", "ranks", "sign flips", "BCa")
     rows = tuple(
         (*place_texts(table, one.place), Text(_baseline(table, one)), *map(Text, numbers(one)))
         for one in analysis.comparisons
     )
     return Sheet(
         "tests",
-        "Tests",
+        "Tests (exploratory)",
         (*header, "detectable", "pairs", "verdict"),
         len(table.row_axes) + 2,
         rows,
@@ -105,8 +151,8 @@ def ranks(analysis: Analysis) -> Sheet:
     )
     ranked = max((one.rows for one in analysis.standings), default=0)
     notes = (
-        f"Win/tie/loss: rows in which the column is better than {baseline_label(table)}, undecided (or without enough "
-        "seeds), or worse.",
+        f"Win/tie/loss: rows in which the column is better than {baseline_label(table)}, neither (undecided, "
+        "equivalent, or without enough seeds), or worse.",
         f"Mean rank: 1 is the best mean of a row; rows in which every ranked column is complete: {ranked}.",
     )
     several = len(table.rows) > 1 and len(table.columns) > 1

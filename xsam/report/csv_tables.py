@@ -11,9 +11,9 @@ from xsam.report.analysis import Analysis
 from xsam.report.claims import Judgement
 from xsam.report.comparisons import Comparison, Place
 from xsam.report.sections import cost_baselines, ratio
-from xsam.report.stats import CONFIDENCE
 from xsam.report.table import ABSENT, COSTS, PROBLEMS, Key, Table
 from xsam.report.text import column_label, key_label, label
+from xsam.stats import CONFIDENCE
 from xsam.text import csv_cells
 
 
@@ -38,23 +38,33 @@ def table_csv(table: Table) -> str:
 
 
 def differences_csv(analysis: Analysis) -> str:
-    """Row axes, column axes, the cell that is subtracted, the difference paired by seed, its intervals and tests."""
+    """Row axes, column axes, the cell that is subtracted, the difference paired by seed, its intervals and tests.
+
+    The declared comparisons come first, adjusted for their number: ``family_low``, ``family_high`` and ``p_holm`` are
+    of their family. Others are exploratory, and stand for themselves.
+    """
     table = analysis.table
-    header = [*_axes(table), "reference", "metric", "rule", "difference", "low", "high", "confidence", "n", "expected"]
-    header += ["p", "p_holm", "sign_flip_p", "bca_low", "bca_high", "detectable", "verdict"]
-    return _csv(header, (_difference(table, one) for one in analysis.comparisons))
+    header = [*_axes(table), "reference", "kind", "metric", "rule", "difference", "low", "high", "confidence", "n"]
+    header += ["expected", "failed", "reference_failed", "p", "rank_p", "sign_flip_p", "bca_low", "bca_high"]
+    header += ["detectable", "family_low", "family_high", "p_holm", "margin", "seeds_needed", "verdict"]
+    explored = [one for one in analysis.comparisons if not one.primary]
+    return _csv(header, (_difference(table, one) for one in (*analysis.primary, *explored)))
 
 
 def _difference(table: Table, one: Comparison) -> list[object]:
     found = one.difference
     row, column = one.baseline
     reference = column_label(table, column) if row == one.place[0] else key_label((*row, *column))
+    answer = one.answer
+    family = (answer.low, answer.high, answer.adjusted_p) if one.primary else (None, None, None)
     return [
         *_places(*one.place),
-        *(reference, table.metric.name, table.rule),
+        *(reference, "declared" if one.primary else "exploratory", table.metric.name, table.rule),
         *_numbers(found.mean, found.low, found.high),
-        *(CONFIDENCE, found.n, one.expected),
-        *_numbers(found.p, one.adjusted_p, found.sign_flip_p, found.bca_low, found.bca_high, found.detectable),
+        *(CONFIDENCE, found.n, one.expected, found.failed, found.reference_failed),
+        *_numbers(found.p, found.rank_p, found.sign_flip_p, found.bca_low, found.bca_high, found.detectable),
+        *_numbers(*family, answer.margin),
+        "" if answer.seeds is None else answer.seeds,
         one.verdict,
     ]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from xsam.grid.spec import RunSpec
 from xsam.report.comparisons import Place
-from xsam.report.stats import TOO_FEW, mean_interval
 from xsam.report.table import Cell, Table
+from xsam.stats import TOO_FEW, mean_interval
 
 REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE, MISSING = "reproduced", "not reproduced", "not comparable", "missing"
 _REDUCED = ("train_subset", "test_subset", "label_noise")  # parameters that make other data of a data set

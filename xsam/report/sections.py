@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from xsam.metrics import NEITHER, RULES
 from xsam.report.analysis import Analysis
 from xsam.report.comparisons import Place, partner
-from xsam.report.contrasts import differences, published, ranks, tests
+from xsam.report.contrasts import declared, differences, published, ranks, tests
 from xsam.report.formats import Sheet, Text
 from xsam.report.references import Check
-from xsam.report.stats import FEWEST_PAIRS, paired_difference
 from xsam.report.table import ABSENT, PROBLEMS, Cell, Key, Table
 from xsam.report.text import (
     cell_text,
@@ -28,6 +27,7 @@ from xsam.report.text import (
     seeds_text,
     spread_text,
 )
+from xsam.stats import FEWEST_PAIRS, paired_difference
 
 _CELL_NOTE = (
     "Cells: mean ± sample standard deviation over seeds (number of seeds, and of how many where some are not there). "
@@ -38,7 +38,7 @@ _CELL_NOTE = (
 
 def sheets(analysis: Analysis) -> tuple[Sheet, ...]:
     """Every sheet of a table that has something to say, the means first."""
-    made = (means, differences, tests, ranks, rules, published, flatness, cost)
+    made = (means, declared, differences, tests, ranks, rules, published, flatness, cost)
     return tuple(sheet for make in made if (sheet := make(analysis)).rows)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 
 from xsam.parameters import Value
 from xsam.report.formats import BEST, SECOND, Text
-from xsam.report.stats import FEWEST_PAIRS, Difference
 from xsam.report.table import PROBLEMS, Cell, Key, Table
+from xsam.stats import FEWEST_PAIRS, Difference
 
 
 def label(value: Value) -> str:

@@ -19,11 +19,12 @@ is all that the family's 0.05 pays for, and its own 95% interval tells its size.
 
 **Runs that failed.** Where a run of either side diverged, failed or collapsed, the mean is one of survivors and decides
 nothing: the exact signed-rank test with failed runs as the worst ranks does, and a side with more failures than the
-other is never better.
+other is never better. Where all runs of one side failed and none of the other, no test is needed.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -116,9 +117,13 @@ def decide_family(
 
 
 def _p_value(one: Difference) -> float | None:
-    if one.has_failures:
-        return one.rank_p if len(one.ranked) >= FEWEST_PAIRS else None
-    return one.p
+    if not one.has_failures:
+        return one.p
+    if len(one.ranked) < FEWEST_PAIRS:
+        return None
+    # Every run of one side failed and none of the other: as with differences without spread, no test is needed.
+    lost = set(one.ranked)
+    return 0.0 if len(lost) == 1 and math.isinf(one.ranked[0]) else one.rank_p
 
 
 def _answer(

@@ -194,7 +194,7 @@ def collapsed(
     values: Mapping[int, float],
     chance: float | None = None,
     lower_is_better: bool = False,
-    multiple: float = 2.0,
+    multiple: float = 1.5,
 ) -> frozenset[int]:
     """The seeds of an arm whose runs collapsed: they finished, and have learnt nothing or lost what they had learnt.
 

@@ -22,8 +22,8 @@ from xsam.report.page.figures import page_figures
 from xsam.report.page.runs import LOG_LINES, MOST_LOGS, runs_data
 from xsam.report.panels import COLOURS
 from xsam.report.sharpness import direction_sheet
-from xsam.report.stats import TOO_FEW
 from xsam.report.text import p_text
+from xsam.stats import TOO_FEW
 
 TITLE = "xsam-bench report"
 _SCRIPTS = ("tables.js", "figures.js", "runs.js", "page.js")
