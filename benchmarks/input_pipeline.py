@@ -26,8 +26,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from benchmarks.measure import Step, Target, finish, options
-from xsam.tasks.vision import TASK
 from xsam.tasks.vision.catalog import DATASETS
+from xsam.tasks.vision.config import VisionRun
 from xsam.tasks.vision.datasets import ImageData
 from xsam.tasks.vision.problem import VisionProblem
 
@@ -60,9 +60,10 @@ def cifar() -> ImageData:
 
 def ours(data: ImageData, batch_size: int) -> Step:
     """One call makes the suite's next batch."""
-    params = {name: parameter.default for name, parameter in TASK.parameters.items()}
-    params |= {"hidden": (), "val_fraction": 0.0, "batch_size": batch_size, "augment": "crop_flip", "cutout": CUTOUT}
-    problem = VisionProblem(params, data, torch.device("cpu"))
+    run = VisionRun.of(
+        {"hidden": (), "val_fraction": 0.0, "batch_size": batch_size, "augment": "crop_flip", "cutout": CUTOUT}
+    )
+    problem = VisionProblem(run, data, torch.device("cpu"))
     places = ((epoch, step) for epoch in itertools.count() for step in range(problem.steps_per_epoch))
 
     def step() -> None:

@@ -56,9 +56,9 @@ class Setting:
 
 
 SETTINGS = {
-    "mlp": Setting(lambda: build("mlp", 1, 28, 10, hidden=(512, 512), init="default"), (128, 1, 28, 28), 30, 5),
+    "mlp": Setting(lambda: build("mlp", 1, 28, 10), (128, 1, 28, 28), 30, 5),
     "cnn": Setting(lambda: small_cnn(), (128, 3, 32, 32), 21, 5),
-    "resnet18": Setting(lambda: build("resnet18", 3, 32, 10, hidden=(), init="default"), (16, 3, 32, 32), 15, 1),
+    "resnet18": Setting(lambda: build("resnet18", 3, 32, 10), (16, 3, 32, 32), 15, 1),
 }
 
 

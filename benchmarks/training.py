@@ -44,6 +44,7 @@ from xsam.runner.learner import Learner
 from xsam.runner.loop import train
 from xsam.runner.run import set_up_torch
 from xsam.runner.stop import Interrupted
+from xsam.tasks.vision.config import VisionRun
 from xsam.tasks.vision.datasets import ImageData
 from xsam.tasks.vision.models import build
 from xsam.tasks.vision.problem import VisionProblem
@@ -82,7 +83,7 @@ def runs() -> dict[tuple[str, bool, bool], RunSpec]:
 
 def usual(model_name: str, data: ImageData, plain: bool) -> Step:
     """The usual loop, with plain loops or the suite's optimizer."""
-    model = build(model_name, CIFAR.channels, CIFAR.size, CIFAR.classes, hidden=(), init="default").train()
+    model = build(model_name, CIFAR.channels, CIFAR.size, CIFAR.classes).train()
     optimizer = PlainXSAM(sgd(model), RHO, ALPHA) if plain else XSAM(sgd(model), RHO, alpha=ALPHA, model=model)
     batches = _endless(DataLoader(Pictures(data), BATCH_SIZE, shuffle=True, drop_last=True, num_workers=WORKERS))
 
@@ -122,13 +123,14 @@ class OneStep:
 
 def suite(run: RunSpec, data: ImageData) -> Step:
     """The suite's training loop."""
-    learner = Learner(run, VisionProblem(run.params, data, torch.device("cpu")))
+    config = VisionRun.of(run.params)
+    learner = Learner(run, VisionProblem(config, data, torch.device("cpu")))
     position = Position()
 
     def step() -> None:
         set_up_torch(THREADS, seed=0)
         with suppress(Interrupted):
-            train(learner, run.params, position, OneStep())
+            train(learner, config, position, OneStep())
 
     return step
 

@@ -30,7 +30,8 @@ import torch
 from benchmarks.measure import Target, alternate, finish, options
 from xsam import XSAM
 from xsam.optim._step.base import BaseAlone
-from xsam.tasks.translation import PARAMETERS, TASK
+from xsam.tasks.translation import TASK
+from xsam.tasks.translation.config import DataConfig, ModelConfig, TranslationRun
 from xsam.tasks.translation.decoding import Beam, translate
 from xsam.tasks.translation.models import build
 from xsam.tasks.translation.prepare import prepare
@@ -44,17 +45,10 @@ TARGETS = {
 ROUNDS, BLOCK, DECODE_ROUNDS = 7, 4, 5
 PAIRS = {"train": 3_000, "valid": 20, "test": 128}
 CPU = torch.device("cpu")
-SETTING = {
-    **{name: parameter.default for name, parameter in PARAMETERS.items()},
-    "model": "transformer",
-    "embed_dim": 128,
-    "ffn_dim": 256,
-    "heads": 4,
-    "layers": 3,
-    "dataset": "parallel_text",
-    "bpe_merges": 2_000,
-    "max_tokens": 2_048,
-}
+SETTING = TranslationRun(
+    model=ModelConfig(name="transformer", embed_dim=128, ffn_dim=256, heads=4, layers=3),
+    data=DataConfig(name="parallel_text", bpe_merges=2_000, max_tokens=2_048),
+)
 
 
 def write_corpus(folder: Path) -> None:
@@ -100,7 +94,7 @@ def fairseq_trainer(problem: TranslationProblem) -> Any:
     )
     dictionaries = problem.data.source_dictionary, problem.data.target_dictionary
     task = TranslationTask(TranslationConfig(), *dictionaries)
-    model = build(SETTING, *dictionaries)
+    model = build(SETTING.model, *dictionaries)
     model.load_state_dict(problem.model.state_dict())
     criterion = LabelSmoothedCrossEntropyCriterion(task, sentence_avg=False, label_smoothing=0.1)
     return Trainer(config, task, model, criterion)

@@ -28,6 +28,19 @@ KINDS = {
 LISTS = ("ints", "names")
 
 
+class ParameterError(ValueError):
+    """A value that is not valid, or several that do not go together: one line, and which parameters it is about.
+
+    Args:
+        message: what is wrong, and the way out.
+        names: the parameters that somebody may have to change, the likeliest first.
+    """
+
+    def __init__(self, message: str, *names: str) -> None:
+        super().__init__(message)
+        self.names = names
+
+
 @dataclass(frozen=True)
 class Parameter:
     """A parameter's kind, default and limits.
@@ -50,7 +63,7 @@ class Parameter:
         >>> Parameter("float", 0.05, at_least=0).parse("rho", -1)
         Traceback (most recent call last):
         ...
-        ValueError: rho must be at least 0, not -1
+        xsam.parameters.ParameterError: rho must be at least 0, not -1
     """
 
     kind: str
@@ -66,22 +79,22 @@ class Parameter:
     help: str = ""
 
     def parse(self, name: str, value: Any) -> Value:
-        """Return ``value`` in this parameter's own type, or raise ``ValueError`` that says what is wrong."""
+        """Return ``value`` in this parameter's own type, or raise ``ParameterError`` that says what is wrong."""
         if value is None:
             if self.nullable:
                 return None
-            raise ValueError(f"{name} must be {KINDS[self.kind]}, not null")
+            raise ParameterError(f"{name} must be {KINDS[self.kind]}, not null", name)
         typed = self._typed(name, value)
         for number in typed if isinstance(typed, tuple) else (typed,):
             if isinstance(number, int | float) and not isinstance(number, bool):
                 self._check_limits(name, number)
         for text in typed if isinstance(typed, tuple) else (typed,):
             if self.choices and text not in self.choices:
-                raise ValueError(f"unknown {name} {text!r}{nearest(str(text), self.choices)}")
+                raise ParameterError(f"unknown {name} {text!r}{nearest(str(text), self.choices)}", name)
         return typed
 
     def _typed(self, name: str, value: Any) -> Value:
-        wrong = ValueError(f"{name} must be {KINDS[self.kind]}, not {value!r}")
+        wrong = ParameterError(f"{name} must be {KINDS[self.kind]}, not {value!r}", name)
         if self.kind == "ints":
             if not isinstance(value, list | tuple) or not all(_is_int(item) for item in value):
                 raise wrong
@@ -90,7 +103,7 @@ class Parameter:
             if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
                 raise wrong
             if len(set(value)) < len(value):
-                raise ValueError(f"{name} names one thing twice: {value!r}")
+                raise ParameterError(f"{name} names one thing twice: {value!r}", name)
             return tuple(value)
         if self.kind == "bool" and isinstance(value, bool):
             return value
@@ -100,7 +113,7 @@ class Parameter:
             return int(value)
         if self.kind == "float" and isinstance(value, int | float) and not isinstance(value, bool):
             if not abs(value) <= sys.float_info.max:
-                raise ValueError(f"{name} must be finite, not {value!r}")
+                raise ParameterError(f"{name} must be finite, not {value!r}", name)
             return float(value) + 0.0  # one zero: -0.0 would hash to another run id
         raise wrong
 
@@ -113,7 +126,7 @@ class Parameter:
         )
         for limit, words, holds in limits:
             if limit is not None and not holds(number, limit):
-                raise ValueError(f"{name} must be {words} {limit:g}, not {number:g}")
+                raise ParameterError(f"{name} must be {words} {limit:g}, not {number:g}", name)
 
 
 def _is_int(value: Any) -> bool:

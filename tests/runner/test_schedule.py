@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from xsam.runner.schedule import Schedule
+from xsam.tasks.config import TrainingConfig
 
 STEPS, EPOCHS, LR = 7, 20, 0.3
 
 
 def schedule_of(**given: Any) -> Schedule:
-    return Schedule({"lr": LR, "epochs": EPOCHS, "schedule": "constant", **given}, STEPS)
+    return Schedule(TrainingConfig(**{"epochs": EPOCHS, "schedule": "constant", **given}), LR, STEPS)
 
 
 def rates(schedule: Schedule) -> list[float]:

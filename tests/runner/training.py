@@ -77,7 +77,7 @@ def run_through(spec: RunSpec, folder: Path, stop_after: int | None = None) -> t
     path = folder / "checkpoint"
     if stop_after is not None:
         try:
-            train(learner, spec.params, position, Quiet(learner, path, stop_after))
+            train(learner, spec.config, position, Quiet(learner, path, stop_after))
             raise AssertionError("it was not interrupted")
         except Interrupted:
             torch.manual_seed(99)  # nothing may depend on what another run left behind
@@ -85,7 +85,7 @@ def run_through(spec: RunSpec, folder: Path, stop_after: int | None = None) -> t
         found = checkpoint.load(path, Identity("run", "data"), learner)
         assert found is not None
         position = found
-    assert train(learner, spec.params, position, Quiet(learner, path)) == "done"
+    assert train(learner, spec.config, position, Quiet(learner, path)) == "done"
     return learner, position
 
 

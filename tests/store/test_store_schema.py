@@ -162,7 +162,7 @@ def test_a_parameter_of_two_kinds_and_a_metric_named_like_a_column_are_refused(m
         monkeypatch.setattr(tasks, "TASKS", {"toy": "toy_task:TASK", "other": "other_task:TASK"})
         arrow_schema.cache_clear()
 
-    register(parameters={"rho": Parameter("int", 1)})
+    register(config=SimpleNamespace(parameters=lambda: {"rho": Parameter("int", 1)}))
     with pytest.raises(ValueError, match="parameter 'rho' is registered as int and as float"):
         arrow_schema("runs")
     monkeypatch.undo()

@@ -17,15 +17,16 @@ def read_columns(table: str) -> list[str]:
     return names
 
 
+PARAMETERS = {
+    "model": Parameter("str", "mlp"),
+    "dataset": Parameter("str", "digits"),
+    "seed": Parameter("int", 0),
+    "hidden": Parameter("ints", (64,)),
+    "augment": Parameter("bool", True),
+    "label_noise": Parameter("float", 0.0),
+}
 TASK = SimpleNamespace(
-    parameters={
-        "model": Parameter("str", "mlp"),
-        "dataset": Parameter("str", "digits"),
-        "seed": Parameter("int", 0),
-        "hidden": Parameter("ints", (64,)),
-        "augment": Parameter("bool", True),
-        "label_noise": Parameter("float", 0.0),
-    },
+    config=SimpleNamespace(parameters=lambda: PARAMETERS),
     metric=TEST_ACCURACY,
     run_metrics=(TEST_ACCURACY,),
     epoch_metrics=(Metric("val_accuracy", "validation accuracy"), TEST_ACCURACY),

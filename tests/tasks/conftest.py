@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from tests.tasks import archives
-from xsam.tasks.vision import TASK
 from xsam.tasks.vision.catalog import DATASETS, EVALUATION_SETS, Dataset
+from xsam.tasks.vision.config import VisionRun
 
 
 @pytest.fixture(autouse=True)
@@ -23,13 +23,9 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def params() -> Callable[..., dict]:
-    """A run's resolved parameters: the defaults, and what the test gives."""
-
-    def resolved(**given: object) -> dict:
-        return {name: parameter.default for name, parameter in TASK.parameters.items()} | given
-
-    return resolved
+def params() -> Callable[..., VisionRun]:
+    """A run's configuration: the defaults, and what the test gives."""
+    return lambda **given: VisionRun.of(given)
 
 
 @dataclasses.dataclass

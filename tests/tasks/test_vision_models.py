@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from xsam.tasks.vision.architectures import HALVINGS, SMALLEST_SIDE
+from xsam.tasks.vision.architectures import MODELS, MlpConfig, TorchvisionConfig
 from xsam.tasks.vision.models import build, check_timm
 
 
@@ -89,9 +89,9 @@ def test_resnet8_has_exactly_its_parameters():
 
 
 def test_mlp_by_hand():
-    model = build("mlp", channels=1, size=8, classes=10, hidden=(32, 16))
+    model = build("mlp", channels=1, size=8, classes=10, own=MlpConfig(hidden=(32, 16)))
     assert parameters(model) == (64 * 32 + 32) + (32 * 16 + 16) + (16 * 10 + 10)
-    assert parameters(build("mlp", channels=1, size=8, classes=10, hidden=())) == 64 * 10 + 10
+    assert parameters(build("mlp", channels=1, size=8, classes=10, own=MlpConfig(hidden=()))) == 64 * 10 + 10
     assert model(torch.zeros(3, 1, 8, 8)).shape == (3, 10)
 
 
@@ -104,12 +104,12 @@ def test_which_images_each_network_takes_in_training(name, channels, size):
     def scores(batch: int) -> torch.Tensor:
         return model(torch.zeros(batch, channels, size, size, device="meta"))
 
-    if size < SMALLEST_SIDE.get(name, 1):
+    if size < MODELS[name].smallest_side:
         with pytest.raises(RuntimeError):
             scores(2)
         return
     assert scores(2).shape == (2, 7)
-    if size <= 2 ** HALVINGS[name]:
+    if size <= 2 ** MODELS[name].halvings:
         with pytest.raises(ValueError, match="more than 1 value per channel"):
             scores(1)
     else:
@@ -117,7 +117,7 @@ def test_which_images_each_network_takes_in_training(name, channels, size):
 
 
 def test_densenet_takes_no_smaller_images_than_stated():
-    model = build("densenet121", 1, SMALLEST_SIDE["densenet121"] - 1, classes=2).eval()
+    model = build("densenet121", 1, MODELS["densenet121"].smallest_side - 1, classes=2).eval()
     with torch.no_grad(), pytest.raises(RuntimeError, match="too small"):
         model(torch.zeros(1, 1, 7, 7))
 
@@ -145,7 +145,7 @@ def test_initial_weights_have_the_documented_spread(init):
         "densenet121": {"features.conv0.weight": (27, (2 / 27) ** 0.5)},
     }
     for name, layers in cases.items():
-        model = build(name, 3, 32, 10, init=init)
+        model = build(name, 3, 32, 10, own=TorchvisionConfig(init=init))
         for layer, (fan_in, torchvisions) in layers.items():
             expected = (3 * fan_in) ** -0.5 if init == "default" else torchvisions
             assert spread(model, layer) == pytest.approx(expected, rel=0.05), (name, layer)

@@ -309,9 +309,9 @@ def test_accuracy_on_corruptions_is_the_mean_over_their_files(test_subset, cifar
 
 
 def test_what_a_run_saw_names_its_further_test_sets(cifar10_with_corruptions, params, tmp_path):
-    given = params(dataset="cifar10", hidden=())
-    plain = TASK.open(given, cifar10_with_corruptions, CPU)
-    further = TASK.open({**given, "eval_sets": ("cifar10_c",)}, cifar10_with_corruptions, CPU)
+    plain = TASK.open(params(dataset="cifar10", hidden=()), cifar10_with_corruptions, CPU)
+    with_further = params(dataset="cifar10", hidden=(), eval_sets=("cifar10_c",))
+    further = TASK.open(with_further, cifar10_with_corruptions, CPU)
     assert further.data_checksum.startswith(plain.data_checksum + "+")
     assert plain.finish(tmp_path) == {}
 

@@ -11,6 +11,7 @@ import pytest
 from xsam.tasks import get_task
 from xsam.tasks.vision import TASK
 from xsam.tasks.vision.catalog import DATASETS
+from xsam.tasks.vision.config import VisionRun
 
 
 def test_planning_imports_nothing_heavy():
@@ -20,9 +21,9 @@ from pathlib import Path
 from xsam.tasks import get_task
 import xsam.tasks.data
 task = get_task("vision")
-params = {name: p.default for name, p in task.parameters.items()}
-task.check(params)
-task.unused(params)
+run = task.config()
+task.check(run)
+task.unused(run)
 xsam.tasks.data.available(Path("data"))
 heavy = {"torch", "torchvision", "timm", "numpy", "sklearn", "pandas"} & set(sys.modules)
 assert not heavy, heavy
@@ -31,7 +32,7 @@ assert not heavy, heavy
 
 
 def test_defaults_are_valid_values_of_their_own_parameters():
-    for name, parameter in TASK.parameters.items():
+    for name, parameter in TASK.config.parameters().items():
         if not parameter.unset:
             assert parameter.parse(name, parameter.default) == parameter.default
 
@@ -99,10 +100,11 @@ def test_parameters_that_an_augmentation_does_not_use(params):
 
 
 def test_an_older_run_without_the_newer_parameters_stays_valid(params):
-    newer = {name for name, parameter in TASK.parameters.items() if parameter.omit_at_default}
-    older = {name: value for name, value in params(model="resnet8").items() if name not in newer}
+    newer = {name for name, parameter in TASK.config.parameters().items() if parameter.omit_at_default}
+    run = params(model="resnet8")
+    older = VisionRun.of({name: value for name, value in run.values().items() if name not in newer})
     TASK.check(older)
-    assert TASK.unused(older) == TASK.unused(params(model="resnet8"))
+    assert older == run
 
 
 @pytest.mark.parametrize(
@@ -115,17 +117,17 @@ def test_an_older_run_without_the_newer_parameters_stays_valid(params):
     ],
 )
 def test_further_test_sets_are_a_list_of_known_names(value, message):
-    assert TASK.parameters["eval_sets"].parse("eval_sets", ["cifar10_c"]) == ("cifar10_c",)
+    assert TASK.config.parameters()["eval_sets"].parse("eval_sets", ["cifar10_c"]) == ("cifar10_c",)
     with pytest.raises(ValueError, match=re.escape(message)):
-        TASK.parameters["eval_sets"].parse("eval_sets", value)
+        TASK.config.parameters()["eval_sets"].parse("eval_sets", value)
 
 
 @pytest.mark.parametrize("model", ["mlp", "resnet8", "resnet18"])
 def test_a_run_without_its_unused_parameters_can_be_checked_and_opened(model, params, tmp_path):
     import torch
 
-    given = params(model=model)
-    used = {name: value for name, value in given.items() if name not in TASK.unused(given)}
+    run = params(model=model)
+    used = VisionRun.of({name: value for name, value in run.values().items() if name not in TASK.unused(run)})
     get_task("vision").check(used)
     problem = get_task("vision").open(used, tmp_path, torch.device("cpu"))
     assert problem.data_checksum == DATASETS["digits"].checksum

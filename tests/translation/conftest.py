@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from tests.conftest import REQUIRE_ALL
-from xsam.tasks.translation import PARAMETERS, TASK
+from xsam.tasks.translation import TASK
+from xsam.tasks.translation.config import TranslationRun
 from xsam.tasks.translation.prepare import prepare
 from xsam.tasks.translation.problem import TranslationProblem
 
@@ -81,17 +82,13 @@ def data_dir(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def params() -> Callable[..., dict]:
-    """A small run's resolved parameters, and what the test gives."""
-
-    def resolved(**given: object) -> dict:
-        return {name: parameter.default for name, parameter in PARAMETERS.items()} | SMALL | given
-
-    return resolved
+def params() -> Callable[..., TranslationRun]:
+    """A small run's configuration, and what the test gives."""
+    return lambda **given: TranslationRun.of(SMALL | given)
 
 
 @pytest.fixture
-def opened(params: Callable[..., dict], data_dir: Path) -> Callable[..., TranslationProblem]:
+def opened(params: Callable[..., TranslationRun], data_dir: Path) -> Callable[..., TranslationProblem]:
     """Open a small run's problem."""
     return lambda **given: TASK.open(params(**given), data_dir, CPU)
 
@@ -117,7 +114,6 @@ def train(problem: TranslationProblem, epochs: int, lr: float = 5e-3) -> None:
 @pytest.fixture(scope="session")
 def trained(data_dir: Path) -> TranslationProblem:
     """A problem whose model translates most words, without dropout."""
-    defaults = {name: parameter.default for name, parameter in PARAMETERS.items()}
-    problem = TASK.open({**defaults, **SMALL, "dropout": 0.0}, data_dir, CPU)
+    problem = TASK.open(TranslationRun.of({**SMALL, "dropout": 0.0}), data_dir, CPU)
     train(problem, epochs=8)
     return problem

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.translation.conftest import CPU, SMALL
+from xsam.tasks.translation.config import ModelConfig
 from xsam.tasks.translation.corpora import CORPORA
 from xsam.tasks.translation.decoding import Beam, translate
 from xsam.tasks.translation.files import locate
@@ -37,7 +38,7 @@ def test_translations_and_bleu_are_those_of_fairseq_generate(trained, data_dir, 
     dictionaries = ("--srcdict", prepared.dictionary("de"), "--tgtdict", prepared.dictionary("en"))
     binarised = ("--testpref", tmp_path / "test", "--destdir", tmp_path / "bin", "--workers", 1)
     command("fairseq_cli.preprocess", "-s", "de", "-t", "en", *dictionaries, *binarised)
-    sizes = arguments({**SMALL, "dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0})
+    sizes = arguments(ModelConfig.of({**SMALL, "dropout": 0.0}))
     given = Namespace(**vars(sizes), arch="transformer_iwslt_de_en", task="translation")
     history = {"optimizer_name": "FairseqAdam", "lr_scheduler_state": {}, "num_updates": 0}
     about = {"optimizer_history": [history], "extra_state": {"train_iterator": {"epoch": 1}}}

@@ -16,7 +16,8 @@ from tests.optim import reference
 from tests.translation.conftest import CPU, train
 from xsam.metrics import stored_columns
 from xsam.optim import XSAM
-from xsam.tasks.translation import PARAMETERS, TASK
+from xsam.tasks.translation import TASK
+from xsam.tasks.translation.config import ModelConfig
 from xsam.tasks.translation.decoding import Beam, translate
 from xsam.tasks.translation.library import fairseq
 from xsam.tasks.translation.models import build
@@ -68,8 +69,7 @@ def test_the_published_model_has_its_published_size():
         for number in range(size - 4):
             dictionary.add_symbol(f"w{number}")
         dictionaries.append(dictionary)
-    given = {name: parameter.default for name, parameter in PARAMETERS.items()}
-    model = build(given, *dictionaries)
+    model = build(ModelConfig(), *dictionaries)
     assert sum(parameter.numel() for parameter in model.parameters()) == 39_469_056
 
 

@@ -25,7 +25,7 @@ params: {%s}
 
 def grid_of(tmp_path, params: str) -> Grid:
     path = tmp_path / "grid.yaml"
-    model = "" if "model:" in params else f"model: {TASK.parameters['model'].default}, "
+    model = "" if "model:" in params else f"model: {TASK.config().model.name}, "
     path.write_text(GRID % (model + params), encoding="utf-8")
     return load_grid(path)
 

@@ -76,7 +76,7 @@ def plan(
         cells.setdefault(key, []).append(state)
     for key, members in cells.items():
         counts = Counter(member.state for member in members)
-        seeds = _ranges(int(member.run.params["seed"]) for member in members)  # type: ignore[arg-type]
+        seeds = _ranges(member.run.seed for member in members)
         hours = () if estimate is None else (_hours(estimate.hours(members[:1])), _hours(estimate.hours(members)))
         stand = ", ".join(f"{count} {name}" for name, count in counts.items())
         table.add_row(*key, seeds, stand, *_counts(passes_of(members[0].run)), *hours)
@@ -90,7 +90,7 @@ def _estimate(runs: Sequence[RunSpec], data: Path, device: str, console: Console
     from xsam.runner.calibrate import calibrate  # imports torch
 
     name, timings = calibrate(runs, data, device, lambda line: console.print(line, markup=False, highlight=False))
-    return Estimate(name, {run.run_id: timings[run.run_id].seconds(run.params) for run in runs})
+    return Estimate(name, {run.run_id: timings[run.run_id].seconds(run.config) for run in runs})
 
 
 def _ranges(numbers: Iterable[int]) -> str:

@@ -27,7 +27,6 @@ from xsam.runner.stop import StopFlag
 from xsam.store import GridFolder, finished_runs, locks
 from xsam.store.atomic import write_json
 from xsam.tasks import DataMissing
-from xsam.tasks.common import loop_option
 from xsam.tasks.data import data_sets, require
 
 
@@ -221,9 +220,9 @@ def _profile(path: Path | None, jobs: int | None, runs: Sequence[RunSpec]) -> Cl
         raise BadInput("--launcher slurm needs --profile FILE, such as one in slurm/profiles")
     with common.bad_input(GridError):
         profile = load_profile(path)
-    if profile.members > 1 and any(loop_option(one.params, "devices") != 1 for one in runs):
+    if profile.members > 1 and any(one.config.training.devices != 1 for one in runs):
         raise BadInput(f"{path}: a job trains runs on several devices one after the other; set at_a_time to 1")
-    threads = max(int(one.params["threads"]) for one in runs)  # type: ignore[arg-type]
+    threads = max(one.config.training.threads for one in runs)
     if profile.members * threads > profile.cpus:
         raise BadInput(
             f"{path}: {profile.members} runs at a time of {threads} threads need {profile.members * threads} cpus, "
@@ -234,7 +233,7 @@ def _profile(path: Path | None, jobs: int | None, runs: Sequence[RunSpec]) -> Cl
 
 def _devices(runs: Sequence[RunSpec], grid: str) -> int:
     """Processes that train one run, the same for all ``runs``, since a launch starts workers of one size."""
-    sizes = sorted({int(loop_option(one.params, "devices")) for one in runs})
+    sizes = sorted({one.config.training.devices for one in runs})
     if len(sizes) > 1:
         raise BadInput(
             f"{grid}: runs on {' and '.join(map(str, sizes))} devices need workers of different sizes; "
@@ -244,7 +243,7 @@ def _devices(runs: Sequence[RunSpec], grid: str) -> int:
 
 
 def _jobs(jobs: int | None, runs: Sequence[RunSpec], grid: str) -> int:
-    threads = max(int(one.params["threads"]) * int(loop_option(one.params, "devices")) for one in runs)  # type: ignore[arg-type]
+    threads = max(one.config.training.threads * one.config.training.devices for one in runs)
     cores = common.available_cores()
     if jobs is None:
         jobs = max(1, cores // threads)

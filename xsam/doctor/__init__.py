@@ -8,9 +8,8 @@ from pathlib import Path
 from xsam.doctor import cluster, machine, places
 from xsam.doctor.item import Item, Needs
 from xsam.grid.spec import RunSpec
-from xsam.tasks.common import loop_option
+from xsam.tasks import get_task
 from xsam.tasks.data import data_sets
-from xsam.tasks.vision.architectures import TIMM_PREFIX, TORCHVISION
 
 __all__ = ["Item", "Needs", "examine", "needs_of"]
 
@@ -24,16 +23,8 @@ def needs_of(runs: Iterable[RunSpec]) -> Needs:
         frozenset({'digits'})
     """
     runs = list(runs)
-    libraries = {"torch"}
-    for run in runs:
-        model = str(run.params["model"])
-        if run.task == "translation":
-            libraries.add("translation")
-        if model in TORCHVISION or model.startswith(TIMM_PREFIX):
-            libraries.add("torchvision")
-        if model.startswith(TIMM_PREFIX):
-            libraries.add("timm")
-    cores = (int(run.params["threads"]) * int(loop_option(run.params, "devices")) for run in runs)  # type: ignore[arg-type]
+    libraries = {"torch"}.union(*(get_task(run.task).libraries(run.config) for run in runs))
+    cores = (run.config.training.threads * run.config.training.devices for run in runs)
     return Needs(frozenset(libraries), frozenset(data_sets(run.params for run in runs)), max(cores, default=1))
 
 

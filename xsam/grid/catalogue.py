@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
-from xsam.grid.source import GridError, Node, Place
+from xsam.grid.source import Node, Place
 from xsam.optim.registry import ALTERNATIVES, BASE, BASES, METHODS, parameters_of
-from xsam.parameters import LISTS, Parameter, Value, nearest
+from xsam.parameters import LISTS, Parameter, ParameterError, Value, nearest
 from xsam.tasks import Task
-from xsam.tasks.common import LOOP_ALTERNATIVES
+from xsam.tasks.config import ALTERNATIVES as TRAINING_ALTERNATIVES
 
 # The other one of two ways to say the same thing.
-_PAIRS = (*ALTERNATIVES, *LOOP_ALTERNATIVES)
+_PAIRS = (*ALTERNATIVES, *TRAINING_ALTERNATIVES)
 PARTNER: Mapping[str, str] = {**dict(_PAIRS), **{second: first for first, second in _PAIRS}}
 
 
@@ -24,12 +26,12 @@ class Written:
     place: Place
 
 
-def table_of(task: Task, method: str, base: str) -> dict[str, Parameter]:
+def table_of(task: Task[Any], method: str, base: str) -> dict[str, Parameter]:
     """The parameters of a run of ``task`` by ``method`` on ``base`` (and ``base``, where the method wraps one)."""
-    return {**task.parameters, **_base_parameter(task, method), **parameters_of(method, base, task.bases)}
+    return {**task.config.parameters(), **_base_parameter(task, method), **parameters_of(method, base, task.bases)}
 
 
-def _base_parameter(task: Task, method: str) -> dict[str, Parameter]:
+def _base_parameter(task: Task[Any], method: str) -> dict[str, Parameter]:
     if METHODS[method].alone is not None:
         return {}
     return {"base": replace(BASE, default=task.default_base)}
@@ -42,7 +44,7 @@ class Catalogue:
     if one of them takes it, and a run checks it again against its own.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task[Any]) -> None:
         self._known: dict[str, list[Parameter]] = {}
         for method in METHODS:
             for base in BASES:
@@ -69,19 +71,27 @@ class Catalogue:
     def value(self, name: str, node: Node) -> Written:
         """What ``node`` says for the parameter ``name``; raises ``GridError`` where that is not valid."""
         self.check(name, node.place)
-        errors = []
-        for parameter in self._known[name]:
-            try:
-                return Written(parameter.parse(name, node.plain()), node.place)
-            except ValueError as error:
-                errors.append(str(error))
-        raise node.place.error(errors[0])
+        try:
+            return Written(self.parse(name, node.plain()), node.place)
+        except ParameterError as error:
+            raise node.place.error(str(error)) from None
+
+    def parse(self, name: str, value: Any) -> Value:
+        """``value`` in the type of the parameter ``name``; raises ``ParameterError`` where it is not valid."""
+        first, *others = self._known[name]
+        try:
+            return first.parse(name, value)
+        except ParameterError:
+            for parameter in others:
+                with contextlib.suppress(ParameterError):
+                    return parameter.parse(name, value)
+            raise
 
     def takes(self, name: str, value: Value) -> bool:
         """Whether ``value`` is within the limits of the parameter ``name``."""
         try:
-            self.value(name, Node(value, Place("")))  # type: ignore[arg-type]
-        except GridError:
+            self.parse(name, value)
+        except ParameterError:
             return False
         return True
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from xsam.grid.spec import RunSpec
-from xsam.optim import registry
 from xsam.optim._step.search import alpha_grid, most_probes
-from xsam.parameters import Parameters
+from xsam.optim.config import OptimizerConfig
 from xsam.tasks import get_task
-from xsam.tasks.common import loop_option
+from xsam.tasks.config import RunConfig
 
 
 @dataclass(frozen=True)
@@ -44,12 +43,12 @@ def passes_of(run: RunSpec, steps_per_epoch: int | None = None) -> Passes | None
         >>> passes_of(run)                    # 30 epochs of 21 steps, 2 passes each; 21 probes an epoch
         Passes(forwards=1890, backwards=1260)
     """
-    steps_per_epoch = steps_per_epoch or get_task(run.task).steps_per_epoch(run.params)
+    steps_per_epoch = steps_per_epoch or get_task(run.task).steps_per_epoch(run.config)
     if steps_per_epoch is None:
         return None
-    steps = steps_of(run.params, steps_per_epoch)
-    backwards = math.ceil(steps * registry.passes_per_step(run.method, run.params))
-    return Passes(backwards + searches_of(run.params, steps_per_epoch) * probes_of(run.params), backwards)
+    backwards = math.ceil(steps_of(run.config, steps_per_epoch) * run.config.optimizer.passes_per_step)
+    probes = searches_of(run.config, steps_per_epoch) * probes_of(run.config.optimizer)
+    return Passes(backwards + probes, backwards)
 
 
 def total_passes(runs: Iterable[RunSpec]) -> Passes | None:
@@ -67,26 +66,24 @@ def total_passes(runs: Iterable[RunSpec]) -> Passes | None:
     return total
 
 
-def steps_of(params: Parameters, steps_per_epoch: int) -> int:
+def steps_of(run: RunConfig, steps_per_epoch: int) -> int:
     """Steps of the whole run."""
-    steps = int(loop_option(params, "epochs")) * steps_per_epoch
-    most = loop_option(params, "max_updates")
-    return steps if most is None else min(steps, int(most))
+    steps, most = run.training.epochs * steps_per_epoch, run.training.max_updates
+    return steps if most is None else min(steps, most)
 
 
-def searches_of(params: Parameters, steps_per_epoch: int) -> int:
+def searches_of(run: RunConfig, steps_per_epoch: int) -> int:
     """Alpha searches of the whole run."""
-    every = params.get("search_every")
-    if every is None and not registry.searches_each_epoch(params):
+    if not run.optimizer.searches:
         return 0
-    return math.ceil(steps_of(params, steps_per_epoch) / (int(every) if every is not None else steps_per_epoch))  # type: ignore[arg-type]
+    return math.ceil(steps_of(run, steps_per_epoch) / (run.optimizer.search_every or steps_per_epoch))
 
 
-def probes_of(params: Parameters) -> int:
+def probes_of(optimizer: OptimizerConfig) -> int:
     """Forward passes of one alpha search; 0 for a method that has none."""
-    if "alpha_max" not in params:
+    if "alpha_max" not in optimizer.params:
         return 0
-    return _probes(str(params["search"]), float(params["alpha_max"]), float(params["alpha_step"]))  # type: ignore[arg-type]
+    return _probes(str(optimizer.params["search"]), optimizer.real("alpha_max"), optimizer.real("alpha_step"))
 
 
 @lru_cache

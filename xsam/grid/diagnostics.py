@@ -97,7 +97,7 @@ def diagnostics_of(node: Node, runs: Iterable[RunSpec]) -> Diagnostics:
 
     Raises ``GridError`` at the first mistake; where several processes train a run, which do not measure together.
     """
-    if any(run.params.get("devices", 1) != 1 for run in runs):
+    if any(run.config.training.devices != 1 for run in runs):
         raise node.place.error("diagnostics need devices 1; for the others use 'xsam-bench sharpness' afterwards")
     entries = node.value if isinstance(node.value, dict) else {"measure": node}
     check_keys(entries, PARAMETERS, "key of diagnostics")

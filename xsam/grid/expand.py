@@ -15,7 +15,6 @@ from xsam.grid.resolve import Cell, meets, resolve_cell
 from xsam.grid.source import Place
 from xsam.grid.table import reports_of
 from xsam.parameters import Value
-from xsam.tasks.common import check_loop_parameters
 
 
 @dataclass(frozen=True)
@@ -45,10 +44,10 @@ def check_runs(layout: Layout, plan: Plan) -> None:
             continue
         checked.add(first)
         try:
-            check_loop_parameters(cell.spec.params)
-            layout.task.check(cell.spec.params)
+            cell.spec.config.training.check()
+            layout.task.check(cell.spec.config)
         except ValueError as error:
-            raise cell.error(str(error), layout.matrix) from None
+            raise cell.error(error, layout.matrix) from None
 
 
 def grid_of(layout: Layout, plan: Plan) -> Grid:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from xsam.grid.axes import Axis, Entry, axis_of, entries_of, optimizer_axis
 from xsam.grid.catalogue import PARTNER, Catalogue, Written, check_pairs
@@ -44,7 +45,7 @@ class Layout:
     """
 
     name: str
-    task: Task
+    task: Task[Any]
     catalogue: Catalogue
     axes: Mapping[str, Axis]
     entries: Mapping[str, Entry]
@@ -107,7 +108,7 @@ def _name(node: Node) -> str:
     return node.value
 
 
-def _task(node: Node) -> Task:
+def _task(node: Node) -> Task[Any]:
     if not isinstance(node.value, str):
         raise node.place.error(f"task must be a name, not {node.plain()!r}")
     try:

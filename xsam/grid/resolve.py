@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from xsam.grid.axes import Entry
 from xsam.grid.catalogue import PARTNER, Written, layered, show, table_of
 from xsam.grid.layout import Condition, Layout
 from xsam.grid.source import GridError, Place
 from xsam.grid.spec import RunSpec
-from xsam.optim import registry
+from xsam.optim.config import OptimizerConfig
 from xsam.optim.registry import METHODS
-from xsam.parameters import Parameter, Parameters, Value
+from xsam.parameters import Parameter, ParameterError, Parameters, Value
 from xsam.tasks import Task
-from xsam.tasks.common import unused_loop_parameters
 
 
 @dataclass(frozen=True)
@@ -61,9 +60,9 @@ class Cell:
         """The cell as its axes: ``model=mlp, optimizer=sam, seed=0``."""
         return ", ".join(f"{name}={show(value)}" for name, value in self.spec.axes.items())
 
-    def error(self, message: str, otherwise: Place) -> GridError:
-        """``message`` about this run, at the first given parameter that it mentions, or else at ``otherwise``."""
-        return _blamed(message, self.given, otherwise).error(f"{message} (in the run {self.describe()})")
+    def error(self, error: ValueError, otherwise: Place) -> GridError:
+        """``error`` about this run, where the first parameter that it is about was given, or else at ``otherwise``."""
+        return _blamed(error, self.given, otherwise).error(f"{error} (in the run {self.describe()})")
 
 
 def meets(condition: Condition, values: Parameters) -> bool:
@@ -110,7 +109,7 @@ class _Values:
     used: frozenset[str]
 
     @classmethod
-    def of(cls, task: Task, entry: Entry, given: Mapping[str, Written]) -> _Values:
+    def of(cls, task: Task[Any], entry: Entry, given: Mapping[str, Written]) -> _Values:
         base = METHODS[entry.method].alone or _base(task, given)
         table = table_of(task, entry.method, base)
         typed = {name: _parse(parameter, name, given[name]) for name, parameter in table.items() if name in given}
@@ -119,17 +118,18 @@ class _Values:
             for name, parameter in table.items()
             if name in typed or not (parameter.unset or PARTNER.get(name) in typed)
         }
-        return cls(table, values, frozenset(table) - task.unused(values) - unused_loop_parameters(values))
+        run = task.config.of(values)
+        return cls(table, values, frozenset(table) - task.unused(run) - run.training.unused())
 
 
-def _base(task: Task, given: Mapping[str, Written]) -> str:
+def _base(task: Task[Any], given: Mapping[str, Written]) -> str:
     return str(given["base"].value) if "base" in given else task.default_base
 
 
 def _parse(parameter: Parameter, name: str, written: Written) -> Value:
     try:
         return parameter.parse(name, written.value)
-    except ValueError as error:
+    except ParameterError as error:
         raise written.place.error(str(error)) from None
 
 
@@ -148,9 +148,9 @@ def _view(entry: Entry, free: Mapping[str, Written], used: frozenset[str], value
 def _finish(layout: Layout, entry: Entry, settled: _Values, given: Mapping[str, Written]) -> dict[str, Value]:
     """The run's parameters in the order of their table: alternatives resolved by the method, unused ones dropped."""
     try:
-        resolved = registry.resolve(entry.method, settled.values)
-    except ValueError as error:
-        place = _blamed(str(error), given, entry.place)
+        resolved = _resolved(layout.task, entry.method, settled.values)
+    except ParameterError as error:
+        place = _blamed(error, given, entry.place)
         raise place.error(f"{error} (in a run of {entry.label!r})") from None
     params = {name: resolved[name] for name in settled.table if name in resolved and name in settled.used}
     for name, value in params.items():
@@ -159,10 +159,20 @@ def _finish(layout: Layout, entry: Entry, settled: _Values, given: Mapping[str, 
     return params
 
 
-def _blamed(message: str, given: Mapping[str, Written], otherwise: Place) -> Place:
-    """Where the first given parameter that ``message`` mentions was written."""
-    words = re.findall(r"\w+", message)
-    return next((given[word].place for word in words if word in given), otherwise)
+def _resolved(task: Task[Any], method: str, values: dict[str, Value]) -> dict[str, Value]:
+    """``values`` after the method's rules, and with the epochs that a ``pass_budget`` pays for."""
+    resolved = METHODS[method].resolve(values)
+    if resolved.get("pass_budget") is None:
+        return resolved
+    optimizer = OptimizerConfig.of(method, resolved, task.bases)
+    training = task.config.of(resolved).training.paid_by_budget(method, optimizer.passes_per_step)
+    return {**resolved, "epochs": training.epochs}
+
+
+def _blamed(error: ValueError, given: Mapping[str, Written], otherwise: Place) -> Place:
+    """Where the first given parameter that ``error`` is about was written."""
+    names = error.names if isinstance(error, ParameterError) else ()
+    return next((given[name].place for name in names if name in given), otherwise)
 
 
 def _hidden(parameter: Parameter, value: Value) -> bool:

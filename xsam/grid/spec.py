@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from xsam.optim.config import OptimizerConfig
 from xsam.parameters import Parameters, Value
+from xsam.tasks import get_task
+from xsam.tasks.config import RunConfig
 
 RUN_ID_DIGITS = 16
 
@@ -37,6 +40,25 @@ class RunSpec:
     numerics: int
     axes: Mapping[str, Value] = field(default_factory=dict)
     hidden: frozenset[str] = frozenset()
+
+    @cached_property
+    def config(self) -> RunConfig:
+        """The same values as a tree of typed fields; what ``params`` lacks has its default there."""
+        task = get_task(self.task)
+        config: RunConfig = task.config.of(
+            self.params,
+            task=self.task,
+            optimizer=OptimizerConfig.of(self.method, self.params, task.bases, task.default_base),
+        )
+        return config
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        seed = self.params["seed"]
+        if not isinstance(seed, int):
+            raise TypeError(f"a seed is a whole number, not {seed!r}")
+        return seed
 
     @cached_property
     def run_id(self) -> str:

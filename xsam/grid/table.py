@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from xsam.grid.compare import declared_of
 from xsam.grid.grid import SHOWN, TABLE, ReportSpec
@@ -18,7 +19,7 @@ KEYS = ("name", "rows", "columns", "metric", "rule", "baseline", "where", "show"
 
 
 def reports_of(
-    node: Node, task: Task, names: Sequence[str], axes: Axes, runs: Sequence[RunSpec]
+    node: Node, task: Task[Any], names: Sequence[str], axes: Axes, runs: Sequence[RunSpec]
 ) -> tuple[ReportSpec, ...]:
     """The tables that ``node`` asks for: one where it is a mapping, each where it is a list of named ones."""
     if not isinstance(node.value, tuple):
@@ -32,7 +33,7 @@ def reports_of(
     return tuple(reports)
 
 
-def report_of(node: Node, task: Task, names: Sequence[str], axes: Axes, runs: Sequence[RunSpec]) -> ReportSpec:
+def report_of(node: Node, task: Task[Any], names: Sequence[str], axes: Axes, runs: Sequence[RunSpec]) -> ReportSpec:
     """The report spec that ``node`` asks for, over the axes called ``names`` that are still in ``axes``.
 
     Where rows or columns are absent, the task's axes (``model``, ``dataset``) are rows and those of the optimizer
@@ -109,12 +110,12 @@ def _show(node: Node) -> tuple[str, ...]:
 
 
 def _rows_and_columns(
-    entries: Mapping[str, Node], task: Task, names: Sequence[str]
+    entries: Mapping[str, Node], task: Task[Any], names: Sequence[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     rows = _axes(entries["rows"], "rows", names) if "rows" in entries else None
     columns = _axes(entries["columns"], "columns", names) if "columns" in entries else None
     if rows is None and columns is None:
-        rows = tuple(name for name in names if name in task.parameters)
+        rows = tuple(name for name in names if name in task.config.parameters())
     if rows is None:
         rows = tuple(name for name in names if name not in (columns or ()))
     if columns is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from xsam.grid.axes import MAX_CELLS, Axis, axis_of
 from xsam.grid.catalogue import PARTNER, Catalogue, Written, without
@@ -45,7 +46,7 @@ class Tuning:
         return replace(self, space=space, params=without(self.params, names))
 
 
-def tuning_of(node: Node, axes: Mapping[str, Axis], task: Task, catalogue: Catalogue) -> Tuning:
+def tuning_of(node: Node, axes: Mapping[str, Axis], task: Task[Any], catalogue: Catalogue) -> Tuning:
     """The block ``tune`` of a grid with ``axes``; the first mistake is one ``GridError`` at its line."""
     entries = node.mapping("tune")
     check_keys(entries, KEYS, "key of tune")

@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from xsam.optim._step.declare import parameters_of as parameters_of_class
-from xsam.parameters import Parameter, Parameters, Value
+from xsam.parameters import Parameter, ParameterError, Parameters, Value
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,7 +39,7 @@ class Base:
 def _resolve(given: dict[str, Value]) -> dict[str, Value]:
     """Replace ``rho_per_step`` by the total radius that it means, and check the base's parameters together."""
     if given.get("nesterov") and given["momentum"] == 0:
-        raise ValueError("nesterov needs momentum above 0, not 0")
+        raise ParameterError("nesterov needs momentum above 0, not 0", "nesterov", "momentum")
     params = dict(given)
     per_step = params.pop("rho_per_step", None)
     if per_step is not None:
@@ -154,7 +154,9 @@ BASES: Mapping[str, Base] = {
 def _resolve_momentum_sam(given: dict[str, Value]) -> dict[str, Value]:
     """Refuse a base without a momentum buffer."""
     if given.get("momentum") == 0:
-        raise ValueError("momentum_sam perturbs along the base's momentum: momentum must be above 0, not 0")
+        raise ParameterError(
+            "momentum_sam perturbs along the base's momentum: momentum must be above 0, not 0", "momentum"
+        )
     return _resolve(given)
 
 
@@ -162,7 +164,9 @@ def _resolve_xsam(given: dict[str, Value]) -> dict[str, Value]:
     """Replace ``probe_ratio`` by the probe radius: ratio * (the radius at k = 1), which does not grow with k."""
     largest, step = given["alpha_max"], given["alpha_step"]
     if step > largest:  # type: ignore[operator]
-        raise ValueError(f"alpha_step must be at most alpha_max ({largest:g}), not {step:g}")
+        raise ParameterError(
+            f"alpha_step must be at most alpha_max ({largest:g}), not {step:g}", "alpha_step", "alpha_max"
+        )
     single = given.get("rho_per_step")
     params = _resolve(given)
     ratio = params.pop("probe_ratio", None)
@@ -215,30 +219,6 @@ def passes_per_step(method: str, params: Parameters) -> Fraction:
         (Fraction(4, 1), Fraction(6, 5))
     """
     return METHODS[method].passes(params)
-
-
-def resolve(method: str, given: dict[str, Value]) -> dict[str, Value]:
-    """The parameters of a run from the values that were given, and defaults.
-
-    The method's own rules (``Method.resolve``), and then ``epochs`` of a run that has a ``pass_budget`` instead: as
-    many as it pays for, each costing :func:`passes_per_step`.
-
-    Raises:
-        ValueError: values that do not fit together, or a budget below the price of one epoch.
-
-    Example:
-        >>> resolve("sam", {"ascent_steps": 2, "pass_budget": 100})["epochs"]
-        33
-    """
-    params = METHODS[method].resolve(given)
-    budget = params.get("pass_budget")
-    if budget is None:
-        return params
-    passes = passes_per_step(method, params)
-    epochs = int(int(budget) / passes)  # type: ignore[arg-type]
-    if not epochs:
-        raise ValueError(f"pass_budget {budget} pays for no epoch of {method}, which takes {float(passes):g} passes")
-    return {**params, "epochs": epochs}
 
 
 def searches(params: Parameters) -> bool:

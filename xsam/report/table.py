@@ -51,7 +51,7 @@ class Outcome:
     @property
     def seed(self) -> int:
         """The run's seed."""
-        return int(self.spec.params["seed"])  # type: ignore[arg-type]
+        return self.spec.seed
 
 
 @dataclass(frozen=True)

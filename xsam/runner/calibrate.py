@@ -12,7 +12,6 @@ import torch
 
 from xsam.grid.cost import probes_of, searches_of, steps_of
 from xsam.grid.spec import RunSpec
-from xsam.optim import registry
 from xsam.parameters import Parameters
 from xsam.runner.checkpoint import Position
 from xsam.runner.learner import Learner
@@ -20,6 +19,7 @@ from xsam.runner.loop import train
 from xsam.runner.run import fresh_learner
 from xsam.runner.stop import Interrupted
 from xsam.tasks import get_task
+from xsam.tasks.config import RunConfig
 
 WARM_UP_STEPS = 2
 STEPS = 10
@@ -47,14 +47,14 @@ class Timing:
     evaluation: float
     steps_per_epoch: int
 
-    def seconds(self, params: Parameters) -> float:
+    def seconds(self, run: RunConfig) -> float:
         """The whole run's, without its start and its checkpoints.
 
-        >>> Timing(step=0.1, search=2.0, evaluation=3.0, steps_per_epoch=10).seconds({"epochs": 5, "alpha": None})
-        30.0
+        >>> Timing(step=0.1, search=2.0, evaluation=3.0, steps_per_epoch=10).seconds(RunConfig.of({"epochs": 5}))
+        20.0
         """
-        steps = steps_of(params, self.steps_per_epoch)
-        searches = searches_of(params, self.steps_per_epoch)
+        steps = steps_of(run, self.steps_per_epoch)
+        searches = searches_of(run, self.steps_per_epoch)
         epochs = -(-steps // self.steps_per_epoch)
         return steps * self.step + searches * self.search + epochs * self.evaluation
 
@@ -91,7 +91,7 @@ def calibrate(
         learner = fresh_learner(run, data_dir, device_name)
         device = learner.device
         step, search = _time_steps(learner, run)
-        own = {name: value for name, value in run.params.items() if name in get_task(run.task).parameters}
+        own = {name: value for name, value in run.params.items() if name in get_task(run.task).config.parameters()}
         problem = _kind(run, own)[1:]
         if problem not in evaluations:
             evaluations[problem] = _time_evaluation(learner)
@@ -103,7 +103,7 @@ def calibrate(
 def _kind(run: RunSpec, params: Parameters) -> Kind:
     """What the time of a step depends on: of fractional values whether they are set at all, and how many probes."""
     facts = {name: _fact(name, value) for name, value in params.items() if name not in _IDLE}
-    return (run.method, run.task, tuple(sorted(facts.items())), probes_of(params))
+    return (run.method, run.task, tuple(sorted(facts.items())), probes_of(run.config.optimizer))
 
 
 def _fact(name: str, value: object) -> object:
@@ -118,7 +118,7 @@ def _name(run: RunSpec) -> str:
 def _time_steps(learner: Learner, run: RunSpec) -> tuple[float, float]:
     """Mean seconds of a step, and of a search, in the training loop itself."""
     _loop(learner, run, WARM_UP_STEPS)
-    if registry.searches(run.params):
+    if run.config.optimizer.searches:
         learner.optimizer.request_alpha_search()  # type: ignore[attr-defined]
     watch = _loop(learner, run, STEPS)
     return watch.step_seconds, watch.search_seconds
@@ -127,7 +127,7 @@ def _time_steps(learner: Learner, run: RunSpec) -> tuple[float, float]:
 def _loop(learner: Learner, run: RunSpec, steps: int) -> _Stopwatch:
     watch = _Stopwatch(learner, min(steps, learner.problem.steps_per_epoch))
     try:
-        train(learner, run.params, Position(), watch)
+        train(learner, run.config, Position(), watch)
     except Interrupted:
         return watch
     raise AssertionError("the watch stops every run in its first epoch")

@@ -19,7 +19,6 @@ from xsam.runner.average import WeightAverage
 from xsam.runner.distributed import ALONE, Group
 from xsam.runner.precision import autocast, grad_scaler
 from xsam.tasks import Finishing, Metrics, Problem, get_task
-from xsam.tasks.common import loop_option
 
 GRAPHS = 64  # training, probing and evaluation, each with a few sizes of batch
 
@@ -34,19 +33,21 @@ class Learner:
     """
 
     def __init__(self, spec: RunSpec, problem: Problem, group: Group = ALONE) -> None:
-        params = spec.params
+        training = spec.config.training
         self.problem = problem
         self.device = next(problem.model.parameters()).device
         self._group = group
-        self._accumulation = int(loop_option(params, "accumulation"))
-        self._precision = str(loop_option(params, "precision"))
-        if loop_option(params, "compile"):
+        self._accumulation = training.accumulation
+        self._precision = training.precision
+        if training.compile:
             _compile(problem.model)
         if group.size > 1:
             problem.network = DistributedDataParallel(problem.model)
         self._scaler = grad_scaler(self._precision, self.device)
-        self.optimizer = registry.build(spec.method, params, problem.network, self._scaler, get_task(spec.task).bases)
-        decay = loop_option(params, "ema_decay")
+        self.optimizer = registry.build(
+            spec.method, spec.params, problem.network, self._scaler, get_task(spec.task).bases
+        )
+        decay = training.ema_decay
         self._average = None if decay is None else WeightAverage(problem.model, decay)
 
     def step(self, batch: Any) -> torch.Tensor:

@@ -8,13 +8,12 @@ from typing import Any, Protocol
 
 import torch
 
-from xsam.optim import registry
-from xsam.parameters import Parameters
 from xsam.runner.checkpoint import Position
 from xsam.runner.distributed import ALONE, Group
 from xsam.runner.learner import Learner
 from xsam.runner.schedule import Schedule
 from xsam.runner.stop import Interrupted
+from xsam.tasks.config import RunConfig
 
 
 class Watch(Protocol):
@@ -64,7 +63,7 @@ class Clock:
         return getattr(self._learner.optimizer, "search_seconds", 0.0)
 
 
-def train(learner: Learner, params: Parameters, position: Position, watch: Watch, group: Group = ALONE) -> str:
+def train(learner: Learner, run: RunConfig, position: Position, watch: Watch, group: Group = ALONE) -> str:
     """Train from ``position`` to the end; returns ``"done"``, or ``"diverged"`` when an epoch's loss is not finite.
 
     Every process of ``group`` runs through this, and all of them stop and save at the same steps.
@@ -74,8 +73,8 @@ def train(learner: Learner, params: Parameters, position: Position, watch: Watch
     """
     problem, optimizer = learner.problem, learner.optimizer
     clock = Clock(position, learner)
-    schedule = Schedule(params, problem.steps_per_epoch)
-    searches = registry.searches_each_epoch(params)
+    schedule = Schedule(run.training, run.optimizer.lr, problem.steps_per_epoch)
+    searches = run.optimizer.searches_each_epoch
 
     while position.epoch < schedule.epochs:
         before = position.epoch * problem.steps_per_epoch

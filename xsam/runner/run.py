@@ -29,7 +29,6 @@ from xsam.runner.stop import Interrupted, StopFlag
 from xsam.runner.watch import Follower, Leader
 from xsam.store import write_epochs, write_run, write_sharpness
 from xsam.tasks import get_task
-from xsam.tasks.common import loop_option
 from xsam.tasks.seeding import derive
 
 
@@ -100,7 +99,7 @@ def follow(order: WorkOrder, runs: Mapping[str, RunSpec], stop: StopFlag, group:
         try:
             learner = fresh_learner(spec, order.data_dir, order.device, group)
             follower = Follower(spec, order, stop, learner, group)
-            train(learner, spec.params, follower.restore(), follower, group)
+            train(learner, spec.config, follower.restore(), follower, group)
             followed += 1
         except Interrupted:
             continue
@@ -145,13 +144,12 @@ def fresh_learner(spec: RunSpec, data_dir: Path, device_name: str, group: Group 
         device_name: torch's name of the device, or "auto" for a GPU where there is one.
         group: the processes that train it together.
     """
-    params = spec.params
     device = _device(device_name)
     stream = ("training", group.rank) if group.rank else ("training",)  # each process has dropout masks of its own
-    set_up_torch(int(params["threads"]), derive(int(params["seed"]), *stream))  # type: ignore[arg-type]
-    precision.set_up(str(loop_option(params, "precision")), device)
+    set_up_torch(spec.config.training.threads, derive(spec.config.seed, *stream))
+    precision.set_up(spec.config.training.precision, device)
     memory.reset_peak(device)
-    return Learner(spec, get_task(spec.task).open(params, data_dir, device), group)
+    return Learner(spec, get_task(spec.task).open(spec.config, data_dir, device), group)
 
 
 def _train(
@@ -163,7 +161,7 @@ def _train(
     position = watch.restore()
     resumed_from = position.epoch * problem.steps_per_epoch + position.step
 
-    status = train(learner, spec.params, position, watch, group)
+    status = train(learner, spec.config, position, watch, group)
 
     lease.check()
     write_epochs(order.folder, spec.run_id, position.history)

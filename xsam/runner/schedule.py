@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from xsam.parameters import Parameters
-from xsam.tasks.common import loop_option
+from xsam.tasks.config import TrainingConfig
 
 
 class Schedule:
@@ -18,7 +17,8 @@ class Schedule:
     - In the warm-up's W steps, in all schedules: linear from ``warmup_start``, the rate of step 0, to the schedule's.
 
     Args:
-        params: the run's parameters.
+        training: what the run says of it.
+        lr: the peak learning rate.
         steps_per_epoch: of the problem.
 
     Attributes:
@@ -26,20 +26,16 @@ class Schedule:
         epochs: epochs that it begins; with ``max_updates`` the last one may be cut short.
 
     Example:
-        >>> schedule = Schedule({"lr": 0.1, "epochs": 2, "schedule": "cosine", "warmup_updates": 2}, steps_per_epoch=3)
+        >>> schedule = Schedule(TrainingConfig(epochs=2, warmup_updates=2), lr=0.1, steps_per_epoch=3)
         >>> [round(schedule.rate(update), 3) for update in range(schedule.updates)]
         [0.0, 0.05, 0.1, 0.05, 0.05, 0.05]
     """
 
-    def __init__(self, params: Parameters, steps_per_epoch: int) -> None:
-        self._params = params
-        self._steps = steps_per_epoch
-        self._peak = float(params["lr"])  # type: ignore[arg-type]
-        self._horizon = int(loop_option(params, "epochs"))
-        in_steps, in_epochs = loop_option(params, "warmup_updates"), loop_option(params, "warmup_epochs")
-        self._warmup = int(in_steps or in_epochs * steps_per_epoch)
-        most = loop_option(params, "max_updates")
-        self.updates = self._horizon * steps_per_epoch if most is None else min(self._horizon * steps_per_epoch, most)
+    def __init__(self, training: TrainingConfig, lr: float, steps_per_epoch: int) -> None:
+        self._training, self._peak, self._steps = training, lr, steps_per_epoch
+        self._warmup = training.warmup_updates or training.warmup_epochs * steps_per_epoch
+        whole, most = training.epochs * steps_per_epoch, training.max_updates
+        self.updates = whole if most is None else min(whole, most)
         self.epochs = -(-self.updates // steps_per_epoch)
 
     def steps_of(self, epoch: int) -> int:
@@ -51,18 +47,18 @@ class Schedule:
         target = self._scheduled(update)
         if update >= self._warmup:
             return target
-        start = float(loop_option(self._params, "warmup_start"))
+        start = self._training.warmup_start
         return start + update * ((target - start) / self._warmup)
 
     def _scheduled(self, update: int) -> float:
         epoch = update // self._steps
-        match loop_option(self._params, "schedule"):
+        match self._training.schedule:
             case "cosine":
-                return 0.5 * self._peak * (1 + math.cos(math.pi * epoch / self._horizon))
+                return 0.5 * self._peak * (1 + math.cos(math.pi * epoch / self._training.epochs))
             case "multistep":
-                milestones = loop_option(self._params, "milestones")
-                reached = sum(100 * epoch >= percent * self._horizon for percent in milestones)
-                return self._peak * math.pow(loop_option(self._params, "decay_factor"), reached)
+                milestones = self._training.milestones
+                reached = sum(100 * epoch >= percent * self._training.epochs for percent in milestones)
+                return self._peak * math.pow(self._training.decay_factor, reached)
             case "inverse_sqrt" if update >= self._warmup:
                 return self._peak * math.sqrt(self._warmup) * math.pow(update, -0.5)
         return self._peak

@@ -66,7 +66,7 @@ class Leader(Follower):
     ) -> None:
         super().__init__(spec, order, stop, learner, group)
         self.spec, self.order, self.lease, self.log = spec, order, lease, log
-        self.schedule = Schedule(spec.params, learner.problem.steps_per_epoch)
+        self.schedule = Schedule(spec.config.training, spec.config.optimizer.lr, learner.problem.steps_per_epoch)
         self.saved_at = self.told_at = self.began_at = time.monotonic()
         self.pause = min(FIRST_SAVE_SECONDS, order.checkpoint_seconds)
         self.began_with = 0

@@ -83,7 +83,7 @@ def arrow_schema(table: str) -> pa.Schema:
 
 def _parameter_columns() -> dict[str, pa.DataType]:
     tables: list[Mapping[str, Parameter]] = [{"base": BASE}]
-    tables += [tasks.get_task(name).parameters for name in tasks.TASKS]
+    tables += [tasks.get_task(name).config.parameters() for name in tasks.TASKS]
     tables += [base.parameters for base in BASES.values()]
     tables += [method.parameters for method in METHODS.values()]
     kinds: dict[str, str] = {}

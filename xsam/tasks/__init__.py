@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from xsam.metrics import Metric
-from xsam.parameters import Parameter, Parameters, nearest
+from xsam.parameters import nearest
+from xsam.tasks.config import RunConfig
 
 if TYPE_CHECKING:
     import torch
@@ -21,19 +22,20 @@ if TYPE_CHECKING:
     from xsam.optim.registry import Base
 
 Metrics = dict[str, float]
+Run = TypeVar("Run", bound=RunConfig)
 
 
-class Task(Protocol):
+class Task(Protocol[Run]):
     """What a grid needs to know of a task before anything is trained.
 
-    What :meth:`unused`, :meth:`check` and :meth:`steps_per_epoch` answer must not depend on ``params["seed"]``: a grid
+    What :meth:`unused`, :meth:`check` and :meth:`steps_per_epoch` answer must not depend on ``run.seed``: a grid
     asks once for all seeds of a cell.
 
     Attributes:
         name: the grid's ``task:``.
         numerics: raised by hand whenever the same spec gives other numbers than before (part of every run id).
-        parameters: the task's own parameters, ``model`` and ``dataset`` and the training loop's among them; those of
-            the optimizers are in ``xsam.optim.registry``.
+        config: the class of its runs' configurations, whose fields are the task's parameters, ``model`` and ``dataset``
+            and the training loop's among them; those of the optimizers are in ``xsam.optim.registry``.
         bases: what the names of base optimizers mean here (``xsam.optim.registry.BASES``, or changes of it).
         default_base: the base optimizer of a method that is given none.
         metric: the metric that tables show where the grid names none, one of ``run_metrics``.
@@ -44,26 +46,29 @@ class Task(Protocol):
 
     name: str
     numerics: int
-    parameters: Mapping[str, Parameter]
+    config: type[Run]
     bases: Mapping[str, Base]
     default_base: str
     metric: Metric
     epoch_metrics: Sequence[Metric]
     run_metrics: Sequence[Metric]
 
-    def unused(self, params: Parameters) -> frozenset[str]:
-        """Names of the task's own parameters that a run with ``params`` does not use (``hidden`` of a ResNet)."""
+    def unused(self, run: Run) -> frozenset[str]:
+        """Names of the task's own parameters that ``run`` does not use (``hidden`` of a ResNet)."""
 
-    def check(self, params: Parameters) -> None:
-        """Raise ``ValueError`` (one line) for values that are each valid and do not go together."""
+    def check(self, run: Run) -> None:
+        """Raise ``ParameterError`` (one line) for values that are each valid and do not go together."""
 
-    def steps_per_epoch(self, params: Parameters) -> int | None:
-        """Optimizer steps in one epoch of a run with ``params``; None where only the prepared data tell."""
+    def libraries(self, run: Run) -> frozenset[str]:
+        """Libraries besides torch, or extras of this distribution, that ``run`` cannot be trained without."""
 
-    def open(self, params: Parameters, data_dir: Path, device: torch.device) -> Problem:
+    def steps_per_epoch(self, run: Run) -> int | None:
+        """Optimizer steps in one epoch of ``run``; None where only the prepared data tell."""
+
+    def open(self, run: Run, data_dir: Path, device: torch.device) -> Problem:
         """Build model and data of one run on ``device``; heavy data stay in memory for the worker's next runs.
 
-        Everything random is drawn from generators keyed by ``params["seed"]`` (``xsam.tasks.seeding``), never from the
+        Everything random is drawn from generators keyed by ``run.seed`` (``xsam.tasks.seeding``), never from the
         method, so that the same seed pairs runs across optimizers. Raises ``DataMissing`` where data are not prepared.
         """
 
@@ -133,7 +138,7 @@ class DataMissing(Exception):
 TASKS: Mapping[str, str] = {"vision": "xsam.tasks.vision:TASK", "translation": "xsam.tasks.translation:TASK"}
 
 
-def get_task(name: str) -> Task:
+def get_task(name: str) -> Task[Any]:
     """The task called ``name``; raises ``ValueError`` with the nearest valid name."""
     if name not in TASKS:
         raise ValueError(f"unknown task {name!r}{nearest(name, TASKS)}")

@@ -15,7 +15,6 @@ from xsam.grid.resolve import Cell
 from xsam.grid.spec import RunSpec
 from xsam.grid.tuning import Tuning
 from xsam.metrics import known
-from xsam.optim import registry
 from xsam.parameters import Value
 
 PROBES = ("probe_ratio", "probe_radius", "alpha_max", "alpha_step")  # of the search alone
@@ -93,7 +92,7 @@ def _tunable(name: str, cell: Cell) -> bool:
     own = cell.entry.own
     if name not in cell.used or name in own or PARTNER.get(name) in own:
         return False
-    return name not in PROBES or registry.searches(cell.spec.params)
+    return name not in PROBES or cell.spec.config.optimizer.searches
 
 
 def _numbers(axis: Axis) -> Point:
@@ -108,7 +107,7 @@ def trials_of(layout: Layout, tuning: Tuning, group: Group) -> Trials:
     found: Trials = {}
     for cell in _plan(layout, tuning, group).kept:
         point = tuple(float(cell.spec.axes[name]) for name in group.values)  # type: ignore[arg-type]
-        found.setdefault(point, {})[int(cell.spec.params["seed"])] = cell.spec  # type: ignore[arg-type]
+        found.setdefault(point, {})[cell.spec.seed] = cell.spec
     return found
 
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
 from torch import nn
 
+from xsam.tasks.translation.config import PUBLISHED, ModelConfig
 from xsam.tasks.translation.library import fairseq
 
-ARCHITECTURE = "transformer_iwslt_de_en"
 
-
-def build(given: Mapping[str, Any], source_dictionary: Any, target_dictionary: Any) -> nn.Module:
+def build(model: ModelConfig, source_dictionary: Any, target_dictionary: Any) -> nn.Module:
     """The run's encoder-decoder, with shared decoder input and output embeddings and fairseq's initial weights.
 
     ``transformer_iwslt_de_en`` is the published architecture: 6 + 6 layers, 512 dimensions, 4 heads;
@@ -22,24 +20,24 @@ def build(given: Mapping[str, Any], source_dictionary: Any, target_dictionary: A
     with the sizes that the run's parameters say.
     """
     task = SimpleNamespace(source_dictionary=source_dictionary, target_dictionary=target_dictionary)
-    model: nn.Module = fairseq().TransformerModel.build_model(arguments(given), task)
-    return model
+    network: nn.Module = fairseq().TransformerModel.build_model(arguments(model), task)
+    return network
 
 
-def arguments(given: Mapping[str, Any]) -> Namespace:
+def arguments(model: ModelConfig) -> Namespace:
     """What fairseq's command line would make of the run's architecture."""
     # A Namespace, since the configuration classes share their nested defaults between instances.
     chosen = Namespace(
         share_decoder_input_output_embed=True,
-        dropout=given["dropout"],
-        attention_dropout=given["attention_dropout"],
-        activation_dropout=given["activation_dropout"],
+        dropout=model.dropout,
+        attention_dropout=model.attention_dropout,
+        activation_dropout=model.activation_dropout,
     )
-    if given["model"] != ARCHITECTURE:
+    if model.name != PUBLISHED:
         for side in ("encoder", "decoder"):
-            setattr(chosen, f"{side}_embed_dim", given["embed_dim"])
-            setattr(chosen, f"{side}_ffn_embed_dim", given["ffn_dim"])
-            setattr(chosen, f"{side}_attention_heads", given["heads"])
-            setattr(chosen, f"{side}_layers", given["layers"])
-    fairseq().architectures[ARCHITECTURE](chosen)
+            setattr(chosen, f"{side}_embed_dim", model.embed_dim)
+            setattr(chosen, f"{side}_ffn_embed_dim", model.ffn_dim)
+            setattr(chosen, f"{side}_attention_heads", model.heads)
+            setattr(chosen, f"{side}_layers", model.layers)
+    fairseq().architectures[PUBLISHED](chosen)
     return chosen

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from xsam.parameters import Parameters
 from xsam.tasks import Metrics
 from xsam.tasks.seeding import derive, generator
+from xsam.tasks.translation.config import ModelConfig, TranslationRun
 from xsam.tasks.translation.decoding import Beam, length_batches, translate
 from xsam.tasks.translation.library import fairseq
 from xsam.tasks.translation.models import build
@@ -51,7 +51,7 @@ class TranslationProblem:
     same over the epochs and come in a new order in each.
 
     Args:
-        params: the run's resolved parameters (``xsam.tasks.translation.PARAMETERS``); others are ignored.
+        run: the run's configuration.
         data: the corpus.
         device: where the model is put, and every batch.
 
@@ -61,29 +61,28 @@ class TranslationProblem:
     Raises ``ValueError`` (one line) where a pair is longer than ``max_tokens``.
     """
 
-    def __init__(self, params: Parameters, data: ParallelData, device: torch.device) -> None:
-        given: Mapping[str, Any] = params
+    def __init__(self, run: TranslationRun, data: ParallelData, device: torch.device) -> None:
         self.data_checksum = data.checksum
         self.data = data
         self._device = device
-        self._seed: int = given["seed"]
-        self._beam = Beam(given["beam"], given["length_penalty"], given["eval_batch_size"])
-        self._batches = self._batched(given["max_tokens"])
+        self._seed = run.seed
+        self._beam = Beam(run.decoding.beam, run.decoding.length_penalty, run.decoding.eval_batch_size)
+        self._batches = self._batched(run.data.max_tokens)
         self.steps_per_epoch = len(self._batches)
         self._order: tuple[int, list[int]] | None = None
         self._pad: int = data.target_dictionary.pad()
         # fairseq spreads the smoothing over the V - 1 wrong tokens, torch over all V.
         entries = len(data.target_dictionary)
-        self._label_smoothing: float = given["label_smoothing"] * entries / (entries - 1)
-        self._kept = Kept(given["average_last"])
-        self.model = self._initial_model(given).to(device).train()
+        self._label_smoothing = run.training.label_smoothing * entries / (entries - 1)
+        self._kept = Kept(run.training.average_last)
+        self.model = self._initial_model(run.model).to(device).train()
         self.network: nn.Module = self.model
 
-    def _initial_model(self, given: Mapping[str, Any]) -> nn.Module:
+    def _initial_model(self, wanted: ModelConfig) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             # Only the CPU's generator: torch.manual_seed would also seed those of the accelerators.
             torch.default_generator.manual_seed(derive(self._seed, "init"))
-            return build(given, self.data.source_dictionary, self.data.target_dictionary)
+            return build(wanted, self.data.source_dictionary, self.data.target_dictionary)
 
     def _batched(self, max_tokens: int) -> list[np.ndarray]:
         dataset = self.data.parts["train"]

@@ -1,15 +1,67 @@
-"""The models' names and which images they take. Needs the standard library alone."""
+"""The models by their names: what builds each, which fields its configuration has, and which images it takes.
+
+Needs the standard library alone. A new model is a file with a function that builds it, and an entry in ``MODELS``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from xsam.config import Config, Field
 
 TIMM_PREFIX = "timm/"
-TORCHVISION = ("resnet18", "vgg11_bn", "densenet121")
-MODELS = ("mlp", "resnet8", *TORCHVISION)
 
-# Below these sides a pooling layer has nothing left to pool.
-SMALLEST_SIDE: Mapping[str, int] = {"vgg11_bn": 32, "densenet121": 8}
 
-# Each halves the side this often before its last BatchNorm, which needs more than one value a channel in training.
-HALVINGS: Mapping[str, int] = {"resnet8": 2, "resnet18": 3, "vgg11_bn": 4, "densenet121": 3}
+@dataclass(frozen=True, kw_only=True)
+class MlpConfig(Config):
+    """A multilayer perceptron's own fields."""
+
+    hidden: Annotated[tuple[int, ...], Field("sizes of mlp's hidden layers; none: a linear classifier", at_least=1)] = (
+        512,
+        512,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchvisionConfig(Config):
+    """The own fields of torchvision's models."""
+
+    init: Annotated[
+        Literal["default", "torchvision"],
+        Field("torchvision models: whose initial weights; default: every layer's as PyTorch draws them"),
+    ] = "default"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A model that a grid may name.
+
+    Attributes:
+        build: ``"module:function"``; the function takes channels, size and classes of the images and the ``config``,
+            and returns a new ``torch.nn.Module`` on the CPU, its weights from the global random state.
+        config: the fields that this model alone has.
+        smallest_side: below it a pooling layer has nothing left to pool.
+        halvings: of the side before the last BatchNorm, which needs more than one value a channel in training.
+        convolutional: whether a memory format makes a difference.
+        libraries: what it is made from, besides torch.
+    """
+
+    build: str
+    config: type[Config] = Config
+    smallest_side: int = 1
+    halvings: int = 0
+    convolutional: bool = True
+    libraries: tuple[str, ...] = ("torchvision",)
+
+
+_MODULE = "xsam.tasks.vision.models"
+
+MODELS: Mapping[str, Architecture] = {
+    "mlp": Architecture(f"{_MODULE}:mlp", MlpConfig, convolutional=False, libraries=()),
+    "resnet8": Architecture(f"{_MODULE}:resnet8", halvings=2),
+    "resnet18": Architecture(f"{_MODULE}:resnet18", TorchvisionConfig, halvings=3),
+    "vgg11_bn": Architecture(f"{_MODULE}:vgg11_bn", TorchvisionConfig, smallest_side=32, halvings=4),
+    "densenet121": Architecture(f"{_MODULE}:densenet121", TorchvisionConfig, smallest_side=8, halvings=3),
+}

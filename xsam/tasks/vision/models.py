@@ -6,52 +6,52 @@ Torchvision and timm are imported when one of their models is built, since they 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import nn
 
-from xsam.tasks.vision.architectures import TIMM_PREFIX
+from xsam.config import Config
+from xsam.parameters import ParameterError
+from xsam.tasks.vision.architectures import MODELS, TIMM_PREFIX, MlpConfig, TorchvisionConfig
 
 RESNET8_WIDTHS = (16, 32, 64)
 
 
-def build(
-    name: str, channels: int, size: int, classes: int, hidden: Sequence[int] = (), init: str = "default"
-) -> nn.Module:
+def build(name: str, channels: int, size: int, classes: int, own: Config | None = None) -> nn.Module:
     """A new network for ``channels`` × ``size`` × ``size`` images, on the CPU; weights from the global random state.
 
     Args:
         name: one of ``architectures.MODELS``, or ``timm/<name>``.
-        hidden: sizes of the hidden layers of ``mlp``; none is a linear classifier.
-        init: for torchvision's models, ``"default"`` draws every layer's weights as PyTorch does by default,
-            ``"torchvision"`` as torchvision does for this architecture. Other models have one initialisation.
+        own: the fields of this architecture alone; None: all at their defaults.
 
     >>> sum(p.numel() for p in build("resnet8", channels=3, size=32, classes=10).parameters())
     78042
     """
     if name.startswith(TIMM_PREFIX):
         return _timm(name.removeprefix(TIMM_PREFIX), channels, size, classes)
-    if name == "mlp":
-        return _mlp(channels * size * size, hidden, classes)
-    if name == "resnet8":
-        return ResNet8(channels, classes)
-    model = _TORCHVISION[name](channels, classes)
-    if init == "default":
-        for module in model.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm2d):
-                module.reset_parameters()
-    return model
+    architecture = MODELS[name]
+    module, _, function = architecture.build.partition(":")
+    own = architecture.config() if own is None else own
+    network: nn.Module = getattr(import_module(module), function)(channels, size, classes, own)
+    return network
 
 
-def _mlp(inputs: int, hidden: Sequence[int], classes: int) -> nn.Module:
+def mlp(channels: int, size: int, classes: int, config: MlpConfig) -> nn.Module:
+    """Fully connected layers with ReLU between them."""
+    inputs = (channels * size * size, *config.hidden)
     layers: list[nn.Module] = [nn.Flatten()]
-    for before, after in pairwise((inputs, *hidden)):
+    for before, after in pairwise(inputs):
         layers += [nn.Linear(before, after), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Linear((inputs, *hidden)[-1], classes))
+    return nn.Sequential(*layers, nn.Linear(inputs[-1], classes))
+
+
+def resnet8(channels: int, size: int, classes: int, config: Config) -> nn.Module:
+    """See :class:`ResNet8`."""
+    return ResNet8(channels, classes)
 
 
 class ResNet8(nn.Module):
@@ -80,20 +80,22 @@ class ResNet8(nn.Module):
         return scores
 
 
-def _resnet18(channels: int, classes: int) -> nn.Module:
-    from torchvision.models import resnet18
+def resnet18(channels: int, size: int, classes: int, config: TorchvisionConfig) -> nn.Module:
+    """Torchvision's, fitted to small images."""
+    from torchvision import models
 
-    model: nn.Module = resnet18(num_classes=classes)
+    model: nn.Module = models.resnet18(num_classes=classes)
     model.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
     nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
     model.maxpool = nn.Identity()
-    return model
+    return _initialised(model, config)
 
 
-def _vgg11_bn(channels: int, classes: int) -> nn.Module:
-    from torchvision.models import vgg11_bn
+def vgg11_bn(channels: int, size: int, classes: int, config: TorchvisionConfig) -> nn.Module:
+    """Torchvision's, fitted to small images."""
+    from torchvision import models
 
-    model = vgg11_bn(num_classes=classes)
+    model = models.vgg11_bn(num_classes=classes)
     stem = nn.Conv2d(channels, 64, 3, padding=1)
     nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
     hidden = nn.Linear(512, 4096)
@@ -103,26 +105,29 @@ def _vgg11_bn(channels: int, classes: int) -> nn.Module:
         nn.init.zeros_(layer.bias)
     model.features[0], model.classifier[0] = stem, hidden
     model.avgpool = nn.AdaptiveAvgPool2d(1)  # nothing to pool at 32×32, where one pixel is left
-    return model  # type: ignore[no-any-return]
+    return _initialised(model, config)
 
 
-def _densenet121(channels: int, classes: int) -> nn.Module:
-    from torchvision.models import densenet121
+def densenet121(channels: int, size: int, classes: int, config: TorchvisionConfig) -> nn.Module:
+    """Torchvision's, fitted to small images."""
+    from torchvision import models
 
-    model = densenet121(num_classes=classes)
+    model = models.densenet121(num_classes=classes)
     model.features.conv0 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
     nn.init.kaiming_normal_(model.features.conv0.weight)
     model.features.pool0 = nn.Identity()
     for number in (1, 2, 3):
         model.features.get_submodule(f"transition{number}").relu = nn.Identity()
-    return model  # type: ignore[no-any-return]
+    return _initialised(model, config)
 
 
-_TORCHVISION: Mapping[str, Callable[[int, int], nn.Module]] = {
-    "resnet18": _resnet18,
-    "vgg11_bn": _vgg11_bn,
-    "densenet121": _densenet121,
-}
+def _initialised(model: nn.Module, config: TorchvisionConfig) -> nn.Module:
+    """``model`` with the initial weights that the configuration wants; it was built with torchvision's own."""
+    if config.init == "default":
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm2d):
+                module.reset_parameters()
+    return model
 
 
 def _timm(name: str, channels: int, size: int, classes: int) -> nn.Module:
@@ -138,7 +143,7 @@ def _timm(name: str, channels: int, size: int, classes: int) -> nn.Module:
 
 @lru_cache(maxsize=256)
 def check_timm(name: str, channels: int, size: int, classes: int, batch_size: int) -> None:
-    """Raise ``ValueError`` (one line) unless ``timm/<name>`` exists and takes a training batch of such images.
+    """Raise ``ParameterError`` (one line) unless ``timm/<name>`` exists and takes a training batch of such images.
 
     Builds the network and runs one batch of ``batch_size`` black images, without disturbing the global random state.
     """
@@ -149,18 +154,21 @@ def check_timm(name: str, channels: int, size: int, classes: int, batch_size: in
     if plain not in known:
         close = difflib.get_close_matches(plain, known, n=1)
         hint = f"did you mean '{TIMM_PREFIX}{close[0]}'?" if close else "timm.list_models() lists them"
-        raise ValueError(f"unknown model {name!r}; {hint}")
+        raise ParameterError(f"unknown model {name!r}; {hint}", "model")
     fault = _trial(name, channels, size, classes, batch_size)
     if fault is not None:
         reason = " ".join(fault.split())
-        raise ValueError(f"model {name} cannot train on batches of {batch_size}×{channels}×{size}×{size}: {reason}")
+        raise ParameterError(
+            f"model {name} cannot train on batches of {batch_size}×{channels}×{size}×{size}: {reason}", "model"
+        )
 
 
 def _trial(name: str, channels: int, size: int, classes: int, batch_size: int) -> str | None:
     """What goes wrong in one training forward, or ``None``."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         try:
-            scores = build(name, channels, size, classes).train()(torch.zeros(batch_size, channels, size, size))
+            network = build(name, channels, size, classes).train()
+            scores = network(torch.zeros(batch_size, channels, size, size))
         except (AssertionError, RuntimeError, TypeError, ValueError) as error:  # what torch and timm raise for a misfit
             return str(error) or type(error).__name__
     if not isinstance(scores, torch.Tensor) or scores.shape != (batch_size, classes):

@@ -14,12 +14,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from xsam.parameters import Parameters
 from xsam.tasks import Metrics
 from xsam.tasks.seeding import derive, generator
-from xsam.tasks.vision import PARAMETERS
 from xsam.tasks.vision.augment import Augmentation, Normalise
 from xsam.tasks.vision.catalog import CORRUPTIONS, SEVERITIES
+from xsam.tasks.vision.config import DataConfig, ModelConfig, VisionRun
 from xsam.tasks.vision.corruptions import Corrupted
 from xsam.tasks.vision.datasets import ImageData
 from xsam.tasks.vision.models import build
@@ -35,11 +34,10 @@ class VisionProblem:
     """Image classification with cross entropy; see ``xsam.tasks.Problem``.
 
     Images stay uint8 on the device and are augmented and normalised there batch by batch. Training data, initial
-    weights, order and augmentation hang on ``params["seed"]`` alone, each by its own random stream.
+    weights, order and augmentation hang on ``run.seed`` alone, each by its own random stream.
 
     Args:
-        params: the run's resolved parameters (``xsam.tasks.vision.PARAMETERS``; absent ones have their default, others
-            are ignored).
+        run: the run's configuration.
         data: the data set.
         device: where the model and the data are put.
         eval_sets: further test sets by their names, for :meth:`finish`.
@@ -49,44 +47,43 @@ class VisionProblem:
 
     def __init__(
         self,
-        params: Parameters,
+        run: VisionRun,
         data: ImageData,
         device: torch.device,
         eval_sets: Mapping[str, Corrupted] = MappingProxyType({}),
     ) -> None:
-        given: Mapping[str, Any] = {name: params.get(name, known.default) for name, known in PARAMETERS.items()}
         self.data_checksum = "+".join([data.checksum, *(eval_set.checksum for eval_set in eval_sets.values())])
         self._eval_sets = eval_sets
-        self._seed: int = given["seed"]
-        self._batch_size: int = given["batch_size"]
-        self._eval_batch_size: int = given["eval_batch_size"]
-        self._label_smoothing: float = given["label_smoothing"]
-        self._normalise = Normalise.of(data.mean, data.std, data.peak, device, given["channels_last"])
-        self._augment = _augmentation(given, self._normalise, data.eval_train_images.shape[-1])
-        self._load(given, data, device)
+        self._seed = run.seed
+        self._batch_size = run.data.batch_size
+        self._eval_batch_size = run.data.eval_batch_size
+        self._label_smoothing = run.training.label_smoothing
+        self._normalise = Normalise.of(data.mean, data.std, data.peak, device, run.model.channels_last)
+        self._augment = _augmentation(run.data, self._normalise, data.eval_train_images.shape[-1])
+        self._load(run.data, data, device)
         self.steps_per_epoch = steps_per_epoch(len(self.train), self._batch_size)
         self._order: tuple[int, torch.Tensor] | None = None
-        model = self._initial_model(given, data).to(device).train()
+        model = self._initial_model(run.model, data).to(device).train()
         self.model = model.to(memory_format=self._normalise.memory_format)
         self.network: nn.Module = self.model
 
-    def _load(self, given: Mapping[str, Any], data: ImageData, device: torch.device) -> None:
-        indices = split(data.train_labels, self._seed, given["train_subset"], given["val_fraction"])
+    def _load(self, wanted: DataConfig, data: ImageData, device: torch.device) -> None:
+        indices = split(data.train_labels, self._seed, wanted.train_subset, wanted.val_fraction)
         labels = data.train_labels.clone()
-        labels[indices.train] = add_label_noise(labels[indices.train], data.classes, given["label_noise"], self._seed)
+        labels[indices.train] = add_label_noise(labels[indices.train], data.classes, wanted.label_noise, self._seed)
         source = data.train_images if self._augment.kind == "resized_crop_flip" else data.eval_train_images
         everything = len(indices.train) == len(labels)
         self.train = Part.on(device, source, labels, None if everything else indices.train)
         self.val = Part.on(device, data.eval_train_images, labels, indices.val)
-        self._tested = fixed_subset(len(data.test_labels), given["test_subset"])
+        self._tested = fixed_subset(len(data.test_labels), wanted.test_subset)
         self.test = Part.on(device, data.test_images, data.test_labels, self._tested)
 
-    def _initial_model(self, given: Mapping[str, Any], data: ImageData) -> nn.Module:
+    def _initial_model(self, wanted: ModelConfig, data: ImageData) -> nn.Module:
         _, channels, size, _ = data.eval_train_images.shape
         with torch.random.fork_rng(devices=[]):
             # Only the CPU's generator: torch.manual_seed would also seed those of the accelerators.
             torch.default_generator.manual_seed(derive(self._seed, "init"))
-            return build(given["model"], channels, size, data.classes, hidden=given["hidden"], init=given["init"])
+            return build(wanted.name, channels, size, data.classes, wanted.own)
 
     def batch(self, epoch: int, step: int) -> Batch:
         """Normalised float32 images B×C×H×W and int64 labels B of 0-based ``step`` of ``epoch``.
@@ -182,13 +179,13 @@ class VisionProblem:
         return fmean(self._measure(part)["accuracy"] for part in parts)
 
 
-def _augmentation(given: Mapping[str, Any], normalise: Normalise, size: int) -> Augmentation:
+def _augmentation(wanted: DataConfig, normalise: Normalise, size: int) -> Augmentation:
     return Augmentation(
         normalise,
-        kind=given["augment"],
+        kind=wanted.augment,
         size=size,
-        crop_scale_min=given["crop_scale_min"],
-        cutout=given["cutout"],
-        cutout_probability=given["cutout_probability"],
-        erasing_probability=given["erasing_probability"],
+        crop_scale_min=wanted.crop_scale_min,
+        cutout=wanted.cutout,
+        cutout_probability=wanted.cutout_probability,
+        erasing_probability=wanted.erasing_probability,
     )
