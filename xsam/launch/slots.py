@@ -10,8 +10,6 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,40 +47,39 @@ class Slots:
         self._folder = results / ".workers" / socket.gethostname()
 
     def take(self, limit: int, launch: str) -> Slot | None:
-        """A free place with its lock; None where ``limit`` workers, of whatever launch, have one already."""
-        with self._alone():
-            busy = {slot.number for slot in self._taken()}
-            if len(busy) >= limit:
-                return None
-            number = next(number for number in range(limit) if number not in busy)
+        """A free place with its lock; None where ``limit`` workers, of whatever launch, have one already.
+
+        Never waits: a front end that is frozen in the middle of this holds nobody up.
+        """
+        busy = {slot.number for slot in self.taken()}
+        if len(busy) >= limit:
+            return None
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for number in (number for number in range(limit) if number not in busy):
             file = os.open(self._path(number), os.O_RDWR | os.O_CREAT, 0o644)
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(file, 0)
-            os.write(file, launch.encode())
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.ftruncate(file, 0)
+                os.write(file, launch.encode())
+            except BlockingIOError:  # another was faster, or looks at this moment
+                os.close(file)
+                continue
+            if len(self.taken()) > limit:  # another took one above our limit meanwhile
+                os.close(file)
+                return None
             return Slot(number, launch, file)
+        return None
 
     def taken(self) -> list[Slot]:
         """The places that workers have now, of whatever launch and grid."""
-        if not self._folder.is_dir():
-            return []
-        with self._alone():
-            return list(self._taken())
-
-    def _taken(self) -> Iterator[Slot]:
+        found = []
         for path in sorted(self._folder.glob("[0-9]*.lock")):
             with path.open("rb") as file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    yield Slot(int(path.stem), file.read().decode(errors="replace"))
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """No other front end looks or takes meanwhile."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / "all.lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+                    found.append(Slot(int(path.stem), file.read().decode(errors="replace")))
+        return found
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:03d}.lock"
