@@ -31,7 +31,7 @@ matrix:
 params: {{model: mlp, dataset: digits, hidden: [32], epochs: 1, batch_size: 1, lr: 0.01, augment: crop_flip}}
 """
 STOPPED_SECONDS = 65.0  # longer than a heartbeat may be silent
-QUIET_SECONDS = 2.0  # at most, between two events
+QUIET_SECONDS = 1.5  # at most, between two events
 # Who is hit, with what, how often.
 EVENTS = (
     [("worker", signal.SIGKILL)] * 44
@@ -78,22 +78,38 @@ class Campaign:
         return self.bench.start("run", self.grid, "--jobs", JOBS, "--checkpoint-seconds", 0.1)
 
     def run(self) -> None:
-        """Fire every event before the last run is finished, then let everything come to its end."""
+        """Fire every event before the last run is finished, then let everything come to its end.
+
+        What costs a start of a worker waits until the campaign got on since the event before: nobody could train on a
+        machine that kills every process in its first seconds.
+        """
         events = self.chance.sample(EVENTS, len(EVENTS))
-        fired_at = time.monotonic()
-        pause = self.chance.uniform(0.0, QUIET_SECONDS)
+        fired_at, stand, pause = time.monotonic(), self._stand(), self.chance.uniform(0.0, QUIET_SECONDS)
         while events or not self._finished():
             time.sleep(0.02)
             self._watch(again=True)
+            if not events:
+                continue
+            who, what = events[-1]
+            costs_a_start = who != "front end" and what in (signal.SIGKILL, signal.SIGTERM)
             # Ahead of the runs, so that all events hit something however fast the machine is.
             behind = self._done() / RUNS > 0.9 * (1 - len(events) / len(EVENTS))
-            if events and (behind or time.monotonic() - fired_at > pause) and self._fire(*events[-1]):
+            due = behind or time.monotonic() - fired_at > pause
+            if due and (not costs_a_start or self._stand() != stand) and self._fire(who, what):
                 events.pop()
-                fired_at, pause = time.monotonic(), self.chance.uniform(0.0, QUIET_SECONDS)
+                fired_at, stand, pause = time.monotonic(), self._stand(), self.chance.uniform(0.0, QUIET_SECONDS)
         while any(front_end.poll() is None for front_end in self.front_ends):
             time.sleep(0.02)
             self._watch(again=False)
         self._watch(again=False)
+
+    def _stand(self) -> set[tuple[str, int]]:
+        """The checkpoints and rows that there are now."""
+        found = set()
+        for path in [*self.folder.root.glob("state/*/checkpoint.pt"), *self.folder.singles("runs").glob("*.parquet")]:
+            with contextlib.suppress(FileNotFoundError):
+                found.add((path.as_posix(), path.stat().st_mtime_ns))
+        return found
 
     def _done(self) -> int:
         return len(list(self.folder.singles("runs").glob("*.parquet")))

@@ -119,9 +119,16 @@ def record_deaths(spec: RunSpec, order: WorkOrder, lease: Lease) -> None:
     _write_row(spec, order, lease, utc_now(), {"status": "failed", "error": error, "deaths": deaths})
 
 
-def check_device(name: str) -> None:
-    """Let a device that does not work end the process before it takes a run; raises what torch says."""
-    torch.ones(1, device=_device(name)).sum().item()
+def warm_up(device_name: str) -> None:
+    """Take a step of a tiny model, before any run is taken: it brings torch's lazy imports and the device's libraries.
+
+    A device, or an installation, that does not work ends the process here; raises what torch says.
+    """
+    model = torch.nn.Linear(1, 1, device=_device(device_name))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model(torch.ones(1, 1, device=_device(device_name))).sum().backward()
+    optimizer.step()
+    model.weight.sum().item()
 
 
 def _broken(device: torch.device) -> bool:

@@ -56,7 +56,7 @@ def work(order: WorkOrder, stop: StopFlag | None = None) -> int:
 
 def _lead(order: WorkOrder, runs: Mapping[str, RunSpec], stop: StopFlag, group: Group | None = None) -> int:
     """Take runs and do them, with the other processes of ``group`` where one is given."""
-    finished, trained, progress = 0, False, True
+    finished, warm, trained, progress = 0, False, False, True
     while progress and not stop.requested:
         progress = False
         for run_id in _free(order, fresh=not trained):
@@ -65,8 +65,9 @@ def _lead(order: WorkOrder, runs: Mapping[str, RunSpec], stop: StopFlag, group: 
             from xsam.runner import run as runner  # imports torch
             from xsam.runner.distributed import ALONE
 
-            if not trained:
-                runner.check_device(order.device)
+            if not warm:
+                runner.warm_up(order.device)
+                warm = True
             folder = order.folder
             lease = Lease.acquire(folder.leases(run_id), order.launch, mark_of(folder.checkpoint(run_id)))
             if lease is None:
