@@ -34,16 +34,16 @@ STOPPED_SECONDS = 65.0  # longer than a heartbeat may be silent
 QUIET_SECONDS = 1.5  # at most, between two events
 # Who is hit, with what, how often.
 EVENTS = (
-    [("worker", signal.SIGKILL)] * 44
+    [("worker", signal.SIGKILL)] * 46
     + [("worker", signal.SIGTERM)] * 14
     + [("worker", signal.SIGINT)] * 8
-    + [("worker", signal.SIGSTOP)] * 4
+    + [("worker", signal.SIGSTOP)] * 3
     + [("controller", signal.SIGKILL)] * 8
     + [("controller", signal.SIGTERM)] * 4
     + [("front end", signal.SIGKILL)] * 8
     + [("front end", signal.SIGINT)] * 6
     + [("front end", signal.SIGTERM)] * 4
-    + [("front end", signal.SIGSTOP)] * 4
+    + [("front end", signal.SIGSTOP)] * 3
 )
 
 
@@ -90,14 +90,19 @@ class Campaign:
             self._watch(again=True)
             if not events:
                 continue
+            assert not self._finished(), f"the runs were over before {len(events)} of the events"
             who, what = events[-1]
             costs_a_start = who != "front end" and what in (signal.SIGKILL, signal.SIGTERM)
             # Ahead of the runs, so that all events hit something however fast the machine is.
             behind = self._done() / RUNS > 0.9 * (1 - len(events) / len(EVENTS))
             due = behind or time.monotonic() - fired_at > pause
-            if due and (not costs_a_start or self._stand() != stand) and self._fire(who, what):
+            if not due or (costs_a_start and self._stand() == stand):
+                continue
+            if self._fire(who, what):
                 events.pop()
                 fired_at, stand, pause = time.monotonic(), self._stand(), self.chance.uniform(0.0, QUIET_SECONDS)
+            else:  # nobody there for it now
+                events.insert(0, events.pop())
         while any(front_end.poll() is None for front_end in self.front_ends):
             time.sleep(0.02)
             self._watch(again=False)
