@@ -94,7 +94,7 @@ class Training:
         missing = [one for one in runs if one.run_id not in over]
         check_data(missing, self.data)
         _store_grid(grid, order)
-        _check_disk(order.folder.root)
+        _check_disk(order.folder.root, file_locks=self.launcher is LauncherName.local)
         if not missing:
             states = status.survey(order.folder, runs)
             self.console.print(f"{grid.name}: nothing to do, {status.summary(states)}")
@@ -270,10 +270,10 @@ def _store_grid(grid: Grid, order: WorkOrder) -> None:
         ) from None
 
 
-def _check_disk(folder: Path) -> None:
+def _check_disk(folder: Path, file_locks: bool) -> None:
     """Say what the disk cannot do before a worker stumbles over it, as ``doctor`` does."""
     with common.bad_input(OSError):
-        trouble = locks.trouble(folder)
+        trouble = locks.trouble(folder, file_locks)
     if trouble:
         raise BadInput(f"{folder}: {trouble}; {locks.OTHER_DISK}")
 

@@ -10,8 +10,12 @@ from pathlib import Path
 OTHER_DISK = "choose another folder with --results, on a disk that can"
 
 
-def trouble(folder: Path) -> str:
+def trouble(folder: Path, file_locks: bool = True) -> str:
     """What does not work in ``folder``, in a few words; empty where all does. Leaves nothing there.
+
+    Args:
+        folder: where it is tried.
+        file_locks: try these too, which runs on a cluster do not need.
 
     Raises:
         OSError: nothing can be written in ``folder``.
@@ -21,7 +25,7 @@ def trouble(folder: Path) -> str:
         ''
     """
     with tempfile.TemporaryDirectory(prefix=".doctor-", dir=folder) as place:
-        return _links(Path(place)) or _locks(Path(place) / "first")
+        return _links(Path(place)) or (_locks(Path(place) / "first") if file_locks else "")
 
 
 def _links(place: Path) -> str:
