@@ -129,6 +129,20 @@ class Parameter:
                 raise ParameterError(f"{name} must be {words} {limit:g}, not {number:g}", name)
 
 
+def real(value: Value) -> float:
+    """A value that is a number by its parameter's kind, as one; raises ``TypeError`` where it is none."""
+    if isinstance(value, int | float):
+        return float(value)
+    raise TypeError(f"a number is needed, not {value!r}")
+
+
+def whole(value: Value) -> int:
+    """A value that is a whole number by its parameter's kind, as one; raises ``TypeError`` where it is none."""
+    if isinstance(value, int):
+        return value
+    raise TypeError(f"a whole number is needed, not {value!r}")
+
+
 def _is_int(value: Any) -> bool:
     whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
     return whole and not isinstance(value, bool) and abs(value) < 2**63  # what a column of the store can hold

@@ -133,7 +133,7 @@ def test_measurements_are_in_grid_json_and_in_no_run_id(tmp_path: Path) -> None:
 
 def test_planes_are_measured_after_the_last_epoch_alone() -> None:
     def measured(names: list[str]) -> list[tuple[str, ...]]:
-        wanted = Diagnostics.from_values({"measure": names, "every": 2})
+        wanted = Diagnostics.of({"measure": names, "every": 2})
         return [() if due is None else due.measure for due in (wanted.due(epoch, epoch == 4) for epoch in range(5))]
 
     assert measured(["planes", "alpha", "density"]) == [

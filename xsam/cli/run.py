@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from xsam import store
 from xsam.cli import common
 from xsam.cli.common import BadInput
 from xsam.cli.progress import Display
@@ -24,7 +25,7 @@ from xsam.launch.starts import WorkersFail
 from xsam.launch.supervise import supervise
 from xsam.runner.order import WorkOrder, settled_runs, tried_again, utc_now
 from xsam.runner.stop import StopFlag
-from xsam.store import GridFolder, finished_runs, locks
+from xsam.store import GridFolder, locks
 from xsam.store.atomic import write_json
 from xsam.tasks import DataMissing
 from xsam.tasks.data import data_sets, require
@@ -76,7 +77,7 @@ class Training:
         """
         start = self._cluster(runs) if self.launcher is LauncherName.slurm else self._machine(grid, runs)
         folder = GridFolder(self.results.resolve(), grid.name)
-        ends = finished_runs(folder)
+        ends = store.finished_runs(folder)
         run_ids = tuple(one.run_id for one in runs)
         order = WorkOrder(
             results=folder.results,

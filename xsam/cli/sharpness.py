@@ -99,7 +99,7 @@ def _wanted(grid: Grid, run: RunSpec, given: dict[str, Any]) -> Diagnostics:
     options = {name: value for name, value in given.items() if value is not None}
     if "rho" in options:
         base.pop("probe_radius", None)
-    return Diagnostics.from_values({**base, **options})
+    return Diagnostics.of({**base, **options})
 
 
 def _show(console: Console, run: RunSpec, rows: Sequence[dict[str, Any]]) -> None:

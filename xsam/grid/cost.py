@@ -10,6 +10,7 @@ from functools import lru_cache
 from xsam.grid.spec import RunSpec
 from xsam.optim._step.search import alpha_grid, most_probes
 from xsam.optim.config import OptimizerConfig
+from xsam.parameters import real
 from xsam.tasks import get_task
 from xsam.tasks.config import RunConfig
 
@@ -81,9 +82,10 @@ def searches_of(run: RunConfig, steps_per_epoch: int) -> int:
 
 def probes_of(optimizer: OptimizerConfig) -> int:
     """Forward passes of one alpha search; 0 for a method that has none."""
-    if "alpha_max" not in optimizer.params:
+    params = optimizer.params
+    if "alpha_max" not in params:
         return 0
-    return _probes(str(optimizer.params["search"]), optimizer.real("alpha_max"), optimizer.real("alpha_step"))
+    return _probes(str(params["search"]), real(params["alpha_max"]), real(params["alpha_step"]))
 
 
 @lru_cache

@@ -145,7 +145,7 @@ class Grid:
             report=ReportSpec.from_json(data["report"]),
             runs=runs,
             further=tuple(ReportSpec.from_json(report) for report in data.get("further_reports", ())),
-            diagnostics=Diagnostics.from_values(data["diagnostics"]) if "diagnostics" in data else None,
+            diagnostics=Diagnostics.of(data["diagnostics"]) if "diagnostics" in data else None,
         )
 
     @classmethod

@@ -10,7 +10,7 @@ from xsam.grid.axes import MAX_CELLS, Axis, axis_of
 from xsam.grid.catalogue import PARTNER, Catalogue, Written, without
 from xsam.grid.source import Node, Place, check_keys
 from xsam.metrics import NEITHER, Metric
-from xsam.parameters import Value, nearest
+from xsam.parameters import Value, nearest, whole
 from xsam.tasks import Task
 
 RULES = ("final", "last5_mean", "best")
@@ -106,7 +106,7 @@ def _seeds(node: Node, catalogue: Catalogue) -> tuple[int, ...]:
             raise node.place.error("seeds must be a list or {first: N, count: N}, both whole numbers")
         seeds = tuple(range(first, first + count))
     else:
-        seeds = tuple(int(written.value) for written in axis_of("seed", node, catalogue).values)  # type: ignore[arg-type]
+        seeds = tuple(whole(written.value) for written in axis_of("seed", node, catalogue).values)
     return seeds
 
 

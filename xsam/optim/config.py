@@ -9,7 +9,7 @@ from typing import Self
 
 from xsam.optim import registry
 from xsam.optim.registry import BASES, METHODS, Base
-from xsam.parameters import Parameters, Value
+from xsam.parameters import Parameters, Value, real, whole
 
 
 @dataclass(frozen=True)
@@ -51,17 +51,18 @@ class OptimizerConfig:
     @property
     def lr(self) -> float:
         """The peak learning rate."""
-        return self.real("lr")
+        return real(self.params["lr"])
 
     @property
     def ascent_steps(self) -> int:
         """Ascent steps k; 1 for a method without a choice."""
-        return self.whole("ascent_steps") if "ascent_steps" in self.params else 1
+        return whole(self.params.get("ascent_steps", 1))
 
     @property
     def search_every(self) -> int | None:
         """Steps between alpha searches, where the run has them at such an interval."""
-        return None if self.params.get("search_every") is None else self.whole("search_every")
+        every = self.params.get("search_every")
+        return None if every is None else whole(every)
 
     @property
     def searches(self) -> bool:
@@ -77,17 +78,3 @@ class OptimizerConfig:
     def passes_per_step(self) -> Fraction:
         """See :func:`xsam.optim.registry.passes_per_step`."""
         return registry.passes_per_step(self.method, self.params)
-
-    def real(self, name: str) -> float:
-        """A parameter that is a number."""
-        value = self.params[name]
-        if not isinstance(value, int | float):
-            raise TypeError(f"{name} of {self.method} is no number: {value!r}")
-        return float(value)
-
-    def whole(self, name: str) -> int:
-        """A parameter that is a whole number."""
-        value = self.params[name]
-        if not isinstance(value, int):
-            raise TypeError(f"{name} of {self.method} is no whole number: {value!r}")
-        return value

@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from xsam.optim._step.declare import parameters_of as parameters_of_class
-from xsam.parameters import Parameter, ParameterError, Parameters, Value
+from xsam.parameters import Parameter, ParameterError, Parameters, Value, real, whole
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,12 +43,12 @@ def _resolve(given: dict[str, Value]) -> dict[str, Value]:
     params = dict(given)
     per_step = params.pop("rho_per_step", None)
     if per_step is not None:
-        params["rho"] = float(per_step) * int(params.get("ascent_steps", 1))  # type: ignore[arg-type]
+        params["rho"] = real(per_step) * whole(params.get("ascent_steps", 1))
     return params
 
 
 def _ascent_passes(params: Parameters) -> Fraction:
-    return Fraction(int(params.get("ascent_steps", 1)) + 1)  # type: ignore[arg-type]
+    return Fraction(whole(params.get("ascent_steps", 1)) + 1)
 
 
 @dataclass(frozen=True)
@@ -162,8 +162,8 @@ def _resolve_momentum_sam(given: dict[str, Value]) -> dict[str, Value]:
 
 def _resolve_xsam(given: dict[str, Value]) -> dict[str, Value]:
     """Replace ``probe_ratio`` by the probe radius: ratio * (the radius at k = 1), which does not grow with k."""
-    largest, step = given["alpha_max"], given["alpha_step"]
-    if step > largest:  # type: ignore[operator]
+    largest, step = real(given["alpha_max"]), real(given["alpha_step"])
+    if step > largest:
         raise ParameterError(
             f"alpha_step must be at most alpha_max ({largest:g}), not {step:g}", "alpha_step", "alpha_max"
         )
@@ -171,7 +171,9 @@ def _resolve_xsam(given: dict[str, Value]) -> dict[str, Value]:
     params = _resolve(given)
     ratio = params.pop("probe_ratio", None)
     if params.get("probe_radius") is None:
-        params["probe_radius"] = (2.0 if ratio is None else ratio) * (params["rho"] if single is None else single)  # type: ignore[operator]
+        params["probe_radius"] = real(2.0 if ratio is None else ratio) * real(
+            params["rho"] if single is None else single
+        )
     return params
 
 
@@ -180,7 +182,7 @@ def _one_pass(params: Parameters) -> Fraction:
 
 
 def _looksam_passes(params: Parameters) -> Fraction:
-    return 1 + Fraction(1, int(params["refresh_every"]))  # type: ignore[arg-type]
+    return 1 + Fraction(1, whole(params["refresh_every"]))
 
 
 METHODS: Mapping[str, Method] = {
@@ -258,7 +260,8 @@ def build(
     keywords = {name: params[name] for name in entry.parameters if name in params}
     if params.get("max_grad_norm") is not None:
         keywords["max_grad_norm"] = params["max_grad_norm"]
-    return _load(entry.target)(base, model=model, grad_scaler=grad_scaler, **keywords)  # type: ignore[no-any-return]
+    optimizer: SharpnessAware = _load(entry.target)(base, model=model, grad_scaler=grad_scaler, **keywords)
+    return optimizer
 
 
 def _load(target: str) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from xsam.grid.spec import RunSpec
 from xsam.report.comparisons import Place
@@ -104,7 +105,8 @@ def _parse(text: str, name: str) -> Iterator[Reference]:
             for column in columns:
                 if not entry[column] and column != "protocol":
                     raise ValueError(f"{name}:{reader.line_num}: {column} is missing")
-            yield Reference(**{**entry, "value": _number(entry["value"], f"{name}:{reader.line_num}")})  # type: ignore[arg-type]
+            typed: dict[str, Any] = {**entry, "value": _number(entry["value"], f"{name}:{reader.line_num}")}
+            yield Reference(**typed)
     except csv.Error as error:
         raise ValueError(f"{name}:{reader.line_num}: not CSV: {error}") from None
 

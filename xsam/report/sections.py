@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping
 
 from xsam.metrics import NEITHER, RULES
+from xsam.parameters import whole
 from xsam.report.analysis import Analysis
 from xsam.report.comparisons import Place, partner
 from xsam.report.contrasts import declared, differences, published, ranks, tests
@@ -202,5 +203,5 @@ def _budget_note(table: Table) -> str:
     budgets = {cell.spec.params.get("pass_budget") for _, _, cell in table.planned()}
     if None in budgets:
         return "Not compute-matched: a column's runs may have made more passes than another's."
-    listed = ", ".join(str(budget) for budget in sorted(map(int, budgets)))  # type: ignore[arg-type]
+    listed = ", ".join(str(budget) for budget in sorted(map(whole, budgets)))
     return f"Compute-matched: each run's schedule was made for its budget of passes over the data ({listed})."

@@ -119,7 +119,7 @@ def _time_steps(learner: Learner, run: RunSpec) -> tuple[float, float]:
     """Mean seconds of a step, and of a search, in the training loop itself."""
     _loop(learner, run, WARM_UP_STEPS)
     if run.config.optimizer.searches:
-        learner.optimizer.request_alpha_search()  # type: ignore[attr-defined]
+        learner.request_alpha_search()
     watch = _loop(learner, run, STEPS)
     return watch.step_seconds, watch.search_seconds
 

@@ -67,7 +67,7 @@ class _Meter:
         loss = self._problem.loss(batch)
         self._forwards += 1
         if loss.requires_grad:
-            loss.register_hook(self._count_backward)  # type: ignore[no-untyped-call]
+            loss.register_hook(self._count_backward)
         return loss
 
     def cost(self) -> dict[str, int]:

@@ -16,7 +16,7 @@ import submitit
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed import TCPStore  # type: ignore[attr-defined]
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # of C++, which torch does not list
 
 from xsam.runner.stop import StopFlag
 from xsam.store.atomic import write_json

@@ -65,6 +65,11 @@ class Learner:
             self._average.update()
         return self._group.mean(loss.double())
 
+    def request_alpha_search(self) -> None:
+        """Have alpha searched at the next step; of a method that searches."""
+        optimizer: Any = self.optimizer
+        optimizer.request_alpha_search()
+
     def _loss(self, part: Any, factor: float) -> torch.Tensor:
         with autocast(self._precision, self.device):
             loss = self.problem.loss(part)

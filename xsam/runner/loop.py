@@ -80,7 +80,7 @@ def train(learner: Learner, run: RunConfig, position: Position, watch: Watch, gr
         before = position.epoch * problem.steps_per_epoch
         steps = schedule.steps_of(position.epoch)
         if searches and position.step == 0:
-            optimizer.request_alpha_search()  # type: ignore[attr-defined]
+            learner.request_alpha_search()
         while position.step < steps:
             rate = schedule.rate(before + position.step)
             for param_group in optimizer.param_groups:

@@ -143,4 +143,5 @@ def get_task(name: str) -> Task[Any]:
     if name not in TASKS:
         raise ValueError(f"unknown task {name!r}{nearest(name, TASKS)}")
     module, _, attribute = TASKS[name].partition(":")
-    return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
+    task: Task[Any] = getattr(import_module(module), attribute)
+    return task

@@ -119,7 +119,8 @@ def data_sets(runs: Iterable[Parameters]) -> set[str]:
     """Names of the data sets that runs with these parameters are trained and evaluated on."""
     names = set()
     for params in runs:
-        names |= {str(params["dataset"]), *map(str, params.get("eval_sets") or ())}  # type: ignore[arg-type]
+        further = params.get("eval_sets")
+        names |= {str(params["dataset"]), *(map(str, further) if isinstance(further, tuple) else ())}
     return names
 
 

@@ -15,7 +15,7 @@ from xsam.grid.resolve import Cell
 from xsam.grid.spec import RunSpec
 from xsam.grid.tuning import Tuning
 from xsam.metrics import known
-from xsam.parameters import Value
+from xsam.parameters import Value, real
 
 PROBES = ("probe_ratio", "probe_radius", "alpha_max", "alpha_step")  # of the search alone
 
@@ -96,7 +96,7 @@ def _tunable(name: str, cell: Cell) -> bool:
 
 
 def _numbers(axis: Axis) -> Point:
-    return tuple(float(each.value) for each in axis.values)  # type: ignore[arg-type]
+    return tuple(real(each.value) for each in axis.values)
 
 
 def trials_of(layout: Layout, tuning: Tuning, group: Group) -> Trials:
@@ -106,7 +106,7 @@ def trials_of(layout: Layout, tuning: Tuning, group: Group) -> Trials:
     """
     found: Trials = {}
     for cell in _plan(layout, tuning, group).kept:
-        point = tuple(float(cell.spec.axes[name]) for name in group.values)  # type: ignore[arg-type]
+        point = tuple(real(cell.spec.axes[name]) for name in group.values)
         found.setdefault(point, {})[cell.spec.seed] = cell.spec
     return found
 

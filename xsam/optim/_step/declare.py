@@ -73,6 +73,7 @@ class Declared:
     Then it calls ``_prepare``, for what the class does beyond that. A class may have a constructor of its own, too.
     """
 
+    __signature__: ClassVar[inspect.Signature]
     _options: ClassVar[Mapping[str, Option]] = {}
     _shared: ClassVar[frozenset[str]] = frozenset()  # those of the root of the family, which are shown last
 
@@ -89,7 +90,7 @@ class Declared:
             shown = dict(
                 sorted(cls._options.items(), key=lambda item: item[1].kw_only * (1 + (item[0] in cls._shared)))
             )
-            cls.__signature__ = _signature(shown)  # type: ignore[attr-defined]  # what help() shows
+            cls.__signature__ = _signature(shown)  # what help() shows
             cls.__doc__ = _with_arguments(cls.__doc__ or "", shown)
 
     def __init__(self, *positional: Any, **named: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -42,7 +43,7 @@ def scaled_norm(tensors: Tensors, dtype: torch.dtype) -> Tensor:
     """The norm computed of elements that are divided by the largest; NaN and infinity pass."""
     tensors = [tensor.to(dtype) for tensor in tensors]
     largest = _norm(tensors, dtype, torch.inf)
-    if not 0.0 < largest.tolist() < math.inf:  # type: ignore[operator]
+    if not 0.0 < cast(float, largest.tolist()) < math.inf:
         return largest
     return _norm([tensor / largest for tensor in tensors], dtype) * largest
 

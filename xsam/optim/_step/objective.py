@@ -71,7 +71,7 @@ class Objective:
                 if share != 1.0:
                     loss = loss * share
                 with without_autocast(parameters[0].device):
-                    scale.scale(loss).backward()  # type: ignore[no-untyped-call]
+                    scale.scale(loss).backward()
             total = loss.detach() if total is None else total + loss.detach()
             outputs.append(_detached(output))
         self.output = outputs if self._several and any(each is not None for each in outputs) else outputs[0]

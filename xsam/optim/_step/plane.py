@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -103,7 +103,7 @@ class Plane(NamedTuple):
         # In a CPU's memory they are at hand, and twenty operations on tensors of a single number would take longer than
         # one on all weights.
         to_direction, to_gradient = self._per_norm(length).tolist()
-        cosine = float(self.cosine.tolist())  # type: ignore[arg-type]
+        cosine = cast(float, self.cosine.tolist())
         margin = 4 * torch.finfo(self.cosine.dtype).eps
         psi = math.acos(max(min(cosine, 1.0 - margin), margin - 1.0))  # NaN passes both
         pairs = []

@@ -149,7 +149,8 @@ class TranslationProblem:
         """Sum over the target tokens; the output layer, the widest of all, sees no padding."""
         features, _ = self.network(batch.source, batch.source_lengths, batch.previous, features_only=True)
         real = batch.target != self._pad
-        scores = self.model.decoder.output_layer(features[real])  # type: ignore[operator, union-attr]
+        decoder: Any = self.model.decoder
+        scores = decoder.output_layer(features[real])
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))  # from half precision, as fairseq does
         return F.cross_entropy(scores, batch.target[real], label_smoothing=label_smoothing, reduction="sum")
 
