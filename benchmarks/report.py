@@ -27,11 +27,11 @@ import pyarrow as pa
 import torch
 
 from benchmarks.measure import Target, finish, options
+from xsam.atomic import write_json
 from xsam.grid import Grid, RunSpec, load_grid
 from xsam.metrics import RULES
 from xsam.runner.provenance import provenance
 from xsam.store import GridFolder
-from xsam.store.atomic import write_json
 from xsam.store.rows import write_table
 from xsam.store.schema import arrow_schema, to_table
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Bench
+from xsam.atomic import write_json
 from xsam.cli import main as command
 from xsam.grid import load_grid
 from xsam.launch.ledger import Array, Ledger, ledgers
@@ -19,7 +20,6 @@ from xsam.runner import lease as leases
 from xsam.runner.lease import Lease, LinksImpossible, Record
 from xsam.runner.order import WorkOrder
 from xsam.runner.process import Process
-from xsam.store.atomic import write_json
 from xsam.store.layout import GridFolder
 from xsam.store.locks import OTHER_DISK
 

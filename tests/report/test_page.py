@@ -14,13 +14,13 @@ import pytest
 from playwright import sync_api
 
 from tests.report.fixtures.make import HOSTILE, RESULTS
+from xsam.atomic import write_json
 from xsam.grid.grid import Grid, ReportSpec
 from xsam.grid.spec import RunSpec, canonical_json
 from xsam.parameters import Value
 from xsam.report.analysis import load_report
 from xsam.report.write import render, stale, write_report
 from xsam.store import GridFolder, write_epochs, write_run
-from xsam.store.atomic import write_json
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [pytest.mark.slow, pytest.mark.needs("chromium")]

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.report.fixtures.make import HOSTILE, RESULTS
+from xsam.atomic import write_json
 from xsam.grid.diagnostics import PER_DIRECTION
 from xsam.grid.grid import Grid
 from xsam.report.analysis import GridReport, load_grid_report, load_report
@@ -23,7 +24,6 @@ from xsam.report.page.figures import page_figures
 from xsam.report.page.runs import FEWEST_POINTS, LOG_LINES, MOST_POINTS, log_tail, runs_data, without_paths
 from xsam.report.panels import thinned
 from xsam.store import GridFolder, write_epochs, write_run, write_sharpness
-from xsam.store.atomic import write_json
 
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=20), st.integers(1, 8))

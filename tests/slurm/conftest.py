@@ -17,10 +17,10 @@ import pandas as pd
 import pytest
 
 from tests.conftest import Bench
+from xsam.atomic import write_bytes
 from xsam.grid import Grid
 from xsam.runner import lease
 from xsam.store import read
-from xsam.store.atomic import write_bytes
 from xsam.store.layout import GridFolder
 
 HERE = Path(__file__).parent

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from xsam import store
+from xsam.atomic import write_json
 from xsam.cli import common
 from xsam.cli.common import BadInput
 from xsam.cli.progress import Display
@@ -26,7 +27,6 @@ from xsam.launch.supervise import supervise
 from xsam.runner.order import WorkOrder, settled_runs, tried_again, utc_now
 from xsam.runner.stop import StopFlag
 from xsam.store import GridFolder, locks
-from xsam.store.atomic import write_json
 from xsam.tasks import DataMissing
 from xsam.tasks.data import data_sets, require
 

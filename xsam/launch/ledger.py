@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from xsam.atomic import write_json
 from xsam.runner.order import WorkOrder
 from xsam.runner.squeue import Job, Queue
-from xsam.store.atomic import write_json
 from xsam.store.layout import GridFolder
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from xsam.atomic import write_bytes
 from xsam.grid.grid import TABLE
 from xsam.report import csv_tables
 from xsam.report.analysis import Analysis, GridReport, Report, load_report
@@ -15,7 +16,6 @@ from xsam.report.latex import latex
 from xsam.report.references import Reference
 from xsam.report.sections import sheets
 from xsam.report.sharpness import direction_sheet
-from xsam.store.atomic import write_bytes
 from xsam.text import is_below
 
 

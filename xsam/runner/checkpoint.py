@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from xsam.atomic import replacing
 from xsam.runner.distributed import ALONE, Group
 from xsam.runner.learner import Learner
-from xsam.store.atomic import replacing
 
 FORMAT = 2
 

@@ -18,8 +18,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed import TCPStore  # type: ignore[attr-defined]  # of C++, which torch does not list
 
+from xsam.atomic import write_json
 from xsam.runner.stop import StopFlag
-from xsam.store.atomic import write_json
 
 MEETING_SECONDS = 600.0
 REPORT_SECONDS = 5.0

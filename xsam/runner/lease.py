@@ -24,8 +24,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from xsam.atomic import sync, write_json
 from xsam.runner.process import Process
-from xsam.store.atomic import sync, write_json
 from xsam.store.locks import OTHER_DISK
 
 REFRESH_SECONDS = 10.0

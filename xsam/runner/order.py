@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xsam.atomic import write_json
 from xsam.grid.diagnostics import Diagnostics
 from xsam.grid.spec import RunSpec
-from xsam.store.atomic import write_json
 from xsam.store.layout import GridFolder
 
 if TYPE_CHECKING:

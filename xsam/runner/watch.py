@@ -8,6 +8,7 @@ import time
 
 import torch
 
+from xsam.atomic import write_json
 from xsam.grid.spec import RunSpec
 from xsam.runner import checkpoint, memory
 from xsam.runner.checkpoint import Identity, Position
@@ -18,7 +19,6 @@ from xsam.runner.lease import Lease
 from xsam.runner.order import WorkOrder
 from xsam.runner.schedule import Schedule
 from xsam.runner.stop import StopFlag
-from xsam.store.atomic import write_json
 from xsam.tasks import get_task
 
 PROGRESS_SECONDS = 0.5

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from xsam.store.atomic import write_bytes
+from xsam.atomic import write_bytes
 from xsam.store.layout import GridFolder
 from xsam.store.schema import to_table
 

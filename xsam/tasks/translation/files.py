@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from xsam.store.atomic import write_json
+from xsam.atomic import write_json
 from xsam.tasks import DataMissing
 from xsam.tasks.data import UNVERIFIED, Available
 from xsam.tasks.translation.corpora import Corpus

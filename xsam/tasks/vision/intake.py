@@ -6,7 +6,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from xsam.store.atomic import sync
+from xsam.atomic import sync
 from xsam.tasks.archives import Folder, Tree, opened
 from xsam.tasks.data import Report
 from xsam.tasks.download import file_md5

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from xsam.store import atomic
+from xsam import atomic
 
 
 def test_a_file_is_written_into_folders_that_did_not_exist(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_threads_that_write_one_file_never_mix_their_content(tmp_path: Path) -> 
 WRITER = """
 import sys
 from pathlib import Path
-from xsam.store.atomic import write_bytes
+from xsam.atomic import write_bytes
 path = Path(sys.argv[1])
 print("ready", flush=True)
 for number in range(10**9):
