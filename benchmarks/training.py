@@ -40,10 +40,10 @@ from benchmarks.plain import PlainXSAM
 from xsam import XSAM
 from xsam.grid import RunSpec, load_grid
 from xsam.runner.checkpoint import Position
-from xsam.runner.learner import Learner
 from xsam.runner.loop import train
 from xsam.runner.run import set_up_torch
 from xsam.runner.stop import Interrupted
+from xsam.runner.trainer import Trainer
 from xsam.tasks.vision.config import VisionRun
 from xsam.tasks.vision.datasets import ImageData
 from xsam.tasks.vision.models import build
@@ -103,7 +103,7 @@ def _endless(loader: DataLoader[tuple[Tensor, int]]) -> Iterator[tuple[Tensor, T
 
 
 class OneStep:
-    """Stops the loop at the next step boundary (a ``xsam.runner.loop.Watch`` that saves nothing)."""
+    """Stops the loop at the next step boundary (a ``xsam.runner.loop.Callbacks`` that saves nothing)."""
 
     def stop_requested(self) -> bool:
         return True
@@ -124,13 +124,13 @@ class OneStep:
 def suite(run: RunSpec, data: ImageData) -> Step:
     """The suite's training loop."""
     config = VisionRun.of(run.params)
-    learner = Learner(run, VisionProblem(config, data, torch.device("cpu")))
+    trainer = Trainer(run, VisionProblem(config, data, torch.device("cpu")))
     position = Position()
 
     def step() -> None:
         set_up_torch(THREADS, seed=0)
         with suppress(Interrupted):
-            train(learner, config, position, OneStep())
+            train(trainer, config, position, OneStep())
 
     return step
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from xsam.grid import Grid, RunSpec, load_grid
-from xsam.grid.load import load_layout
+from xsam.grid.load import load_document
 from xsam.optim.registry import passes_per_step
 from xsam.tune.space import groups_of
 
@@ -142,11 +142,11 @@ def test_overhead_has_every_method_and_is_short() -> None:
 
 @pytest.mark.parametrize("name", ["single_step", "multi_step", "compute_matched"])
 def test_methods_are_tuned_on_seeds_of_their_own_over_one_space(name: str) -> None:
-    layout, plan = load_layout(FOLDER / f"{name}.yaml")
-    tuning = layout.tune
+    document, plan = load_document(FOLDER / f"{name}.yaml")
+    tuning = document.tune
     assert tuning is not None
     assert min(tuning.seeds) >= 1000
-    groups = groups_of(layout, tuning, plan.kept)
+    groups = groups_of(document, tuning, plan.kept)
     assert len(groups) == len({tuple((k, v) for k, v in run.axes.items() if k != "seed") for run in load(name).runs})
     names = {parameter for group in groups for parameter in group.start}
     assert names == ({"lr"} if name == "multi_step" else {"lr", "rho", "probe_ratio"})

@@ -19,7 +19,7 @@ from tests.launch import processes
 from xsam.grid import Grid, load_grid
 from xsam.launch.starts import MAX_STARTS_IN_VAIN
 from xsam.runner import lease
-from xsam.runner.work import MAX_DEATHS
+from xsam.runner.worker import MAX_DEATHS
 from xsam.store import read
 from xsam.store.layout import GridFolder
 
@@ -56,13 +56,13 @@ def at_the_start_of(seed: int, action: str) -> str:
     """The fault: ``action`` whenever the run of this seed begins or goes on."""
     return f"""
 import os, signal
-real, trained = runner.fresh_learner, []
-def fresh_learner(spec, *more, **options):
+real, trained = runner.fresh_trainer, []
+def fresh_trainer(spec, *more, **options):
     if spec.params["seed"] == {seed}:
         {action}
     trained.append(spec)
     return real(spec, *more, **options)
-runner.fresh_learner = fresh_learner
+runner.fresh_trainer = fresh_trainer
 """
 
 
@@ -208,7 +208,7 @@ import torch
 def broken(*more, **options):
     raise RuntimeError("CUDA error: an illegal memory access was encountered")
 def poison():
-    runner.fresh_learner = torch.ones = broken
+    runner.fresh_trainer = torch.ones = broken
     broken()
 """
         + at_the_start_of(1, "poison()" if always else "trained and poison()")

@@ -46,29 +46,29 @@ def test_every_method_is_among_the_cases() -> None:
 def test_a_runs_passes_are_those_of_its_methods_formula(case: str, accumulation: int, tmp_path: Path) -> None:
     method, given, passes, probes = CASES[case]
     spec = spec_of(tmp_path, method, **given, accumulation=accumulation, train_subset=600)
-    learner = fresh(spec, tmp_path)
-    steps = EPOCHS * learner.problem.steps_per_epoch
+    trainer = fresh(spec, tmp_path)
+    steps = EPOCHS * trainer.problem.steps_per_epoch
     calls = {"forward": 0, "backward": 0}
-    learner.problem.model.register_forward_hook(lambda *_: calls.update(forward=calls["forward"] + 1))
-    weight = next(learner.problem.model.parameters())
+    trainer.problem.model.register_forward_hook(lambda *_: calls.update(forward=calls["forward"] + 1))
+    weight = next(trainer.problem.model.parameters())
     weight.register_post_accumulate_grad_hook(lambda *_: calls.update(backward=calls["backward"] + 1))
     for epoch in range(EPOCHS):
         if registry.searches_each_epoch(spec.params):
-            learner.optimizer.request_alpha_search()  # type: ignore[attr-defined]
-        for step in range(learner.problem.steps_per_epoch):
-            learner.step(learner.problem.batch(epoch, step))
+            trainer.optimizer.request_alpha_search()  # type: ignore[attr-defined]
+        for step in range(trainer.problem.steps_per_epoch):
+            trainer.step(trainer.problem.batch(epoch, step))
     every = given.get("search_every")
     probed = PROBES * -(-steps // every) if every else EPOCHS * probes
     backwards = steps * passes
-    assert (learner.optimizer.forwards, learner.optimizer.backwards) == (backwards + probed, backwards)
+    assert (trainer.optimizer.forwards, trainer.optimizer.backwards) == (backwards + probed, backwards)
     assert calls == {"forward": accumulation * (backwards + probed), "backward": accumulation * backwards}
     assert registry.passes_per_step(method, spec.params) == passes
 
 
 def test_a_search_that_closes_in_takes_seven_probes(tmp_path: Path) -> None:
-    learner, _ = run_through(spec_of(tmp_path, "xsam", search="bracket"), tmp_path)
-    assert learner.optimizer.backwards == EPOCHS * STEPS * 2
-    assert learner.optimizer.forwards <= EPOCHS * STEPS * 2 + EPOCHS * 7
+    trainer, _ = run_through(spec_of(tmp_path, "xsam", search="bracket"), tmp_path)
+    assert trainer.optimizer.backwards == EPOCHS * STEPS * 2
+    assert trainer.optimizer.forwards <= EPOCHS * STEPS * 2 + EPOCHS * 7
 
 
 def test_time_is_told_in_parts_that_fit_into_the_whole(tmp_path: Path) -> None:

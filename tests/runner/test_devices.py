@@ -17,7 +17,7 @@ from tests.conftest import Bench
 from tests.runner.training import fresh, run_through, spec_of
 from xsam.grid import load_grid
 from xsam.runner import lease
-from xsam.runner.distributed import Group
+from xsam.runner.distributed import ProcessGroup
 from xsam.store import read
 from xsam.store.layout import GridFolder
 
@@ -158,17 +158,17 @@ def test_every_process_has_its_share_of_the_batch_and_a_superfluous_one_no_weigh
     size = 6  # twelve parts of five images: rank 5 has none
     total = [torch.zeros_like(gradient) for gradient in gradients if gradient is not None]
     for rank in range(size):
-        learner = fresh(spec, tmp_path)
-        learner._group = _Pretending(rank, size)
-        learner.step(batch)
-        for sum_, parameter in zip(total, learner.problem.model.parameters(), strict=True):
+        trainer = fresh(spec, tmp_path)
+        trainer._group = _Pretending(rank, size)
+        trainer.step(batch)
+        for sum_, parameter in zip(total, trainer.problem.model.parameters(), strict=True):
             assert parameter.grad is not None
             sum_ += parameter.grad / size
     for sum_, gradient in zip(total, gradients, strict=True):
         torch.testing.assert_close(sum_, gradient)
 
 
-class _Pretending(Group):
+class _Pretending(ProcessGroup):
     """A rank whose means are its own, so that the test can add them up."""
 
     def mean(self, value: torch.Tensor) -> torch.Tensor:

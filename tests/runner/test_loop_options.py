@@ -9,7 +9,7 @@ import torch
 
 from tests.runner.training import STEPS, fresh, run_through, spec_of
 from xsam.runner.average import WeightAverage
-from xsam.runner.learner import Learner
+from xsam.runner.trainer import Trainer
 
 RESNET = {"model": "resnet8", "train_subset": 256}
 
@@ -31,13 +31,13 @@ def test_accumulated_parts_give_the_whole_batchs_step(optimizer: str, count: int
 def test_forward_passes_are_in_the_precision_and_weights_stay_in_float32(
     precision: str, dtype: torch.dtype | None, tmp_path: Path
 ) -> None:
-    learner = fresh(spec_of(tmp_path, "xsam", precision=precision), tmp_path)
+    trainer = fresh(spec_of(tmp_path, "xsam", precision=precision), tmp_path)
     seen = set()
-    learner.problem.model.register_forward_hook(lambda module, given, output: seen.add((module.training, output.dtype)))
-    learner.step(learner.problem.batch(0, 0))
-    learner.evaluate()
+    trainer.problem.model.register_forward_hook(lambda module, given, output: seen.add((module.training, output.dtype)))
+    trainer.step(trainer.problem.batch(0, 0))
+    trainer.evaluate()
     assert seen == {(True, dtype or torch.float32), (False, dtype or torch.float32)}
-    assert {parameter.dtype for parameter in learner.problem.model.parameters()} == {torch.float32}
+    assert {parameter.dtype for parameter in trainer.problem.model.parameters()} == {torch.float32}
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
@@ -46,31 +46,31 @@ def test_a_step_in_lower_precision_goes_the_same_way(precision: str, given: dict
     """One step from the same weights: rounding moves an activation across its kink here and there, and no more."""
     losses, moves = {}, {}
     for each in ("fp32", precision):
-        learner = fresh(spec_of(tmp_path, "xsam", alpha=1.3, precision=each, **given), tmp_path)
-        before = flat(learner)
-        losses[each] = float(learner.step(learner.problem.batch(0, 0)))
-        moves[each] = flat(learner) - before
-        assert learner.optimizer.skipped == 0
+        trainer = fresh(spec_of(tmp_path, "xsam", alpha=1.3, precision=each, **given), tmp_path)
+        before = flat(trainer)
+        losses[each] = float(trainer.step(trainer.problem.batch(0, 0)))
+        moves[each] = flat(trainer) - before
+        assert trainer.optimizer.skipped == 0
     assert losses[precision] == pytest.approx(losses["fp32"], rel=0.02)
     assert moves[precision].norm() == pytest.approx(float(moves["fp32"].norm()), rel=0.2)
     assert torch.cosine_similarity(moves[precision], moves["fp32"], dim=0) > 0.9
 
 
-def flat(learner: Learner) -> torch.Tensor:
-    return torch.cat([parameter.detach().flatten().clone() for parameter in learner.problem.model.parameters()])
+def flat(trainer: Trainer) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten().clone() for parameter in trainer.problem.model.parameters()])
 
 
 def test_a_float16_overflow_skips_the_step_and_halves_the_scale(tmp_path: Path) -> None:
-    learner = fresh(spec_of(tmp_path, "sam", precision="fp16"), tmp_path)
-    before = {name: tensor.clone() for name, tensor in learner.problem.model.state_dict().items()}
-    images, labels = learner.problem.batch(0, 0)
-    scale = learner.state_dict()["scaler"]["scale"]
-    learner.step((images * 3e4, labels))
-    assert learner.optimizer.skipped == 1
-    assert learner.state_dict()["scaler"]["scale"] == scale / 2
-    assert all(torch.equal(tensor, before[name]) for name, tensor in learner.problem.model.state_dict().items())
-    learner.step((images, labels))
-    assert learner.optimizer.backwards > 2
+    trainer = fresh(spec_of(tmp_path, "sam", precision="fp16"), tmp_path)
+    before = {name: tensor.clone() for name, tensor in trainer.problem.model.state_dict().items()}
+    images, labels = trainer.problem.batch(0, 0)
+    scale = trainer.state_dict()["scaler"]["scale"]
+    trainer.step((images * 3e4, labels))
+    assert trainer.optimizer.skipped == 1
+    assert trainer.state_dict()["scaler"]["scale"] == scale / 2
+    assert all(torch.equal(tensor, before[name]) for name, tensor in trainer.problem.model.state_dict().items())
+    trainer.step((images, labels))
+    assert trainer.optimizer.backwards > 2
 
 
 def test_the_average_of_weights_and_statistics_is_evaluated_and_the_model_trains_on(tmp_path: Path) -> None:
@@ -115,8 +115,8 @@ def test_an_average_is_put_away_when_the_evaluation_fails() -> None:
 
 
 def test_a_run_of_so_many_updates_ends_in_the_middle_of_an_epoch(tmp_path: Path) -> None:
-    learner, position = run_through(spec_of(tmp_path, "sgd", epochs=5, max_updates=STEPS + 4), tmp_path)
-    assert learner.optimizer.backwards == STEPS + 4
+    trainer, position = run_through(spec_of(tmp_path, "sgd", epochs=5, max_updates=STEPS + 4), tmp_path)
+    assert trainer.optimizer.backwards == STEPS + 4
     assert [row["step"] for row in position.history] == [STEPS, STEPS + 4]
     _, whole = run_through(spec_of(tmp_path, "sgd", epochs=5), tmp_path)
     assert position.history[0]["train_loss"] == whole.history[0]["train_loss"]

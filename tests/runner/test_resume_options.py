@@ -46,8 +46,8 @@ def test_an_interrupted_run_ends_bit_for_bit_the_same(name: str, stop_after: int
     spec = spec_of(tmp_path, optimizer, **given)
     if given.get("train_subset"):
         stop_after = min(stop_after, 1)
-    learner, position = run_through(spec, tmp_path)
+    trainer, position = run_through(spec, tmp_path)
     torch._dynamo.reset()
     resumed, resumed_position = run_through(spec, tmp_path, stop_after)
     assert without_times(resumed_position) == without_times(position)
-    assert same(resumed.state_dict(), learner.state_dict())
+    assert same(resumed.state_dict(), trainer.state_dict())

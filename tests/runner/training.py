@@ -11,10 +11,10 @@ from xsam.grid import load_grid
 from xsam.grid.spec import RunSpec
 from xsam.runner import checkpoint
 from xsam.runner.checkpoint import Identity, Position
-from xsam.runner.learner import Learner
 from xsam.runner.loop import train
-from xsam.runner.run import fresh_learner
+from xsam.runner.run import fresh_trainer
 from xsam.runner.stop import Interrupted
+from xsam.runner.trainer import Trainer
 
 # 1,293 training images in batches of 128: ten steps, and an eleventh of 13 images.
 SMALL: dict[str, Any] = {
@@ -42,15 +42,15 @@ def spec_of(folder: Path, optimizer: str = "sgd", **given: Any) -> RunSpec:
     return run
 
 
-def fresh(spec: RunSpec, folder: Path) -> Learner:
-    return fresh_learner(spec, folder, "cpu")
+def fresh(spec: RunSpec, folder: Path) -> Trainer:
+    return fresh_trainer(spec, folder, "cpu")
 
 
 class Quiet:
     """A watch that saves to a file, and interrupts after a step of the run where it is asked to."""
 
-    def __init__(self, learner: Learner, path: Path, stop_after: int | None = None) -> None:
-        self.learner, self.path, self.stop_after = learner, path, stop_after
+    def __init__(self, trainer: Trainer, path: Path, stop_after: int | None = None) -> None:
+        self.trainer, self.path, self.stop_after = trainer, path, stop_after
         self.done = 0
         self.losses: list[float] = []
         self.identity = Identity("run", "data")
@@ -62,7 +62,7 @@ class Quiet:
         return False
 
     def save(self, position: Position) -> None:
-        checkpoint.save(self.path, self.identity, position, self.learner)
+        checkpoint.save(self.path, self.identity, position, self.trainer)
 
     def step_done(self, position: Position, loss: torch.Tensor) -> None:
         self.done += 1
@@ -71,22 +71,22 @@ class Quiet:
     def epoch_done(self, position: Position) -> None: ...
 
 
-def run_through(spec: RunSpec, folder: Path, stop_after: int | None = None) -> tuple[Learner, Position]:
+def run_through(spec: RunSpec, folder: Path, stop_after: int | None = None) -> tuple[Trainer, Position]:
     """Train the run to its end; with ``stop_after``, in two halves that share nothing but the checkpoint."""
-    learner, position = fresh(spec, folder), Position()
+    trainer, position = fresh(spec, folder), Position()
     path = folder / "checkpoint"
     if stop_after is not None:
         try:
-            train(learner, spec.config, position, Quiet(learner, path, stop_after))
+            train(trainer, spec.config, position, Quiet(trainer, path, stop_after))
             raise AssertionError("it was not interrupted")
         except Interrupted:
             torch.manual_seed(99)  # nothing may depend on what another run left behind
-        learner = fresh(spec, folder)
-        found = checkpoint.load(path, Identity("run", "data"), learner)
+        trainer = fresh(spec, folder)
+        found = checkpoint.load(path, Identity("run", "data"), trainer)
         assert found is not None
         position = found
-    assert train(learner, spec.config, position, Quiet(learner, path)) == "done"
-    return learner, position
+    assert train(trainer, spec.config, position, Quiet(trainer, path)) == "done"
+    return trainer, position
 
 
 def without_times(position: Position) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from xsam.sharpness import (
     measures,
     random_plane,
 )
-from xsam.sharpness._surface import surface
+from xsam.sharpness._neighbourhood import surface
 
 ONE = torch.tensor(1.0, dtype=torch.float64)
 

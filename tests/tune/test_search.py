@@ -11,7 +11,7 @@ import pytest
 
 from xsam.grid import Grid, GridError, RunSpec, load_grid, select
 from xsam.grid.expand import grid_of
-from xsam.grid.load import load_layout
+from xsam.grid.load import load_document
 from xsam.launch import status
 from xsam.store import GridFolder, write_epochs, write_run
 from xsam.tune import Tuned, TuningFailed, tune, write
@@ -102,9 +102,9 @@ def grid_file(
 
 
 def search(path: Path, results: Results, only: Sequence[str] = ()) -> Tuned:
-    layout, plan = load_layout(path)
-    runs = select(grid_of(layout, plan), only)
-    return tune(layout, plan, runs, GridFolder(results.folder, f"{layout.name}@tune"), results.train)
+    document, plan = load_document(path)
+    runs = select(grid_of(document, plan), only)
+    return tune(document, plan, runs, GridFolder(results.folder, f"{document.name}@tune"), results.train)
 
 
 def test_a_best_point_inside_the_space_is_chosen_without_further_runs(tmp_path: Path) -> None:
@@ -192,10 +192,10 @@ def test_a_method_of_which_every_point_diverged_is_an_error(tmp_path: Path) -> N
 
 def test_runs_that_are_not_finished_are_an_error_that_says_to_go_on(tmp_path: Path) -> None:
     results = Results(tmp_path, hill(lr=0.1))
-    layout, plan = load_layout(grid_file(tmp_path, "{lr: [0.1, 0.2]}"))
+    document, plan = load_document(grid_file(tmp_path, "{lr: [0.1, 0.2]}"))
     folder = GridFolder(tmp_path, "g@tune")
     with pytest.raises(TuningFailed, match="g@tune: 2 runs are not finished; give the same command again"):
-        tune(layout, plan, grid_of(layout, plan).runs, folder, lambda grid, runs: status.survey(folder, runs))
+        tune(document, plan, grid_of(document, plan).runs, folder, lambda grid, runs: status.survey(folder, runs))
     assert results.trained == []
 
 
@@ -347,9 +347,11 @@ def test_a_seed_of_the_grid_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_set_wins_over_the_block_tune(tmp_path: Path) -> None:
-    layout, plan = load_layout(grid_file(tmp_path, "{lr: [0.1, 0.2], momentum: [0.5, 0.9]}"), ["lr=0.3", "epochs=7"])
+    document, plan = load_document(
+        grid_file(tmp_path, "{lr: [0.1, 0.2], momentum: [0.5, 0.9]}"), ["lr=0.3", "epochs=7"]
+    )
     results = Results(tmp_path, hill())
-    tune(layout, plan, grid_of(layout, plan).runs, GridFolder(tmp_path, f"{layout.name}@tune"), results.train)
+    tune(document, plan, grid_of(document, plan).runs, GridFolder(tmp_path, f"{document.name}@tune"), results.train)
     assert {(run.params["lr"], run.params["epochs"]) for run in results.trained} == {(0.3, 7)}
 
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from xsam.cli import common
 from xsam.cli.run import Device, check_data
 from xsam.grid import RunSpec
-from xsam.grid.cost import Passes, passes_of, total_passes
+from xsam.grid.cost import PassCount, passes_of, total_passes
 from xsam.launch import status
 from xsam.store.layout import GridFolder
 
@@ -102,7 +102,7 @@ def _ranges(numbers: Iterable[int]) -> str:
     return ", ".join(parts)
 
 
-def _counts(passes: Passes | None) -> tuple[str, str]:
+def _counts(passes: PassCount | None) -> tuple[str, str]:
     return ("?", "?") if passes is None else (f"{passes.forwards:,}", f"{passes.backwards:,}")
 
 

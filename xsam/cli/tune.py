@@ -11,7 +11,7 @@ from rich.table import Table
 from xsam.cli import common, run
 from xsam.grid import GridError, select
 from xsam.grid.expand import grid_of
-from xsam.grid.load import load_layout
+from xsam.grid.load import load_document
 from xsam.store.layout import GridFolder
 
 
@@ -43,18 +43,18 @@ def tune(
     Example: xsam-bench tune configs/cpu/tune.yaml --only optimizer=sam
     """
     with common.bad_input(GridError):
-        layout, plan = load_layout(grid_file)
-        runs = select(grid_of(layout, plan), only)
+        document, plan = load_document(grid_file)
+        runs = select(grid_of(document, plan), only)
     from xsam.tune import TuningFailed, write
     from xsam.tune import tune as search
     from xsam.tune.space import SUFFIX
 
     console = common.console()
     train = run.Training(results, data, launcher, jobs, retry_failed, checkpoint_seconds, device, console, profile)
-    folder = GridFolder(results, f"{layout.name}{SUFFIX}")
+    folder = GridFolder(results, f"{document.name}{SUFFIX}")
     with common.bad_input(GridError, OSError):
         try:
-            tuned = search(layout, plan, runs, folder, train)
+            tuned = search(document, plan, runs, folder, train)
         except TuningFailed as error:
             console.print(str(error), markup=False)
             raise typer.Exit(common.EXIT_INCOMPLETE) from None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from xsam.grid.catalogue import Catalogue, Written, show
 from xsam.grid.names import is_label
-from xsam.grid.source import Node, Place, check_keys
+from xsam.grid.source import Location, Node, check_keys
+from xsam.grid.vocabulary import Vocabulary, Written, show
 from xsam.optim.registry import METHODS
 from xsam.parameters import Value, nearest
 
@@ -21,7 +21,7 @@ class Entry:
     label: str
     method: str
     own: Mapping[str, Written]
-    place: Place
+    place: Location
 
 
 @dataclass(frozen=True)
@@ -29,34 +29,34 @@ class Axis:
     """The values of one axis in table order; those of ``optimizer`` are labels."""
 
     values: tuple[Written, ...]
-    place: Place
+    place: Location
 
 
-def axis_of(name: str, node: Node, catalogue: Catalogue) -> Axis:
+def axis_of(name: str, node: Node, vocabulary: Vocabulary) -> Axis:
     """The axis ``name`` (not ``optimizer``) from its list, or from ``{count: N}`` for seeds."""
     if name == "seed" and isinstance(node.value, dict):
         return Axis(tuple(Written(seed, node.place) for seed in range(_count(node))), node.place)
     values: dict[Value, Written] = {}
     for item in _axis_items(name, node):
-        written = catalogue.value(name, item)
+        written = vocabulary.value(name, item)
         if written.value in values:
             raise item.place.error(f"the axis {name!r} has the value {show(written.value)} twice")
         values[written.value] = written
     return Axis(tuple(values.values()), node.place)
 
 
-def entries_of(node: Node, catalogue: Catalogue, known: Mapping[str, Entry]) -> dict[str, Entry]:
+def entries_of(node: Node, vocabulary: Vocabulary, known: Mapping[str, Entry]) -> dict[str, Entry]:
     """The values of the axis ``optimizer`` by their labels; a name that is a label in ``known`` means that entry."""
     entries: dict[str, Entry] = {}
     for item in _axis_items("optimizer", node):
-        entry = _entry(item, catalogue, known)
+        entry = _entry(item, vocabulary, known)
         if entry.label in entries:
             raise item.place.error(f"the axis 'optimizer' has {entry.label!r} twice")
         entries[entry.label] = entry
     return entries
 
 
-def optimizer_axis(entries: Mapping[str, Entry], place: Place) -> Axis:
+def optimizer_axis(entries: Mapping[str, Entry], place: Location) -> Axis:
     """The axis ``optimizer`` of these entries."""
     return Axis(tuple(Written(label, entry.place) for label, entry in entries.items()), place)
 
@@ -78,7 +78,7 @@ def _count(node: Node) -> int:
     return count
 
 
-def _entry(node: Node, catalogue: Catalogue, known: Mapping[str, Entry]) -> Entry:
+def _entry(node: Node, vocabulary: Vocabulary, known: Mapping[str, Entry]) -> Entry:
     if isinstance(node.value, str):
         if node.value in known:
             return known[node.value]
@@ -99,7 +99,7 @@ def _entry(node: Node, catalogue: Catalogue, known: Mapping[str, Entry]) -> Entr
         raise body.place.error(
             f"the label {label!r} is the name of another method than {method!r}: choose another label"
         )
-    return Entry(label, method, catalogue.params(own), body.place)
+    return Entry(label, method, vocabulary.params(own), body.place)
 
 
 def _method(node: Node, known: Mapping[str, Entry]) -> str:

@@ -16,17 +16,17 @@ from xsam.tasks.config import RunConfig
 
 
 @dataclass(frozen=True)
-class Passes:
+class PassCount:
     """Passes of one batch; the same counts as the columns ``forwards`` and ``backwards`` (evaluation is in neither)."""
 
     forwards: int
     backwards: int
 
-    def __add__(self, other: Passes) -> Passes:
-        return Passes(self.forwards + other.forwards, self.backwards + other.backwards)
+    def __add__(self, other: PassCount) -> PassCount:
+        return PassCount(self.forwards + other.forwards, self.backwards + other.backwards)
 
 
-def passes_of(run: RunSpec, steps_per_epoch: int | None = None) -> Passes | None:
+def passes_of(run: RunSpec, steps_per_epoch: int | None = None) -> PassCount | None:
     """The passes of one run from its first step to its last.
 
     Args:
@@ -42,28 +42,28 @@ def passes_of(run: RunSpec, steps_per_epoch: int | None = None) -> Passes | None
         >>> from xsam.grid import load_grid, select
         >>> (run,) = select(load_grid(Path("configs/quickstart.yaml")), ["optimizer=xsam", "seed=0"])
         >>> passes_of(run)                    # 30 epochs of 21 steps, 2 passes each; 21 probes an epoch
-        Passes(forwards=1890, backwards=1260)
+        PassCount(forwards=1890, backwards=1260)
     """
     steps_per_epoch = steps_per_epoch or get_task(run.task).steps_per_epoch(run.config)
     if steps_per_epoch is None:
         return None
     backwards = math.ceil(steps_of(run.config, steps_per_epoch) * run.config.optimizer.passes_per_step)
     probes = searches_of(run.config, steps_per_epoch) * probes_of(run.config.optimizer)
-    return Passes(backwards + probes, backwards)
+    return PassCount(backwards + probes, backwards)
 
 
-def total_passes(runs: Iterable[RunSpec]) -> Passes | None:
+def total_passes(runs: Iterable[RunSpec]) -> PassCount | None:
     """The passes of all runs; None where those of one of them are not known."""
     alike: dict[tuple[object, ...], list[RunSpec]] = {}
     for run in runs:
         but_seed = tuple(item for item in run.params.items() if item[0] != "seed")
         alike.setdefault((run.task, run.method, but_seed), []).append(run)
-    total = Passes(0, 0)
+    total = PassCount(0, 0)
     for same in alike.values():
         passes = passes_of(same[0])
         if passes is None:
             return None
-        total += Passes(len(same) * passes.forwards, len(same) * passes.backwards)
+        total += PassCount(len(same) * passes.forwards, len(same) * passes.backwards)
     return total
 
 

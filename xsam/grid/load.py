@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from xsam.grid.document import GridDocument, document_of
 from xsam.grid.expand import Plan, check_runs, expand, grid_of
 from xsam.grid.grid import Grid
-from xsam.grid.layout import Layout, layout_of
 from xsam.grid.options import apply_sets, assignments
-from xsam.grid.source import Place, read_yaml
+from xsam.grid.source import Location, read_yaml
 from xsam.grid.tuning import check_seeds
 from xsam.grid.usage import check_usage, check_used
 
@@ -30,27 +30,27 @@ def load_grid(path: Path, sets: Sequence[str] = ()) -> Grid:
         >>> len(grid.runs)
         8
     """
-    return grid_of(*load_layout(path, sets))
+    return grid_of(*load_document(path, sets))
 
 
-def load_layout(path: Path, sets: Sequence[str] = ()) -> tuple[Layout, Plan]:
-    """What :func:`load_grid` makes its grid of: the checked layout of the file with what is set, and its cells."""
-    layout = layout_of(read_yaml(path))
-    plan = expand(layout)
-    check_usage(layout, plan)
-    check_runs(layout, plan)
-    _check_tuning(layout, plan)
+def load_document(path: Path, sets: Sequence[str] = ()) -> tuple[GridDocument, Plan]:
+    """What :func:`load_grid` makes its grid of: the checked document of the file with what is set, and its cells."""
+    document = document_of(read_yaml(path))
+    plan = expand(document)
+    check_usage(document, plan)
+    check_runs(document, plan)
+    _check_tuning(document, plan)
     if not sets:
-        return layout, plan
-    grid_of(layout, plan)  # the file must be valid without what is set, and its report is looked at here
-    changed = apply_sets(layout, sets)
-    plan = expand(changed, Place(" ".join(f"--set {text}" for text in sets)))
+        return document, plan
+    grid_of(document, plan)  # the file must be valid without what is set, and its report is looked at here
+    changed = apply_sets(document, sets)
+    plan = expand(changed, Location(" ".join(f"--set {text}" for text in sets)))
     check_used(changed, plan, assignments("--set", sets))
     check_runs(changed, plan)
     _check_tuning(changed, plan)
     return changed, plan
 
 
-def _check_tuning(layout: Layout, plan: Plan) -> None:
-    if layout.tune is not None:
-        check_seeds(layout.tune, (cell.spec.params["seed"] for cell in plan.kept))
+def _check_tuning(document: GridDocument, plan: Plan) -> None:
+    if document.tune is not None:
+        check_seeds(document.tune, (cell.spec.params["seed"] for cell in plan.kept))

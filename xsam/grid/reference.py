@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from xsam.grid.catalogue import PARTNER, show
 from xsam.grid.diagnostics import Diagnostics
+from xsam.grid.vocabulary import PARTNER, show
 from xsam.optim.registry import METHODS
 from xsam.parameters import KINDS, Parameter
 from xsam.tasks import TASKS, Task, get_task

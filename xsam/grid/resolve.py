@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from xsam.grid.axes import Entry
-from xsam.grid.catalogue import PARTNER, Written, layered, show, table_of
-from xsam.grid.layout import Condition, Layout
-from xsam.grid.source import GridError, Place
+from xsam.grid.document import Condition, GridDocument
+from xsam.grid.source import GridError, Location
 from xsam.grid.spec import RunSpec
+from xsam.grid.vocabulary import PARTNER, Written, layered, show, table_of
 from xsam.optim.config import OptimizerConfig
 from xsam.optim.registry import METHODS
 from xsam.parameters import Parameter, ParameterError, Parameters, Value
@@ -18,7 +18,7 @@ from xsam.tasks import Task
 
 
 @dataclass(frozen=True)
-class Cell:
+class MatrixCell:
     """A resolved cell.
 
     Attributes:
@@ -39,13 +39,13 @@ class Cell:
     after: Parameters
     matched: frozenset[int]
     given: Mapping[str, Written]
-    twin: Cell | None = None
+    twin: MatrixCell | None = None
 
-    def at_seed(self, seed: Written) -> Cell:
+    def at_seed(self, seed: Written) -> MatrixCell:
         """The same at another value of the axis ``seed``; the cell itself where its run is on no such axis."""
         if "seed" not in self.spec.axes:
             return self
-        return Cell(
+        return MatrixCell(
             self.entry,
             self.spec.with_seed(seed.value),
             self.used,
@@ -60,7 +60,7 @@ class Cell:
         """The cell as its axes: ``model=mlp, optimizer=sam, seed=0``."""
         return ", ".join(f"{name}={show(value)}" for name, value in self.spec.axes.items())
 
-    def error(self, error: ValueError, otherwise: Place) -> GridError:
+    def error(self, error: ValueError, otherwise: Location) -> GridError:
         """``error`` about this run, where the first parameter that it is about was given, or else at ``otherwise``."""
         return _blamed(error, self.given, otherwise).error(f"{error} (in the run {self.describe()})")
 
@@ -73,31 +73,31 @@ def meets(condition: Condition, values: Parameters) -> bool:
     )
 
 
-def resolve_cell(layout: Layout, entry: Entry, axes: Mapping[str, Written]) -> Cell:
+def resolve_cell(document: GridDocument, entry: Entry, axes: Mapping[str, Written]) -> MatrixCell:
     """Resolve the cell of ``entry`` at ``axes`` (every axis but ``optimizer``).
 
     Later layers win: defaults, ``params``, axes, the label's own parameters, overrides in their order.
     """
     fixed = {PARTNER.get(name, name) for name in entry.own} | set(entry.own)
     free = {name: written for name, written in axes.items() if name not in fixed}
-    given = layered(layout.params, free, entry.own)
-    before = _Values.of(layout.task, entry, given)
+    given = layered(document.params, free, entry.own)
+    before = _Values.of(document.task, entry, given)
     seen = _view(entry, free, before.used, before.values)
-    matched = [index for index, override in enumerate(layout.overrides) if meets(override.when, seen)]
-    given = layered(given, *(layout.overrides[index].params for index in matched))
-    settled = _Values.of(layout.task, entry, given) if matched else before
-    params = _finish(layout, entry, settled, given)
+    matched = [index for index, override in enumerate(document.overrides) if meets(override.when, seen)]
+    given = layered(given, *(document.overrides[index].params for index in matched))
+    settled = _Values.of(document.task, entry, given) if matched else before
+    params = _finish(document, entry, settled, given)
     after = _view(entry, free, settled.used, {**settled.values, **params})
     spec = RunSpec(
-        task=layout.task.name,
+        task=document.task.name,
         method=entry.method,
         optimizer=entry.label,
         params=params,
-        numerics=layout.task.numerics,
-        axes={name: after[name] for name in layout.axes if name == "optimizer" or (name in free and name in after)},
+        numerics=document.task.numerics,
+        axes={name: after[name] for name in document.axes if name == "optimizer" or (name in free and name in after)},
         hidden=frozenset(name for name, value in params.items() if _hidden(settled.table[name], value)),
     )
-    return Cell(entry, spec, settled.used, seen, after, frozenset(matched), given)
+    return MatrixCell(entry, spec, settled.used, seen, after, frozenset(matched), given)
 
 
 @dataclass(frozen=True)
@@ -145,17 +145,17 @@ def _view(entry: Entry, free: Mapping[str, Written], used: frozenset[str], value
     return {**view, **axes, "optimizer": entry.label}
 
 
-def _finish(layout: Layout, entry: Entry, settled: _Values, given: Mapping[str, Written]) -> dict[str, Value]:
+def _finish(document: GridDocument, entry: Entry, settled: _Values, given: Mapping[str, Written]) -> dict[str, Value]:
     """The run's parameters in the order of their table: alternatives resolved by the method, unused ones dropped."""
     try:
-        resolved = _resolved(layout.task, entry.method, settled.values)
+        resolved = _resolved(document.task, entry.method, settled.values)
     except ParameterError as error:
         place = _blamed(error, given, entry.place)
         raise place.error(f"{error} (in a run of {entry.label!r})") from None
     params = {name: resolved[name] for name in settled.table if name in resolved and name in settled.used}
     for name, value in params.items():
         if value is None and not settled.table[name].nullable:
-            raise layout.matrix.error(f"{name} is missing: make it an axis of the matrix or give it in params")
+            raise document.matrix.error(f"{name} is missing: make it an axis of the matrix or give it in params")
     return params
 
 
@@ -169,7 +169,7 @@ def _resolved(task: Task[Any], method: str, values: dict[str, Value]) -> dict[st
     return {**resolved, "epochs": training.epochs}
 
 
-def _blamed(error: ValueError, given: Mapping[str, Written], otherwise: Place) -> Place:
+def _blamed(error: ValueError, given: Mapping[str, Written], otherwise: Location) -> Location:
     """Where the first given parameter that ``error`` is about was written."""
     names = error.names if isinstance(error, ParameterError) else ()
     return next((given[name].place for name in names if name in given), otherwise)

@@ -50,7 +50,7 @@ class GridError(ValueError):
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """Where the user wrote something: a line of a file, or an option (no line)."""
 
     file: str
@@ -66,7 +66,7 @@ class Node:
     """A value as written: a scalar, a tuple of nodes (list) or a dict of nodes (each at the line of its key)."""
 
     value: Scalar | tuple[Node, ...] | dict[str, Node]
-    place: Place
+    place: Location
 
     def plain(self) -> Any:
         """The value as Python lists, dicts and scalars."""
@@ -96,10 +96,10 @@ def check_keys(entries: Mapping[str, Node], allowed: Iterable[str], what: str) -
             raise node.place.error(f"unknown {what} {key!r}{nearest(key, allowed)}")
 
 
-def scalar(text: str, place: Place) -> Scalar:
+def scalar(text: str, place: Location) -> Scalar:
     """The value of unquoted ``text``.
 
-    >>> [scalar(text, Place("example")) for text in ("1e-3", "7", "on", "010", "null")]
+    >>> [scalar(text, Location("example")) for text in ("1e-3", "7", "on", "010", "null")]
     [0.001, 7, 'on', '010', None]
     """
     if text in _WORDS:
@@ -151,11 +151,11 @@ class _Reader:
         self._file = file
         self._numbered = numbered
 
-    def place(self, line: int) -> Place:
+    def place(self, line: int) -> Location:
         """The place of the 0-based ``line``."""
-        return Place(self._file, line + 1 if self._numbered else None)
+        return Location(self._file, line + 1 if self._numbered else None)
 
-    def _start(self, event: yaml.Event) -> Place:
+    def _start(self, event: yaml.Event) -> Location:
         return self.place(event.start_mark.line if event.start_mark else 0)
 
     def document(self, events: Iterator[yaml.Event]) -> Node:

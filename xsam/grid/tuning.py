@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from xsam.grid.axes import MAX_CELLS, Axis, axis_of
-from xsam.grid.catalogue import PARTNER, Catalogue, Written, without
-from xsam.grid.source import Node, Place, check_keys
+from xsam.grid.source import Location, Node, check_keys
+from xsam.grid.vocabulary import PARTNER, Vocabulary, Written, without
 from xsam.metrics import NEITHER, Metric
 from xsam.parameters import Value, nearest, whole
 from xsam.tasks import Task
@@ -38,7 +38,7 @@ class Tuning:
     metric: Metric
     rule: str
     max_extensions: int
-    place: Place
+    place: Location
 
     def less(self, names: frozenset[str]) -> Tuning:
         """The same without what it says about ``names``."""
@@ -46,17 +46,17 @@ class Tuning:
         return replace(self, space=space, params=without(self.params, names))
 
 
-def tuning_of(node: Node, axes: Mapping[str, Axis], task: Task[Any], catalogue: Catalogue) -> Tuning:
+def tuning_of(node: Node, axes: Mapping[str, Axis], task: Task[Any], vocabulary: Vocabulary) -> Tuning:
     """The block ``tune`` of a grid with ``axes``; the first mistake is one ``GridError`` at its line."""
     entries = node.mapping("tune")
     check_keys(entries, KEYS, "key of tune")
     for key in ("space", "seeds"):
         if key not in entries:
             raise node.place.error(f"tune needs {key!r}")
-    space = {name: _values(name, item, catalogue) for name, item in entries["space"].mapping("space").items()}
+    space = {name: _values(name, item, vocabulary) for name, item in entries["space"].mapping("space").items()}
     if not space:
         raise entries["space"].place.error("the space is empty: give at least one parameter with its values")
-    params = catalogue.params(entries["params"].mapping("params")) if "params" in entries else {}
+    params = vocabulary.params(entries["params"].mapping("params")) if "params" in entries else {}
     places = {name: axis.place for name, axis in space.items()}
     for name, written in params.items():
         if name in places or PARTNER.get(name) in places:
@@ -71,7 +71,7 @@ def tuning_of(node: Node, axes: Mapping[str, Axis], task: Task[Any], catalogue: 
     validated = {one.name: one for one in task.epoch_metrics if one.name.startswith(PREFIX) and one.better != NEITHER}
     return Tuning(
         space=space,
-        seeds=_seeds(entries["seeds"], catalogue),
+        seeds=_seeds(entries["seeds"], vocabulary),
         params=params,
         metric=validated[_choice(entries, "metric", tuple(validated))],
         rule=_choice(entries, "rule", RULES),
@@ -89,15 +89,15 @@ def check_seeds(tuning: Tuning, own: Iterable[Value]) -> None:
         )
 
 
-def _values(name: str, node: Node, catalogue: Catalogue) -> Axis:
-    axis = axis_of(name, node, catalogue)
+def _values(name: str, node: Node, vocabulary: Vocabulary) -> Axis:
+    axis = axis_of(name, node, vocabulary)
     numbers = [each.value for each in axis.values if isinstance(each.value, int | float) and each.value is not True]
     if len(numbers) < len(axis.values) or numbers != sorted(numbers) or min(numbers) <= 0:
         raise node.place.error(f"the values of {name} must be numbers above 0 that rise, not {node.plain()!r}")
     return axis
 
 
-def _seeds(node: Node, catalogue: Catalogue) -> tuple[int, ...]:
+def _seeds(node: Node, vocabulary: Vocabulary) -> tuple[int, ...]:
     """The seeds as a list, or as ``{first: N, count: N}``."""
     if isinstance(node.value, dict):
         check_keys(node.value, ("first", "count"), "key of seeds")
@@ -106,7 +106,7 @@ def _seeds(node: Node, catalogue: Catalogue) -> tuple[int, ...]:
             raise node.place.error("seeds must be a list or {first: N, count: N}, both whole numbers")
         seeds = tuple(range(first, first + count))
     else:
-        seeds = tuple(whole(written.value) for written in axis_of("seed", node, catalogue).values)
+        seeds = tuple(whole(written.value) for written in axis_of("seed", node, vocabulary).values)
     return seeds
 
 

@@ -4,42 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from xsam.grid.catalogue import Written, show
+from xsam.grid.document import Condition, GridDocument
 from xsam.grid.expand import Plan
-from xsam.grid.layout import Condition, Layout
-from xsam.grid.resolve import Cell, meets
+from xsam.grid.resolve import MatrixCell, meets
+from xsam.grid.vocabulary import Written, show
 from xsam.parameters import Parameters, nearest
 
 
-def check_usage(layout: Layout, plan: Plan) -> None:
-    """Raise ``GridError`` at the first part of ``layout`` that has no effect on any run of ``plan``."""
-    check_used(layout, plan, {*layout.axes, *layout.params})
-    for entry in layout.entries.values():
+def check_usage(document: GridDocument, plan: Plan) -> None:
+    """Raise ``GridError`` at the first part of ``document`` that has no effect on any run of ``plan``."""
+    check_used(document, plan, {*document.axes, *document.params})
+    for entry in document.entries.values():
         cells = [cell for cell in plan.cells if cell.entry is entry]
         _check_params(entry.own, cells, f"{entry.label!r} (method {entry.method}) does not use")
-    for index, override in enumerate(layout.overrides):
+    for index, override in enumerate(document.overrides):
         _check_condition(override.when, [cell.before for cell in plan.cells])
         cells = [cell for cell in plan.cells if index in cell.matched]
         if not cells:
             raise override.place.error("this override matches no run: no run meets all of its conditions")
         _check_params(override.params, cells, "no run that this override matches uses")
-    for exclusion in layout.exclude:
+    for exclusion in document.exclude:
         views = [cell.after for cell in plan.cells]
         _check_condition(exclusion.condition, views)
         if not any(meets(exclusion.condition, view) for view in views):
             raise exclusion.place.error("this entry of exclude matches no run: no run meets all of its conditions")
 
 
-def check_used(layout: Layout, plan: Plan, names: Collection[str]) -> None:
+def check_used(document: GridDocument, plan: Plan, names: Collection[str]) -> None:
     """Raise ``GridError`` where no run has one of the axes, or uses one of ``params``, that are called ``names``."""
-    for name, axis in layout.axes.items():
+    for name, axis in document.axes.items():
         if name in names and not any(name in cell.spec.axes for cell in plan.kept):
             raise axis.place.error(f"no run of this grid uses the axis {name!r}")
-    params = {name: written for name, written in layout.params.items() if name in names}
+    params = {name: written for name, written in document.params.items() if name in names}
     _check_params(params, plan.kept, "no run of this grid uses")
 
 
-def _check_params(params: Mapping[str, Written], cells: Iterable[Cell], words: str) -> None:
+def _check_params(params: Mapping[str, Written], cells: Iterable[MatrixCell], words: str) -> None:
     used = frozenset[str]().union(*(cell.used for cell in cells))
     for name, written in params.items():
         if name not in used:

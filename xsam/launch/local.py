@@ -15,7 +15,7 @@ from xsam.launch.slots import Slots
 from xsam.runner import lease
 from xsam.runner.order import WorkOrder
 from xsam.runner.process import Process, parent_of
-from xsam.runner.work import work
+from xsam.runner.worker import work
 
 FOREVER_MINUTES = 60 * 24 * 365 * 10  # submitit ends a local job after two minutes unless told otherwise
 

@@ -25,7 +25,7 @@ from xsam.launch.starts import Starts, WorkersFail
 from xsam.launch.status import held
 from xsam.runner.order import WorkOrder, settled
 from xsam.runner.stop import StopFlag
-from xsam.runner.work import work
+from xsam.runner.worker import work
 
 POLL_SECONDS = 0.2
 LOOK_SECONDS = 10.0  # between two looks at the share while no member ends

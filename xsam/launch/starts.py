@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xsam.runner import lease
 from xsam.runner.order import Progress, WorkOrder, settled
-from xsam.runner.work import MAX_DEATHS
+from xsam.runner.worker import MAX_DEATHS
 
 MAX_STARTS_IN_VAIN = 3
 

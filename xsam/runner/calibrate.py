@@ -14,10 +14,10 @@ from xsam.grid.cost import probes_of, searches_of, steps_of
 from xsam.grid.spec import RunSpec
 from xsam.parameters import Parameters
 from xsam.runner.checkpoint import Position
-from xsam.runner.learner import Learner
 from xsam.runner.loop import train
-from xsam.runner.run import fresh_learner
+from xsam.runner.run import fresh_trainer
 from xsam.runner.stop import Interrupted
+from xsam.runner.trainer import Trainer
 from xsam.tasks import get_task
 from xsam.tasks.config import RunConfig
 
@@ -88,14 +88,14 @@ def calibrate(
         if kind in timings:
             continue
         tell(f"timing {len(timings) + 1}/{len(set(kinds.values()))}: {_name(run)}")
-        learner = fresh_learner(run, data_dir, device_name)
-        device = learner.device
-        step, search = _time_steps(learner, run)
+        trainer = fresh_trainer(run, data_dir, device_name)
+        device = trainer.device
+        step, search = _time_steps(trainer, run)
         own = {name: value for name, value in run.params.items() if name in get_task(run.task).config.parameters()}
         problem = _kind(run, own)[1:]
         if problem not in evaluations:
-            evaluations[problem] = _time_evaluation(learner)
-        timings[kind] = Timing(step, search, evaluations[problem], learner.problem.steps_per_epoch)
+            evaluations[problem] = _time_evaluation(trainer)
+        timings[kind] = Timing(step, search, evaluations[problem], trainer.problem.steps_per_epoch)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return name, {run.run_id: timings[kinds[run.run_id]] for run in runs}
 
@@ -115,38 +115,38 @@ def _name(run: RunSpec) -> str:
     return " ".join(str(value) for value in shown if value is not None)
 
 
-def _time_steps(learner: Learner, run: RunSpec) -> tuple[float, float]:
+def _time_steps(trainer: Trainer, run: RunSpec) -> tuple[float, float]:
     """Mean seconds of a step, and of a search, in the training loop itself."""
-    _loop(learner, run, WARM_UP_STEPS)
+    _loop(trainer, run, WARM_UP_STEPS)
     if run.config.optimizer.searches:
-        learner.request_alpha_search()
-    watch = _loop(learner, run, STEPS)
-    return watch.step_seconds, watch.search_seconds
+        trainer.request_alpha_search()
+    callbacks = _loop(trainer, run, STEPS)
+    return callbacks.step_seconds, callbacks.search_seconds
 
 
-def _loop(learner: Learner, run: RunSpec, steps: int) -> _Stopwatch:
-    watch = _Stopwatch(learner, min(steps, learner.problem.steps_per_epoch))
+def _loop(trainer: Trainer, run: RunSpec, steps: int) -> _Stopwatch:
+    callbacks = _Stopwatch(trainer, min(steps, trainer.problem.steps_per_epoch))
     try:
-        train(learner, run.config, Position(), watch)
+        train(trainer, run.config, Position(), callbacks)
     except Interrupted:
-        return watch
-    raise AssertionError("the watch stops every run in its first epoch")
+        return callbacks
+    raise AssertionError("the callbacks stops every run in its first epoch")
 
 
-def _time_evaluation(learner: Learner) -> float:
+def _time_evaluation(trainer: Trainer) -> float:
     started = time.perf_counter()
-    learner.evaluate()
-    _wait(learner.device)
+    trainer.evaluate()
+    _wait(trainer.device)
     return time.perf_counter() - started
 
 
 class _Stopwatch:
-    """Times steps and then stops the loop (a :class:`~xsam.runner.loop.Watch` that saves nothing)."""
+    """Times steps and then stops the loop (a :class:`~xsam.runner.loop.Callbacks` that saves nothing)."""
 
-    def __init__(self, learner: Learner, steps: int) -> None:
-        self._learner, self._wanted = learner, steps
-        self._steps, self._searches, self._last_search = 0, 0, getattr(learner.optimizer, "last_search", None)
-        _wait(learner.device)
+    def __init__(self, trainer: Trainer, steps: int) -> None:
+        self._trainer, self._wanted = trainer, steps
+        self._steps, self._searches, self._last_search = 0, 0, getattr(trainer.optimizer, "last_search", None)
+        _wait(trainer.device)
         self._searched_before = self._searched()
         self._started = self._now = time.perf_counter()
 
@@ -159,10 +159,10 @@ class _Stopwatch:
         return (self._now - self._started - (self._searched() - self._searched_before)) / self._steps
 
     def step_done(self, position: Position, loss: torch.Tensor) -> None:
-        _wait(self._learner.device)
+        _wait(self._trainer.device)
         self._now = time.perf_counter()
         self._steps += 1
-        search = getattr(self._learner.optimizer, "last_search", None)
+        search = getattr(self._trainer.optimizer, "last_search", None)
         self._searches += search is not self._last_search
         self._last_search = search
 
@@ -180,7 +180,7 @@ class _Stopwatch:
         """Never called: the loop stops before."""
 
     def _searched(self) -> float:
-        return getattr(self._learner.optimizer, "search_seconds", 0.0)
+        return getattr(self._trainer.optimizer, "search_seconds", 0.0)
 
 
 def _wait(device: torch.device) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from xsam.atomic import replacing
-from xsam.runner.distributed import ALONE, Group
-from xsam.runner.learner import Learner
+from xsam.runner.distributed import ALONE, ProcessGroup
+from xsam.runner.trainer import Trainer
 
 FORMAT = 2
 
@@ -53,7 +53,7 @@ class Identity:
     data_checksum: str
 
 
-def save(path: Path, identity: Identity, position: Position, learner: Learner, group: Group = ALONE) -> None:
+def save(path: Path, identity: Identity, position: Position, trainer: Trainer, group: ProcessGroup = ALONE) -> None:
     """Write a checkpoint atomically; nothing half-written is ever under ``path``.
 
     Every process of ``group`` takes part, and rank 0 writes. Replicas differ in their random states alone.
@@ -66,21 +66,21 @@ def save(path: Path, identity: Identity, position: Position, learner: Learner, g
         "identity": asdict(identity),
         "position": {**vars(position), "loss_sum": float(position.loss_sum)},
         "rng": states,
-        **learner.state_dict(),
+        **trainer.state_dict(),
     }
     with replacing(path) as temporary:
         torch.save(content, temporary)
 
 
-def load(path: Path, identity: Identity, learner: Learner, group: Group = ALONE) -> Position | None:
-    """Bring learner and random state to where the checkpoint left them; None where there is no checkpoint.
+def load(path: Path, identity: Identity, trainer: Trainer, group: ProcessGroup = ALONE) -> Position | None:
+    """Bring trainer and random state to where the checkpoint left them; None where there is no checkpoint.
 
     Raises:
         CheckpointMismatch: the checkpoint is of another run, of other data, or of another format.
     """
     if not path.exists():
         return None
-    content = torch.load(path, map_location=learner.device, weights_only=True)
+    content = torch.load(path, map_location=trainer.device, weights_only=True)
     if content["format"] != FORMAT:
         raise CheckpointMismatch(
             f"{path}: checkpoint format {content['format']}, not {FORMAT}; delete it to train anew"
@@ -89,7 +89,7 @@ def load(path: Path, identity: Identity, learner: Learner, group: Group = ALONE)
         stored = content["identity"][name]
         if stored != mine:
             raise CheckpointMismatch(f"{path}: made with {name} {stored}, not {mine}; delete it to train anew")
-    learner.load_state_dict(content)
+    trainer.load_state_dict(content)
     _set_random_state(content["rng"][group.rank])
     return Position(**content["position"])
 

@@ -27,7 +27,7 @@ REPORT_SECONDS = 5.0
 WAIT = timedelta(hours=24)
 
 
-class Group:
+class ProcessGroup:
     """The processes of one run, in lockstep; every method is called by all of them at the same point.
 
     Args:
@@ -95,10 +95,10 @@ class Group:
         return "".join(traceback.format_exception(error))
 
 
-ALONE = Group()
+ALONE = ProcessGroup()
 
 
-def join(folder: Path, size: int, stop: StopFlag) -> Group:
+def join(folder: Path, size: int, stop: StopFlag) -> ProcessGroup:
     """Meet the other processes of this submitit job; returns when all ``size`` are there.
 
     Args:
@@ -127,7 +127,7 @@ def join(folder: Path, size: int, stop: StopFlag) -> Group:
         torch.cuda.set_device(job.local_rank % torch.cuda.device_count())
         backend = "cpu:gloo,cuda:nccl"
     dist.init_process_group(backend, store=store, rank=job.global_rank, world_size=size, timeout=WAIT)
-    return Group(job.global_rank, size, job.local_rank, store)
+    return ProcessGroup(job.global_rank, size, job.local_rank, store)
 
 
 def _address(meeting: Path, stop: StopFlag) -> dict[str, Any]:

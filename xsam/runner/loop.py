@@ -9,14 +9,14 @@ from typing import Any, Protocol
 import torch
 
 from xsam.runner.checkpoint import Position
-from xsam.runner.distributed import ALONE, Group
-from xsam.runner.learner import Learner
+from xsam.runner.distributed import ALONE, ProcessGroup
 from xsam.runner.schedule import Schedule
 from xsam.runner.stop import Interrupted
+from xsam.runner.trainer import Trainer
 from xsam.tasks.config import RunConfig
 
 
-class Watch(Protocol):
+class Callbacks(Protocol):
     """What the loop tells to, and asks of, whoever runs it."""
 
     def stop_requested(self) -> bool:
@@ -38,8 +38,8 @@ class Watch(Protocol):
 class Clock:
     """Adds wall time to a position's current epoch, so that a resumed run counts all its parts."""
 
-    def __init__(self, position: Position, learner: Learner) -> None:
-        self._position, self._learner = position, learner
+    def __init__(self, position: Position, trainer: Trainer) -> None:
+        self._position, self._trainer = position, trainer
         self._last = time.perf_counter()
         self._searched = self._search_seconds()
 
@@ -60,10 +60,12 @@ class Clock:
         self._position.times[part] = self._position.times.get(part, 0.0) + seconds
 
     def _search_seconds(self) -> float:
-        return getattr(self._learner.optimizer, "search_seconds", 0.0)
+        return getattr(self._trainer.optimizer, "search_seconds", 0.0)
 
 
-def train(learner: Learner, run: RunConfig, position: Position, watch: Watch, group: Group = ALONE) -> str:
+def train(
+    trainer: Trainer, run: RunConfig, position: Position, callbacks: Callbacks, group: ProcessGroup = ALONE
+) -> str:
     """Train from ``position`` to the end; returns ``"done"``, or ``"diverged"`` when an epoch's loss is not finite.
 
     Every process of ``group`` runs through this, and all of them stop and save at the same steps.
@@ -71,8 +73,8 @@ def train(learner: Learner, run: RunConfig, position: Position, watch: Watch, gr
     Raises:
         Interrupted: a stop was requested; the checkpoint is saved.
     """
-    problem, optimizer = learner.problem, learner.optimizer
-    clock = Clock(position, learner)
+    problem, optimizer = trainer.problem, trainer.optimizer
+    clock = Clock(position, trainer)
     schedule = Schedule(run.training, run.optimizer.lr, problem.steps_per_epoch)
     searches = run.optimizer.searches_each_epoch
 
@@ -80,19 +82,19 @@ def train(learner: Learner, run: RunConfig, position: Position, watch: Watch, gr
         before = position.epoch * problem.steps_per_epoch
         steps = schedule.steps_of(position.epoch)
         if searches and position.step == 0:
-            learner.request_alpha_search()
+            trainer.request_alpha_search()
         while position.step < steps:
             rate = schedule.rate(before + position.step)
             for param_group in optimizer.param_groups:
                 param_group["lr"] = rate
-            loss = learner.step(problem.batch(position.epoch, position.step))
+            loss = trainer.step(problem.batch(position.epoch, position.step))
             position.loss_sum = position.loss_sum + loss
             position.step += 1
-            watch.step_done(position, loss)
-            stop, save = group.agree(watch.stop_requested(), watch.checkpoint_due())
+            callbacks.step_done(position, loss)
+            stop, save = group.agree(callbacks.stop_requested(), callbacks.checkpoint_due())
             if stop or save:
                 clock.tick("train_seconds")
-                watch.save(position)
+                callbacks.save(position)
                 clock.tick()
             if stop:
                 raise Interrupted
@@ -108,18 +110,18 @@ def train(learner: Learner, run: RunConfig, position: Position, watch: Watch, gr
         clock.tick("train_seconds")
         diverged = not math.isfinite(row["train_loss"])
         if not diverged:
-            row |= learner.evaluate()
+            row |= trainer.evaluate()
         clock.tick("eval_seconds")
         position.history.append({**row, **position.times})
         position.epoch, position.step = position.epoch + 1, 0
         position.loss_sum, position.times = 0.0, {}
-        watch.epoch_done(position)
+        callbacks.epoch_done(position)
         clock.skip()
         if diverged:
             return "diverged"
-        watch.save(position)
+        callbacks.save(position)
         clock.tick()
-        (stop,) = group.agree(watch.stop_requested())
+        (stop,) = group.agree(callbacks.stop_requested())
         if stop and position.epoch < schedule.epochs:
             raise Interrupted
     return "done"

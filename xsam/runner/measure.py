@@ -9,7 +9,7 @@ from xsam.grid.spec import RunSpec
 from xsam.runner import checkpoint
 from xsam.runner.checkpoint import Identity
 from xsam.runner.diagnostics import Row, diagnose
-from xsam.runner.run import fresh_learner
+from xsam.runner.run import fresh_trainer
 from xsam.store import finished, write_sharpness
 from xsam.store.frames import grid_table
 from xsam.store.layout import GridFolder
@@ -40,13 +40,13 @@ def measure(folder: GridFolder, spec: RunSpec, wanted: Diagnostics, data_dir: Pa
     end = finished(folder, spec.run_id)
     if end is None or end.status != "done":
         raise NotMeasurable(f"run {spec.run_id} is {'not finished' if end is None else end.status}: nothing to measure")
-    learner = fresh_learner(spec, data_dir, device)
+    trainer = fresh_trainer(spec, data_dir, device)
     path = folder.checkpoint(spec.run_id)
-    position = checkpoint.load(path, Identity(spec.run_id, learner.problem.data_checksum), learner)
+    position = checkpoint.load(path, Identity(spec.run_id, trainer.problem.data_checksum), trainer)
     if position is None:
         raise NotMeasurable(f"{path}: no checkpoint; 'xsam-bench run' in another results folder trains the run again")
     epoch = position.epoch - 1
-    rows = diagnose(wanted, learner.problem, epoch)
+    rows = diagnose(wanted, trainer.problem, epoch)
     replaced = {row["measure"] for row in rows}
     older = [
         {name: value for name, value in row.items() if name != "grid"}

@@ -18,22 +18,22 @@ import torch
 
 from xsam.grid.spec import RunSpec
 from xsam.runner import memory, precision
+from xsam.runner.callbacks import Follower, Leader
 from xsam.runner.checkpoint import Position
-from xsam.runner.distributed import ALONE, Group
-from xsam.runner.learner import Learner
+from xsam.runner.distributed import ALONE, ProcessGroup
 from xsam.runner.lease import Lease, LeaseLost
 from xsam.runner.loop import train
 from xsam.runner.order import WorkOrder, utc_now
 from xsam.runner.provenance import provenance
 from xsam.runner.stop import Interrupted, StopFlag
-from xsam.runner.watch import Follower, Leader
+from xsam.runner.trainer import Trainer
 from xsam.store import write_epochs, write_run, write_sharpness
 from xsam.tasks import get_task
 from xsam.tasks.seeding import derive
 
 
 def execute(
-    spec: RunSpec, order: WorkOrder, lease: Lease, stop: StopFlag, group: Group = ALONE, fresh: bool = True
+    spec: RunSpec, order: WorkOrder, lease: Lease, stop: StopFlag, group: ProcessGroup = ALONE, fresh: bool = True
 ) -> bool:
     """Train one run under ``lease`` and write its row, whatever its outcome; returns whether this process may go on.
 
@@ -91,15 +91,15 @@ def execute(
         return not broken
 
 
-def follow(order: WorkOrder, runs: Mapping[str, RunSpec], stop: StopFlag, group: Group) -> int:
+def follow(order: WorkOrder, runs: Mapping[str, RunSpec], stop: StopFlag, group: ProcessGroup) -> int:
     """On a rank of ``group`` other than 0, take part in the runs that rank 0 names until it names no more."""
     followed = 0
     while (run_id := group.share()) is not None:
         spec = runs[run_id]
         try:
-            learner = fresh_learner(spec, order.data_dir, order.device, group)
-            follower = Follower(spec, order, stop, learner, group)
-            train(learner, spec.config, follower.restore(), follower, group)
+            trainer = fresh_trainer(spec, order.data_dir, order.device, group)
+            follower = Follower(spec, order, stop, trainer, group)
+            train(trainer, spec.config, follower.restore(), follower, group)
             followed += 1
         except Interrupted:
             continue
@@ -142,7 +142,7 @@ def _broken(device: torch.device) -> bool:
     return False
 
 
-def fresh_learner(spec: RunSpec, data_dir: Path, device_name: str, group: Group = ALONE) -> Learner:
+def fresh_trainer(spec: RunSpec, data_dir: Path, device_name: str, group: ProcessGroup = ALONE) -> Trainer:
     """The run at its beginning, in a process brought to a known state.
 
     Args:
@@ -156,19 +156,19 @@ def fresh_learner(spec: RunSpec, data_dir: Path, device_name: str, group: Group 
     set_up_torch(spec.config.training.threads, derive(spec.config.seed, *stream))
     precision.set_up(spec.config.training.precision, device)
     memory.reset_peak(device)
-    return Learner(spec, get_task(spec.task).open(spec.config, data_dir, device), group)
+    return Trainer(spec, get_task(spec.task).open(spec.config, data_dir, device), group)
 
 
 def _train(
-    spec: RunSpec, order: WorkOrder, lease: Lease, stop: StopFlag, log: logging.Logger, group: Group
+    spec: RunSpec, order: WorkOrder, lease: Lease, stop: StopFlag, log: logging.Logger, group: ProcessGroup
 ) -> dict[str, Any]:
-    learner = fresh_learner(spec, order.data_dir, order.device, group)
-    problem, optimizer = learner.problem, learner.optimizer
-    watch = Leader(spec, order, lease, stop, learner, log, group)
-    position = watch.restore()
+    trainer = fresh_trainer(spec, order.data_dir, order.device, group)
+    problem, optimizer = trainer.problem, trainer.optimizer
+    callbacks = Leader(spec, order, lease, stop, trainer, log, group)
+    position = callbacks.restore()
     resumed_from = position.epoch * problem.steps_per_epoch + position.step
 
-    status = train(learner, spec.config, position, watch, group)
+    status = train(trainer, spec.config, position, callbacks, group)
 
     lease.check()
     write_epochs(order.folder, spec.run_id, position.history)
@@ -184,9 +184,9 @@ def _train(
         **{part: _total(position, part) for part in ("train_seconds", "eval_seconds", "search_seconds")},
         "peak_memory_bytes": position.peak_memory_bytes,
         "parameters": sum(p.numel() for p in problem.model.parameters() if p.requires_grad),
-        "provenance": provenance(spec, problem.data_checksum, learner.device),
+        "provenance": provenance(spec, problem.data_checksum, trainer.device),
         **(problem.summarise(position.history) if status == "done" else {}),
-        **(learner.finish(order.folder.outputs(spec.run_id)) if status == "done" else {}),
+        **(trainer.finish(order.folder.outputs(spec.run_id)) if status == "done" else {}),
     }
 
 

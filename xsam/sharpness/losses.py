@@ -12,9 +12,9 @@ from torch import nn
 
 from xsam.optim._step import foreach, options
 from xsam.optim.asam import scaled_by_weights
+from xsam.sharpness._frozen import BatchNorm
 from xsam.sharpness._hessian import LossFunction
-from xsam.sharpness._still import BatchNorm
-from xsam.sharpness._surface import surface
+from xsam.sharpness._neighbourhood import surface
 
 WORST_STEPS = 20
 ETA = 0.01  # ASAM's default

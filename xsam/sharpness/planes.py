@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from xsam.optim._step import options
+from xsam.sharpness._frozen import BatchNorm
 from xsam.sharpness._hessian import LossFunction
-from xsam.sharpness._still import BatchNorm
-from xsam.sharpness._surface import ALPHAS, Surface, surface
+from xsam.sharpness._neighbourhood import ALPHAS, Surface, surface
 
 Line = tuple[float, ...]
 

@@ -32,9 +32,9 @@ import torch
 from torch import Tensor, nn
 
 from xsam.optim._step import options
+from xsam.sharpness._frozen import BatchNorm, frozen
 from xsam.sharpness._hessian import GRAPH_BYTES, Hessian, LossFunction, closures
 from xsam.sharpness._lanczos import Krylov, largest
-from xsam.sharpness._still import BatchNorm, still
 
 TOLERANCE = 1e-4
 MAX_PRODUCTS = 2000
@@ -242,7 +242,7 @@ def _hessian(
 ) -> Iterator[tuple[Hessian, Callable[[], Tensor]]]:
     """The Hessian, and a source of random vectors for it."""
     options.whole_number("graph_bytes", graph_bytes, at_least=0)
-    with still(model, batchnorm) as parameters:
+    with frozen(model, batchnorm) as parameters:
         hessian = Hessian(parameters, *closures(model, loss_fn, batches, weights), graph_bytes)
         yield hessian, partial(_signs, hessian, torch.Generator().manual_seed(seed))
 

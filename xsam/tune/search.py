@@ -7,9 +7,9 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from xsam.grid.document import GridDocument
 from xsam.grid.expand import Plan
 from xsam.grid.grid import Grid
-from xsam.grid.layout import Layout
 from xsam.grid.spec import RunSpec
 from xsam.grid.tuning import Tuning
 from xsam.launch.status import RunStatus
@@ -70,8 +70,8 @@ class Tuned:
     choices: tuple[Choice, ...]
 
 
-def tune(layout: Layout, plan: Plan, runs: Sequence[RunSpec], folder: GridFolder, train: Train) -> Tuned:
-    """Search the space of ``layout.tune`` for every group of ``runs``.
+def tune(document: GridDocument, plan: Plan, runs: Sequence[RunSpec], folder: GridFolder, train: Train) -> Tuned:
+    """Search the space of ``document.tune`` for every group of ``runs``.
 
     Every group tries all combinations of its values on all tuning seeds. Of these the best mean over the seeds wins;
     where it is as good as another one, the nearest to the middle of the first values in logarithms, and then the one
@@ -82,7 +82,7 @@ def tune(layout: Layout, plan: Plan, runs: Sequence[RunSpec], folder: GridFolder
     interrupted goes on, and a finished one gives the same answer at once.
 
     Args:
-        layout, plan: a grid file's, as :func:`xsam.grid.load.load_layout` gives them.
+        document, plan: a grid file's, as :func:`xsam.grid.load.load_document` gives them.
         runs: those of the grid whose groups are tuned.
         folder: of the grid ``NAME@tune``.
         train: trains what is missing of the runs of a grid, and returns how they stand.
@@ -91,21 +91,21 @@ def tune(layout: Layout, plan: Plan, runs: Sequence[RunSpec], folder: GridFolder
         GridError: the grid says nothing of tuning, or has no validation part.
         TuningFailed: runs are still missing, or all of a group's failed.
     """
-    tuning = layout.tune
+    tuning = document.tune
     if tuning is None:
-        raise layout.matrix.error("the grid has no block 'tune': give it a space of values and seeds")
+        raise document.matrix.error("the grid has no block 'tune': give it a space of values and seeds")
     wanted = {run.run_id for run in runs}
-    groups = groups_of(layout, tuning, (cell for cell in plan.kept if cell.spec.run_id in wanted))
+    groups = groups_of(document, tuning, (cell for cell in plan.kept if cell.spec.run_id in wanted))
     if not groups:
         raise tuning.place.error("nothing to tune: no chosen run uses a parameter of the space")
     while True:
-        trials = [trials_of(layout, tuning, group) for group in groups]
-        grid = grid_of(layout, tuning, groups, trials)
+        trials = [trials_of(document, tuning, group) for group in groups]
+        grid = grid_of(document, tuning, groups, trials)
         _check_validation(grid, tuning)
         _check_settled(grid, train(grid, grid.runs))
         found = scores(folder, tuning)
         choices = [_choose(tuning, group, own, found) for group, own in zip(groups, trials, strict=True)]
-        extensions = [_extensions(layout, tuning, choice) for choice in choices]
+        extensions = [_extensions(document, tuning, choice) for choice in choices]
         if not any(extensions):
             _check_any(choices, grid)
             return Tuned(grid, tuning, tuple(choices))
@@ -124,14 +124,14 @@ def _choose(tuning: Tuning, group: Group, trials: Trials, found: Mapping[str, Sc
     return Choice(group, seen, min(seen, key=rank))
 
 
-def _extensions(layout: Layout, tuning: Tuning, choice: Choice) -> dict[str, float]:
+def _extensions(document: GridDocument, tuning: Tuning, choice: Choice) -> dict[str, float]:
     """Parameter → the next value to try, for each edge that the winner sits on and that may be moved."""
     if choice.winner.mean is None:
         return {}
     found = {}
     for name in choice.edges:
         value = choice.group.beyond(name, choice.winner.point)
-        if choice.group.added(name) < tuning.max_extensions and layout.catalogue.takes(name, value):
+        if choice.group.added(name) < tuning.max_extensions and document.vocabulary.takes(name, value):
             found[name] = value
     return found
 

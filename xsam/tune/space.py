@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from xsam.grid.axes import Axis
-from xsam.grid.catalogue import PARTNER, Written, without
+from xsam.grid.document import GridDocument
 from xsam.grid.expand import Plan, check_runs, expand
 from xsam.grid.grid import Grid, ReportSpec
-from xsam.grid.layout import Layout
-from xsam.grid.resolve import Cell
+from xsam.grid.resolve import MatrixCell
 from xsam.grid.spec import RunSpec
 from xsam.grid.tuning import Tuning
+from xsam.grid.vocabulary import PARTNER, Written, without
 from xsam.metrics import known
 from xsam.parameters import Value, real
 
@@ -74,7 +74,7 @@ class Group:
         return math.hypot(*(math.log(value) - middle for value, middle in zip(point, middles, strict=True)))
 
 
-def groups_of(layout: Layout, tuning: Tuning, cells: Iterable[Cell]) -> list[Group]:
+def groups_of(document: GridDocument, tuning: Tuning, cells: Iterable[MatrixCell]) -> list[Group]:
     """The groups that ``cells`` of the grid form, in its order, each with the parameters that make a difference to it.
 
     A group is not tuned in what its label says itself, in what its method does not use, nor, where alpha is fixed, in
@@ -88,7 +88,7 @@ def groups_of(layout: Layout, tuning: Tuning, cells: Iterable[Cell]) -> list[Gro
     return [group for group in found.values() if group.start]
 
 
-def _tunable(name: str, cell: Cell) -> bool:
+def _tunable(name: str, cell: MatrixCell) -> bool:
     own = cell.entry.own
     if name not in cell.used or name in own or PARTNER.get(name) in own:
         return False
@@ -99,24 +99,24 @@ def _numbers(axis: Axis) -> Point:
     return tuple(real(each.value) for each in axis.values)
 
 
-def trials_of(layout: Layout, tuning: Tuning, group: Group) -> Trials:
+def trials_of(document: GridDocument, tuning: Tuning, group: Group) -> Trials:
     """The runs of every combination of the group's values, the first parameter's slowest, on the tuning seeds.
 
     Raises ``GridError`` where a run's values do not go together.
     """
     found: Trials = {}
-    for cell in _plan(layout, tuning, group).kept:
+    for cell in _plan(document, tuning, group).kept:
         point = tuple(real(cell.spec.axes[name]) for name in group.values)
         found.setdefault(point, {})[cell.spec.seed] = cell.spec
     return found
 
 
-def grid_of(layout: Layout, tuning: Tuning, groups: Sequence[Group], trials: Sequence[Trials]) -> Grid:
-    """The grid ``NAME@tune`` of all groups' ``trials``; its axes are those of ``layout`` and the tuned parameters."""
+def grid_of(document: GridDocument, tuning: Tuning, groups: Sequence[Group], trials: Sequence[Trials]) -> Grid:
+    """The grid ``NAME@tune`` of all groups' ``trials``; its axes are those of ``document`` and the tuned parameters."""
     specs = [spec for own in trials for by_seed in own.values() for spec in by_seed.values()]
     runs = tuple({spec.run_id: spec for spec in specs}.values())
-    rows = [name for name in layout.axes if name != "seed"]
-    axes = {name: _present(name, layout.axes[name], runs) for name in rows}
+    rows = [name for name in document.axes if name != "seed"]
+    axes = {name: _present(name, document.axes[name], runs) for name in rows}
     for name in tuning.space:
         axes[name] = tuple(sorted({value for group in groups for value in group.values.get(name, ())}))
     axes = {name: values for name, values in {**axes, "seed": tuning.seeds}.items() if values}
@@ -124,13 +124,13 @@ def grid_of(layout: Layout, tuning: Tuning, groups: Sequence[Group], trials: Seq
     report = ReportSpec(
         rows=tuple(name for name in rows if name in axes),
         columns=tuple(name for name in tuning.space if name in axes),
-        metric=best if best in known(layout.task.run_metrics) else layout.task.metric.name,
+        metric=best if best in known(document.task.run_metrics) else document.task.metric.name,
         rule="best_val",
     )
-    return Grid(f"{layout.name}{SUFFIX}", layout.task.name, axes, report, runs)
+    return Grid(f"{document.name}{SUFFIX}", document.task.name, axes, report, runs)
 
 
-def _plan(layout: Layout, tuning: Tuning, group: Group) -> Plan:
+def _plan(document: GridDocument, tuning: Tuning, group: Group) -> Plan:
     """The cells of one group on the tuning seeds: its place in the matrix, and the tuned parameters as axes."""
     place = tuning.place
     axes = {name: Axis((Written(value, place),), place) for name, value in group.axes.items()}
@@ -138,14 +138,14 @@ def _plan(layout: Layout, tuning: Tuning, group: Group) -> Plan:
     axes["seed"] = Axis(tuple(Written(seed, place) for seed in tuning.seeds), place)
     fixed = frozenset((*group.values, *tuning.params, "seed"))
     changed = replace(
-        layout,
+        document,
         axes=axes,
         entries={
             label: replace(entry, own=without(entry.own, frozenset(tuning.params)))
-            for label, entry in layout.entries.items()
+            for label, entry in document.entries.items()
         },
-        params={**without(layout.params, fixed), **tuning.params},
-        overrides=tuple(replace(entry, params=without(entry.params, fixed)) for entry in layout.overrides),
+        params={**without(document.params, fixed), **tuning.params},
+        overrides=tuple(replace(entry, params=without(entry.params, fixed)) for entry in document.overrides),
     )
     plan = expand(changed, place)
     check_runs(changed, plan)

@@ -14,9 +14,9 @@ from typing import Any
 import yaml
 
 from xsam.atomic import write_bytes
-from xsam.grid.catalogue import show
 from xsam.grid.cost import total_passes
 from xsam.grid.source import read_yaml
+from xsam.grid.vocabulary import show
 from xsam.parameters import Value
 from xsam.store.layout import GridFolder
 from xsam.text import csv_cells

@@ -20,8 +20,8 @@ from xsam.optim._step.plane import Plane
 from xsam.optim._step.precision import LossScale
 from xsam.optim._step.search import SEARCHES, alpha_grid
 from xsam.optim._step.weights import Weights
+from xsam.sharpness._frozen import BatchNorm, frozen
 from xsam.sharpness._hessian import LossFunction, closures
-from xsam.sharpness._still import BatchNorm, still
 
 ALPHAS = alpha_grid(2.0, 0.1)
 
@@ -185,8 +185,8 @@ def surface(
     weights: Sequence[float] | None,
     batchnorm: BatchNorm,
 ) -> Iterator[Surface]:
-    """The loss around ``model``'s weights; afterwards all is as before (:func:`~xsam.sharpness._still.still`)."""
-    with still(model, batchnorm) as parameters, torch.no_grad():
+    """The loss around ``model``'s weights; afterwards all is as before (:func:`~xsam.sharpness._frozen.frozen`)."""
+    with frozen(model, batchnorm) as parameters, torch.no_grad():
         losses, shares = closures(model, loss_fn, batches, weights)
         replicas = Replicas(model, "global")
         passes = Passes(

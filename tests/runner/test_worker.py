@@ -16,7 +16,7 @@ from xsam.launch.starts import MAX_STARTS_IN_VAIN, WorkersFail
 from xsam.launch.supervise import supervise
 from xsam.runner.order import WorkOrder
 from xsam.runner.stop import StopFlag
-from xsam.runner.work import MAX_DEATHS, work
+from xsam.runner.worker import MAX_DEATHS, work
 from xsam.store import finished
 
 GRID = """
@@ -140,5 +140,5 @@ def test_a_stop_flag_is_only_a_flag_until_the_second_signal() -> None:
 
 
 def test_the_workers_entry_imports_no_torch() -> None:
-    program = "import sys, xsam.runner.work, xsam.cli.main; sys.exit('torch' in sys.modules)"
+    program = "import sys, xsam.runner.worker, xsam.cli.main; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], env=os.environ, check=False).returncode == 0

@@ -27,7 +27,7 @@ def trainable(model: nn.Module) -> Tensors:
 
 
 @contextmanager
-def still(model: nn.Module, batchnorm: BatchNorm) -> Iterator[Tensors]:
+def frozen(model: nn.Module, batchnorm: BatchNorm) -> Iterator[Tensors]:
     """Measure ``model`` in this context, with its trainable parameters; afterwards all is as before, bit for bit.
 
     This holds on exceptions too, for parameters, ``.grad``, buffers, which modules train, and torch's random state (CPU

@@ -16,14 +16,14 @@ from torch.nn.parallel import DistributedDataParallel
 from xsam.grid.spec import RunSpec
 from xsam.optim import registry
 from xsam.runner.average import WeightAverage
-from xsam.runner.distributed import ALONE, Group
+from xsam.runner.distributed import ALONE, ProcessGroup
 from xsam.runner.precision import autocast, grad_scaler
 from xsam.tasks import Finishing, Metrics, Problem, get_task
 
 GRAPHS = 64  # training, probing and evaluation, each with a few sizes of batch
 
 
-class Learner:
+class Trainer:
     """One run's problem and optimizer, with gradient scaler, weight average and replicas where the run has them.
 
     Args:
@@ -32,7 +32,7 @@ class Learner:
         group: the processes that train it together.
     """
 
-    def __init__(self, spec: RunSpec, problem: Problem, group: Group = ALONE) -> None:
+    def __init__(self, spec: RunSpec, problem: Problem, group: ProcessGroup = ALONE) -> None:
         training = spec.config.training
         self.problem = problem
         self.device = next(problem.model.parameters()).device

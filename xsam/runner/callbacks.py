@@ -1,4 +1,4 @@
-"""What the training loop tells to and asks of the worker: :class:`~xsam.runner.loop.Watch`, on rank 0 and elsewhere."""
+"""What the training loop tells a worker and asks of it: :class:`~xsam.runner.loop.Callbacks`, for every process."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from xsam.grid.spec import RunSpec
 from xsam.runner import checkpoint, memory
 from xsam.runner.checkpoint import Identity, Position
 from xsam.runner.diagnostics import diagnose
-from xsam.runner.distributed import Group
-from xsam.runner.learner import Learner
+from xsam.runner.distributed import ProcessGroup
 from xsam.runner.lease import Lease
 from xsam.runner.order import WorkOrder
 from xsam.runner.schedule import Schedule
 from xsam.runner.stop import StopFlag
+from xsam.runner.trainer import Trainer
 from xsam.tasks import get_task
 
 PROGRESS_SECONDS = 0.5
@@ -29,13 +29,13 @@ SAVING_AT_MOST = 0.05  # of the time, in the first minutes
 class Follower:
     """Takes part in checkpoints, and leaves all else to rank 0."""
 
-    def __init__(self, spec: RunSpec, order: WorkOrder, stop: StopFlag, learner: Learner, group: Group) -> None:
-        self.stop, self.learner, self.group = stop, learner, group
-        self.identity = Identity(spec.run_id, learner.problem.data_checksum)
+    def __init__(self, spec: RunSpec, order: WorkOrder, stop: StopFlag, trainer: Trainer, group: ProcessGroup) -> None:
+        self.stop, self.trainer, self.group = stop, trainer, group
+        self.identity = Identity(spec.run_id, trainer.problem.data_checksum)
         self.path = order.folder.checkpoint(spec.run_id)
 
     def restore(self) -> Position:
-        return checkpoint.load(self.path, self.identity, self.learner, self.group) or Position()
+        return checkpoint.load(self.path, self.identity, self.trainer, self.group) or Position()
 
     def stop_requested(self) -> bool:
         return self.stop.requested
@@ -44,7 +44,7 @@ class Follower:
         return False
 
     def save(self, position: Position) -> None:
-        checkpoint.save(self.path, self.identity, position, self.learner, self.group)
+        checkpoint.save(self.path, self.identity, position, self.trainer, self.group)
 
     def step_done(self, position: Position, loss: torch.Tensor) -> None: ...
 
@@ -60,13 +60,13 @@ class Leader(Follower):
         order: WorkOrder,
         lease: Lease,
         stop: StopFlag,
-        learner: Learner,
+        trainer: Trainer,
         log: logging.Logger,
-        group: Group,
+        group: ProcessGroup,
     ) -> None:
-        super().__init__(spec, order, stop, learner, group)
+        super().__init__(spec, order, stop, trainer, group)
         self.spec, self.order, self.lease, self.log = spec, order, lease, log
-        self.schedule = Schedule(spec.config.training, spec.config.optimizer.lr, learner.problem.steps_per_epoch)
+        self.schedule = Schedule(spec.config.training, spec.config.optimizer.lr, trainer.problem.steps_per_epoch)
         self.saved_at = self.told_at = self.began_at = time.monotonic()
         self.pause = min(FIRST_SAVE_SECONDS, order.checkpoint_seconds)
         self.began_with = 0
@@ -111,13 +111,13 @@ class Leader(Follower):
         wanted = self.order.diagnostics.due(row["epoch"], last=position.epoch == self.schedule.epochs)
         if wanted is not None:
             self._note_peak(position)
-            with self.learner.apart():
-                position.sharpness += diagnose(wanted, self.learner.problem, row["epoch"])
-            memory.reset_peak(self.learner.device)  # the measurements' own
+            with self.trainer.apart():
+                position.sharpness += diagnose(wanted, self.trainer.problem, row["epoch"])
+            memory.reset_peak(self.trainer.device)  # the measurements' own
             self.log.info("measured %s", ", ".join(wanted.measure))
 
     def _note_peak(self, position: Position) -> None:
-        peak = memory.peak(self.learner.device)
+        peak = memory.peak(self.trainer.device)
         if peak is not None:
             position.peak_memory_bytes = max(peak, position.peak_memory_bytes or 0)
 
@@ -138,4 +138,4 @@ class Leader(Follower):
         write_json(self.order.folder.progress(self.spec.run_id), content)
 
     def _steps(self, position: Position) -> int:
-        return position.epoch * self.learner.problem.steps_per_epoch + position.step
+        return position.epoch * self.trainer.problem.steps_per_epoch + position.step

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from xsam.grid.axes import Axis, Entry, axis_of, entries_of, optimizer_axis
-from xsam.grid.catalogue import PARTNER, Catalogue, Written, check_pairs
 from xsam.grid.names import is_grid_name
-from xsam.grid.source import Node, Place, check_keys
+from xsam.grid.source import Location, Node, check_keys
 from xsam.grid.tuning import Tuning, tuning_of
+from xsam.grid.vocabulary import PARTNER, Vocabulary, Written, check_pairs
 from xsam.parameters import nearest
 from xsam.tasks import Task, get_task
 
@@ -25,7 +25,7 @@ class Override:
 
     when: Condition
     params: Mapping[str, Written]
-    place: Place
+    place: Location
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Exclusion:
     """The cells to leave out: those that meet every condition."""
 
     condition: Condition
-    place: Place
+    place: Location
 
 
 @dataclass(frozen=True)
-class Layout:
+class GridDocument:
     """A grid file's content.
 
     ``matrix`` is where the mapping of axes begins; ``report`` and ``diagnostics`` are still as written;
@@ -46,19 +46,19 @@ class Layout:
 
     name: str
     task: Task[Any]
-    catalogue: Catalogue
+    vocabulary: Vocabulary
     axes: Mapping[str, Axis]
     entries: Mapping[str, Entry]
     params: Mapping[str, Written]
     overrides: tuple[Override, ...]
     exclude: tuple[Exclusion, ...]
     report: Node
-    matrix: Place
+    matrix: Location
     tune: Tuning | None
     diagnostics: Node | None
 
 
-def layout_of(root: Node) -> Layout:
+def document_of(root: Node) -> GridDocument:
     """Check the structure of a grid file; the first mistake is one ``GridError`` at its line."""
     check_keys(root.mapping("a grid"), KEYS, "key")
     top = {key: node for key, node in root.mapping("a grid").items() if node.value is not None}
@@ -66,28 +66,28 @@ def layout_of(root: Node) -> Layout:
         if key not in top:
             raise root.place.error(f"the key {key!r} is missing")
     task = _task(top["task"])
-    catalogue = Catalogue(task)
+    vocabulary = Vocabulary(task)
     matrix = top["matrix"].mapping("matrix")
-    axes, entries = _axes(matrix, top["matrix"].place, catalogue)
-    params = catalogue.params(_mapping(top, "params"))
+    axes, entries = _axes(matrix, top["matrix"].place, vocabulary)
+    params = vocabulary.params(_mapping(top, "params"))
     for name, value in params.items():
         if name in axes:
             raise value.place.error(f"{name} is an axis of the matrix and in params: leave out one of them")
     for name in ("model", "dataset"):
         if name not in axes and name not in params:
             raise top["matrix"].place.error(f"{name} is missing: make it an axis of the matrix or give it in params")
-    return Layout(
+    return GridDocument(
         name=_name(top["name"]),
         task=task,
-        catalogue=catalogue,
+        vocabulary=vocabulary,
         axes=axes,
         entries=entries,
         params=params,
-        overrides=tuple(_override(node, axes, catalogue) for node in _list(top, "overrides")),
-        exclude=tuple(_exclusion(node, catalogue) for node in _list(top, "exclude")),
+        overrides=tuple(_override(node, axes, vocabulary) for node in _list(top, "overrides")),
+        exclude=tuple(_exclusion(node, vocabulary) for node in _list(top, "exclude")),
         report=top.get("report", Node({}, root.place)),
         matrix=top["matrix"].place,
-        tune=tuning_of(top["tune"], axes, task, catalogue) if "tune" in top else None,
+        tune=tuning_of(top["tune"], axes, task, vocabulary) if "tune" in top else None,
         diagnostics=top.get("diagnostics"),
     )
 
@@ -117,32 +117,34 @@ def _task(node: Node) -> Task[Any]:
         raise node.place.error(str(error)) from None
 
 
-def _axes(matrix: Mapping[str, Node], place: Place, catalogue: Catalogue) -> tuple[dict[str, Axis], dict[str, Entry]]:
+def _axes(
+    matrix: Mapping[str, Node], place: Location, vocabulary: Vocabulary
+) -> tuple[dict[str, Axis], dict[str, Entry]]:
     axes: dict[str, Axis] = {}
     entries: dict[str, Entry] = {}
     for name, node in matrix.items():
         if name == "optimizer":
-            entries = entries_of(node, catalogue, {})
+            entries = entries_of(node, vocabulary, {})
             axes[name] = optimizer_axis(entries, node.place)
-        elif catalogue.has(name):
-            axes[name] = axis_of(name, node, catalogue)
+        elif vocabulary.has(name):
+            axes[name] = axis_of(name, node, vocabulary)
         else:
-            raise node.place.error(f"unknown axis {name!r}{nearest(name, ['optimizer', *catalogue.names()])}")
+            raise node.place.error(f"unknown axis {name!r}{nearest(name, ['optimizer', *vocabulary.names()])}")
     if not entries:
         raise place.error("optimizer is missing: it must be an axis of the matrix")
     check_pairs({name: axis.place for name, axis in axes.items()})
     return axes, entries
 
 
-def _condition(entries: Mapping[str, Node], catalogue: Catalogue) -> Condition:
+def _condition(entries: Mapping[str, Node], vocabulary: Vocabulary) -> Condition:
     condition: dict[str, tuple[Written, ...]] = {}
     for name, node in entries.items():
         if name == "optimizer":
             condition[name] = tuple(_label(item) for item in _alternatives(node))
-        elif catalogue.has(name):
-            condition[name] = catalogue.values(name, node)
+        elif vocabulary.has(name):
+            condition[name] = vocabulary.values(name, node)
         else:
-            near = nearest(name, ["optimizer", *catalogue.names()])
+            near = nearest(name, ["optimizer", *vocabulary.names()])
             raise node.place.error(f"unknown axis or parameter {name!r}{near}")
         if not condition[name]:
             raise node.place.error(f"the list of values of {name!r} is empty")
@@ -159,24 +161,24 @@ def _label(node: Node) -> Written:
     return Written(node.value, node.place)
 
 
-def _override(node: Node, axes: Mapping[str, Axis], catalogue: Catalogue) -> Override:
+def _override(node: Node, axes: Mapping[str, Axis], vocabulary: Vocabulary) -> Override:
     entries = node.mapping("an override")
     check_keys(entries, ("when", "params"), "key of an override")
     for key in ("when", "params"):
         if key not in entries or not entries[key].mapping(key):
             raise node.place.error(f"an override needs {key!r} with at least one entry")
-    params = catalogue.params(entries["params"].mapping("params"))
+    params = vocabulary.params(entries["params"].mapping("params"))
     for name, written in params.items():
         axis = name if name in axes else PARTNER.get(name)
         if axis in axes:
             raise written.place.error(
                 f"{name} cannot be overridden, {axis} is an axis: use exclude, or give it to a label of optimizer"
             )
-    return Override(_condition(entries["when"].mapping("when"), catalogue), params, node.place)
+    return Override(_condition(entries["when"].mapping("when"), vocabulary), params, node.place)
 
 
-def _exclusion(node: Node, catalogue: Catalogue) -> Exclusion:
+def _exclusion(node: Node, vocabulary: Vocabulary) -> Exclusion:
     entries = node.mapping("an entry of exclude")
     if not entries:
         raise node.place.error("an entry of exclude needs at least one condition")
-    return Exclusion(_condition(entries, catalogue), node.place)
+    return Exclusion(_condition(entries, vocabulary), node.place)

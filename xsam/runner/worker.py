@@ -18,7 +18,7 @@ from xsam.runner.order import WorkOrder, mark_of, settled
 from xsam.runner.stop import Interrupted, StopFlag
 
 if TYPE_CHECKING:
-    from xsam.runner.distributed import Group
+    from xsam.runner.distributed import ProcessGroup
 
 MAX_DEATHS = 3
 
@@ -54,7 +54,7 @@ def work(order: WorkOrder, stop: StopFlag | None = None) -> int:
     return finished
 
 
-def _lead(order: WorkOrder, runs: Mapping[str, RunSpec], stop: StopFlag, group: Group | None = None) -> int:
+def _lead(order: WorkOrder, runs: Mapping[str, RunSpec], stop: StopFlag, group: ProcessGroup | None = None) -> int:
     """Take runs and do them, with the other processes of ``group`` where one is given."""
     finished, warm, trained, progress = 0, False, False, True
     while progress and not stop.requested:

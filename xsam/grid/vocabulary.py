@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from xsam.grid.source import Node, Place
+from xsam.grid.source import Location, Node
 from xsam.optim.registry import ALTERNATIVES, BASE, BASES, METHODS, parameters_of
 from xsam.parameters import LISTS, Parameter, ParameterError, Value, nearest
 from xsam.tasks import Task
@@ -23,7 +23,7 @@ class Written:
     """A value in its parameter's type, and where the user wrote it."""
 
     value: Value
-    place: Place
+    place: Location
 
 
 def table_of(task: Task[Any], method: str, base: str) -> dict[str, Parameter]:
@@ -37,7 +37,7 @@ def _base_parameter(task: Task[Any], method: str) -> dict[str, Parameter]:
     return {"base": replace(BASE, default=task.default_base)}
 
 
-class Catalogue:
+class Vocabulary:
     """The parameters of ``task`` and of every method on every base.
 
     One name may stand for different parameters (``lr`` has another default on Adam than on SGD); a value is valid here
@@ -53,7 +53,7 @@ class Catalogue:
                     if parameter not in variants:
                         variants.append(parameter)
 
-    def check(self, name: str, place: Place) -> None:
+    def check(self, name: str, place: Location) -> None:
         """Raise ``GridError`` at ``place``, with the nearest name, where no parameter is called ``name``."""
         if name == "optimizer":
             raise place.error("optimizer is no parameter: it must be an axis under matrix")
@@ -114,7 +114,7 @@ class Catalogue:
         return tuple(self.value(name, item) for item in items)
 
 
-def check_pairs(places: Mapping[str, Place]) -> None:
+def check_pairs(places: Mapping[str, Location]) -> None:
     """Raise ``GridError`` where two of the names, each written at its place, are alternatives of each other."""
     for name, place in places.items():
         if (other := PARTNER.get(name)) in places:
