@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from xsam.store.atomic import write_json
 
 from tests.cli.conftest import LABEL
 from tests.conftest import Bench
+from xsam.atomic import write_json
 from xsam.grid import Grid
 from xsam.store import GridFolder, read, write_run
 

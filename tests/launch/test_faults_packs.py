@@ -15,7 +15,7 @@ from tests.launch.test_faults_workers import GRID, at_the_start_of, fault
 from xsam.grid import load_grid
 from xsam.launch.starts import MAX_STARTS_IN_VAIN
 from xsam.runner.order import WorkOrder
-from xsam.runner.work import MAX_DEATHS
+from xsam.runner.worker import MAX_DEATHS
 from xsam.store import read
 
 __all__ = ["fault"]  # a fixture

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from xsam.grid.axes import MAX_CELLS
 from xsam.grid.diagnostics import diagnostics_of
-from xsam.grid.document import GridDocument
 from xsam.grid.grid import Grid
+from xsam.grid.grid_document import GridDocument
+from xsam.grid.reports import reports_of
 from xsam.grid.resolve import MatrixCell, meets, resolve_cell
 from xsam.grid.source import Location
-from xsam.grid.table import reports_of
 from xsam.parameters import Value
 
 

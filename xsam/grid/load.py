@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from xsam.grid.document import GridDocument, document_of
 from xsam.grid.expand import Plan, check_runs, expand, grid_of
 from xsam.grid.grid import Grid
+from xsam.grid.grid_document import GridDocument, document_of
 from xsam.grid.options import apply_sets, assignments
 from xsam.grid.source import Location, read_yaml
 from xsam.grid.tuning import check_seeds

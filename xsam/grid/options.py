@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xsam.grid.axes import Axis, Entry, axis_of, entries_of, optimizer_axis
-from xsam.grid.document import GridDocument
 from xsam.grid.grid import Grid
+from xsam.grid.grid_document import GridDocument
 from xsam.grid.source import Location, Node, parse_yaml, scalar
 from xsam.grid.spec import RunSpec, canonical_json
 from xsam.grid.vocabulary import PARTNER, Vocabulary, Written, show, without

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xsam.grid.axes import Entry
-from xsam.grid.document import Condition, GridDocument
+from xsam.grid.grid_document import Condition, GridDocument
 from xsam.grid.source import GridError, Location
 from xsam.grid.spec import RunSpec
 from xsam.grid.vocabulary import PARTNER, Written, layered, show, table_of

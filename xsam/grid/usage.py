@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from xsam.grid.document import Condition, GridDocument
 from xsam.grid.expand import Plan
+from xsam.grid.grid_document import Condition, GridDocument
 from xsam.grid.resolve import MatrixCell, meets
 from xsam.grid.vocabulary import Written, show
 from xsam.parameters import Parameters, nearest

@@ -12,9 +12,9 @@ from xsam.atomic import write_json
 from xsam.grid.spec import RunSpec
 from xsam.runner import checkpoint, memory
 from xsam.runner.checkpoint import Identity, Position
-from xsam.runner.diagnostics import diagnose
 from xsam.runner.distributed import ProcessGroup
 from xsam.runner.lease import Lease
+from xsam.runner.measurements import diagnose
 from xsam.runner.order import WorkOrder
 from xsam.runner.schedule import Schedule
 from xsam.runner.stop import StopFlag

@@ -8,7 +8,7 @@ from xsam.grid.diagnostics import Diagnostics
 from xsam.grid.spec import RunSpec
 from xsam.runner import checkpoint
 from xsam.runner.checkpoint import Identity
-from xsam.runner.diagnostics import Row, diagnose
+from xsam.runner.measurements import Row, diagnose
 from xsam.runner.run import fresh_trainer
 from xsam.store import finished, write_sharpness
 from xsam.store.frames import grid_table

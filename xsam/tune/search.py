@@ -7,9 +7,9 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from xsam.grid.document import GridDocument
 from xsam.grid.expand import Plan
 from xsam.grid.grid import Grid
+from xsam.grid.grid_document import GridDocument
 from xsam.grid.spec import RunSpec
 from xsam.grid.tuning import Tuning
 from xsam.launch.status import RunStatus

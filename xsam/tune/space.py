@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from xsam.grid.axes import Axis
-from xsam.grid.document import GridDocument
 from xsam.grid.expand import Plan, check_runs, expand
 from xsam.grid.grid import Grid, ReportSpec
+from xsam.grid.grid_document import GridDocument
 from xsam.grid.resolve import MatrixCell
 from xsam.grid.spec import RunSpec
 from xsam.grid.tuning import Tuning
