@@ -57,6 +57,8 @@ def test_a_run_has_the_parameters_of_task_base_and_method(load_text: LoadText) -
         "rho": 0.1,
         "ascent_steps": 1,
         "rng": "shared",
+        "active_from": 0.0,
+        "active_until": 1.0,
         "probe_radius": 0.2,
         "alpha": None,
         "alpha_max": 2.0,

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from xsam.optim import (
     ASAM,
+    GAM,
     GSAM,
+    LESAM,
     SAM,
     WSAM,
     XSAM,
@@ -19,7 +21,9 @@ from xsam.optim import (
     LookbehindSAM,
     LookSAM,
     MomentumSAM,
+    RandomSAM,
     SharpnessAware,
+    StableSAM,
 )
 
 BASES: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
@@ -41,12 +45,16 @@ METHODS: dict[str, tuple[type[SharpnessAware], dict[str, Any]]] = {
     "fisher_sam": (FisherSAM, {"rho": 0.2, "ascent_steps": 2}),
     "momentum_sam": (MomentumSAM, {"rho": 0.3}),
     "lookbehind_sam": (LookbehindSAM, {"rho": 0.2, "ascent_steps": 3}),
+    "stable_sam": (StableSAM, {"rho": 0.2, "ascent_steps": 2}),
+    "le_sam": (LESAM, {"rho": 0.3, "sigma": 0.02}),
+    "gam": (GAM, {"rho": 0.1}),
+    "random_sam": (RandomSAM, {"rho": 0.2}),
     "xsam": (XSAM, {"rho": 0.2, "ascent_steps": 2, "search_every": 3, "alpha_step": 0.5}),
 }
 PAIRS = [(method, base) for method in METHODS for base in BASES if (method, base) != ("momentum_sam", "plain")]
 
-# The methods that are their base at radius 0.
-VANISHING = [method for method in METHODS if method not in ("looksam", "lookbehind_sam")]
+# The methods that are their base at radius 0 (GAM has a second radius).
+VANISHING = [method for method in METHODS if method not in ("looksam", "lookbehind_sam", "gam")]
 
 
 def build(method: str, base: str, model: nn.Module, parameters: Any = None, **keywords: Any) -> SharpnessAware:

@@ -141,6 +141,57 @@ class FriendlySAMOfTheText(Reference):
 
 
 @dataclass
+class StableSAM(Reference):
+    steps: int = 1
+
+    def new_weights(self, weights):
+        point, first = weights, None
+        for _ in range(self.steps):
+            gradient = self.gradient(point)
+            first = gradient.norm() if first is None else first
+            point = point + self.rho / self.steps * unit(gradient)
+        return self.base.step(weights, first * unit(self.gradient(point)))
+
+
+@dataclass
+class LESAM(Reference):
+    sigma: float = 0.35
+
+    def new_weights(self, weights):
+        local = self.gradient(weights)
+        radius = min(self.sigma / float(local.norm()), self.rho)
+        return self.base.step(weights, self.gradient(weights + radius * unit(local)))
+
+
+@dataclass
+class SAMON(Reference):
+    def new_weights(self, weights):
+        named = self.model.named_parameters()
+        chosen = torch.cat([torch.full((p.numel(),), float(name.split(".")[0] in ("1", "5"))) for name, p in named])
+        local = self.gradient(weights) * chosen
+        return self.base.step(weights, self.gradient(weights + self.rho * unit(local)))
+
+
+@dataclass
+class GAM(Reference):
+    norm_rho: float = 0.2
+    beta_1: float = 0.6
+    beta_2: float = 0.5
+    gamma: float = 0.03
+
+    def new_weights(self, weights):
+        g0 = self.gradient(weights)
+        g1 = self.gradient(weights + self.rho * unit(g0))
+        elsewhere = weights + self.norm_rho * unit(g1 - g0)
+        g2 = self.gradient(elsewhere)
+        g3 = self.gradient(elsewhere + self.rho * unit(g2))
+        update = self.beta_1 * g1 + (1 - self.beta_1) * g3
+        memory = g0 + self.beta_2 * g2
+        perpendicular = memory - (memory @ unit(update)) * unit(update)
+        return self.base.step(weights, update - self.gamma * perpendicular)
+
+
+@dataclass
 class MomentumSAM(Reference):
     def new_weights(self, weights):
         velocity = self.base.velocity

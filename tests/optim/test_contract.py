@@ -53,6 +53,7 @@ def test_a_vanishing_radius_is_the_base_optimizer(method, base, rho, tolerance, 
 
 
 SAM_IN_DISGUISE = {
+    "le_sam": {"rho": 0.2, "sigma": 1e6},
     "looksam": {"refresh_every": 1},
     "lookbehind_sam": {"ascent_steps": 1, "interpolation": 1.0},
     "gsam": {"gap_weight": 0.0},

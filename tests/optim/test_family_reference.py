@@ -9,7 +9,20 @@ import torch
 
 from tests.optim import family_reference as plain
 from tests.optim import problems, reference
-from xsam.optim import ASAM, GSAM, WSAM, FisherSAM, FriendlySAM, LookbehindSAM, LookSAM, MomentumSAM
+from xsam.optim import (
+    ASAM,
+    GAM,
+    GSAM,
+    LESAM,
+    SAMON,
+    WSAM,
+    FisherSAM,
+    FriendlySAM,
+    LookbehindSAM,
+    LookSAM,
+    MomentumSAM,
+    StableSAM,
+)
 
 STEPS = 12
 
@@ -27,6 +40,18 @@ CASES = {
     "friendly_sam": (FriendlySAM, {}, plain.FriendlySAM, {}),
     "friendly_sam, weak": (FriendlySAM, {"sigma": 0.4, "decay": 0.6}, plain.FriendlySAM, {"sigma": 0.4, "decay": 0.6}),
     "friendly_sam, the text": (FriendlySAM, {"decay": 0.6}, plain.FriendlySAMOfTheText, {"decay": 0.6}),
+    "stable_sam": (StableSAM, {}, plain.StableSAM, {}),
+    "stable_sam of three steps": (StableSAM, {"ascent_steps": 3}, plain.StableSAM, {"steps": 3}),
+    "le_sam": (LESAM, {}, plain.LESAM, {}),
+    "le_sam, within its budget": (LESAM, {"sigma": 0.01}, plain.LESAM, {"sigma": 0.01}),
+    "sam_on": (SAMON, {}, plain.SAMON, {}),
+    "gam": (GAM, {}, plain.GAM, {}),
+    "gam, heavy": (
+        GAM,
+        {"norm_rho": 0.5, "gam_beta_1": 0.1, "gam_beta_2": 0.9, "gam_gamma": 0.7},
+        plain.GAM,
+        {"norm_rho": 0.5, "beta_1": 0.1, "beta_2": 0.9, "gamma": 0.7},
+    ),
     "momentum_sam": (MomentumSAM, {}, plain.MomentumSAM, {}),
     "lookbehind_sam": (LookbehindSAM, {}, plain.LookbehindSAM, {}),
     "lookbehind_sam of four steps": (

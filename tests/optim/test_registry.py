@@ -38,7 +38,7 @@ def test_a_plan_reads_the_options_that_the_class_has(method):
     assert {name: each.default for name, each in signature.items()} == {n: each.default for n, each in options.items()}
     # What is unset is another way to say a radius; only probe_radius is a keyword too.
     table = registry.METHODS[method].parameters
-    assert {name for name, each in table.items() if not each.unset} <= set(signature)
+    assert {name for name, each in table.items() if not each.unset} - {"active_from", "active_until"} <= set(signature)
 
 
 def test_the_docstring_says_what_the_options_mean():
@@ -75,7 +75,7 @@ def toy(tmp_path, monkeypatch):
 
 def test_a_new_method_is_one_file_and_one_line(toy):
     method = registry.Method(toy("toy_alone"))
-    assert list(method.parameters) == ["rho", "rho_per_step", "rng", "strength"]
+    assert list(method.parameters) == ["rho", "rho_per_step", "rng", "strength", "active_from", "active_until"]
     assert method.parameters["strength"].default == 0.5
     with pytest.raises(ValueError, match="strength must be at least 0, not -1"):
         class_of_target(method.target)(problems.sgd(problems.plain_net()), strength=-1)
@@ -118,7 +118,7 @@ PAIRS = [
 
 @pytest.mark.parametrize(("method", "base"), PAIRS)
 def test_every_method_builds_from_its_defaults_and_trains(method, base):
-    model = problems.plain_net()
+    model = problems.batch_norm_net()
     optimizer = registry.build(method, {**resolved(method, base), "max_grad_norm": 5.0}, model)
     assert optimizer.max_grad_norm == 5.0
     (batch,) = problems.batches(1)
@@ -132,7 +132,7 @@ def test_a_radius_per_step_is_the_total_over_all_steps(method):
     params = resolved(method, "sgd", rho_per_step=0.1, **steps)
     assert params["rho"] == pytest.approx(0.3 if steps else 0.1)
     assert "rho_per_step" not in params
-    optimizer = registry.build(method, params, problems.plain_net())
+    optimizer = registry.build(method, params, problems.batch_norm_net())
     assert optimizer.rho == params["rho"]
 
 
@@ -164,6 +164,35 @@ def test_parameters_that_do_not_fit_together_are_an_error_of_the_plan(method, pa
     with pytest.raises(GridError) as caught:
         load_grid(path)
     assert str(caught.value) == f"{path}:9: {message}"
+
+
+PARTS = [{}, {"active_from": 0.4}, {"active_from": 0.5, "active_until": 0.9}, {"active_until": 0.34}]
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    ("method", "given"), [("sam", {}), ("xsam", {}), ("xsam", {"search_every": 2}), ("looksam", {})]
+)
+def test_the_cost_of_a_part_of_a_run_is_counted_before_it_runs(method, given, part):
+    params, steps, steps_per_epoch = resolved(method, "sgd", **given, **part), 11, 4
+    model = problems.plain_net()
+    optimizer = registry.build(method, params, model, steps=steps)
+    for step, batch in enumerate(problems.batches(steps)):
+        if step % steps_per_epoch == 0 and registry.searches_each_epoch(params):
+            optimizer.request_alpha_search()
+        optimizer.step(problems.closure_of(model, batch))
+    assert optimizer.backwards == registry.backward_passes(method, params, steps)
+    searched = registry.alpha_searches(params, steps, steps_per_epoch)
+    assert optimizer.forwards == optimizer.backwards + 21 * searched
+    mean = registry.passes_per_step(method, params)
+    assert float(mean) == pytest.approx(optimizer.backwards / steps, abs=0.2)
+
+
+def test_a_part_of_a_run_needs_to_know_how_long_that_is():
+    with pytest.raises(ValueError, match="how many steps the run has is to be known"):
+        registry.build("sam", resolved("sam", "sgd", active_from=0.5), problems.plain_net())
+    with pytest.raises(ValueError, match=r"active_from must be below active_until \(0.5\), not 0.6"):
+        resolved("sam", "sgd", active_from=0.6, active_until=0.5)
 
 
 def test_momentum_is_no_matter_to_momentum_sam_on_adam():

@@ -14,8 +14,9 @@ from tests.optim import family
 from xsam.optim import SAM, XSAM
 from xsam.optim._step import foreach
 
-# FisherSAM compares squared gradients with 1: it is another method at another size of the loss.
-SCALE_FREE = [method for method in family.METHODS if method != "fisher_sam"]
+# FisherSAM compares squared gradients with 1, and LE-SAM has a budget of loss: at another size of the loss they are
+# other methods.
+SCALE_FREE = [method for method in family.METHODS if method not in ("fisher_sam", "le_sam")]
 
 
 def moved_by(method, factor, dtype=torch.float32):

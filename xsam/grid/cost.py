@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from xsam.grid.spec import RunSpec
+from xsam.optim import registry
 from xsam.optim._step.search import alpha_grid, most_probes
 from xsam.optim.config import OptimizerConfig
 from xsam.parameters import real
@@ -47,7 +47,8 @@ def passes_of(run: RunSpec, steps_per_epoch: int | None = None) -> PassCount | N
     steps_per_epoch = steps_per_epoch or get_task(run.task).steps_per_epoch(run.config)
     if steps_per_epoch is None:
         return None
-    backwards = math.ceil(steps_of(run.config, steps_per_epoch) * run.config.optimizer.passes_per_step)
+    steps = steps_of(run.config, steps_per_epoch)
+    backwards = registry.backward_passes(run.method, run.params, steps)
     probes = searches_of(run.config, steps_per_epoch) * probes_of(run.config.optimizer)
     return PassCount(backwards + probes, backwards)
 
@@ -75,9 +76,7 @@ def steps_of(run: RunConfig, steps_per_epoch: int) -> int:
 
 def searches_of(run: RunConfig, steps_per_epoch: int) -> int:
     """Alpha searches of the whole run."""
-    if not run.optimizer.searches:
-        return 0
-    return math.ceil(steps_of(run, steps_per_epoch) / (run.optimizer.search_every or steps_per_epoch))
+    return registry.alpha_searches(run.optimizer.params, steps_of(run, steps_per_epoch), steps_per_epoch)
 
 
 def probes_of(optimizer: OptimizerConfig) -> int:

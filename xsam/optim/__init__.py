@@ -16,11 +16,16 @@ if TYPE_CHECKING:  # for type checkers, which do not see what is loaded on first
     from xsam.optim.asam import ASAM as ASAM
     from xsam.optim.fisher_sam import FisherSAM as FisherSAM
     from xsam.optim.friendly_sam import FriendlySAM as FriendlySAM
+    from xsam.optim.gam import GAM as GAM
     from xsam.optim.gsam import GSAM as GSAM
+    from xsam.optim.le_sam import LESAM as LESAM
     from xsam.optim.lookbehind_sam import LookbehindSAM as LookbehindSAM
     from xsam.optim.looksam import LookSAM as LookSAM
     from xsam.optim.momentum_sam import MomentumSAM as MomentumSAM
+    from xsam.optim.random_sam import RandomSAM as RandomSAM
     from xsam.optim.sam import SAM as SAM
+    from xsam.optim.sam_on import SAMON as SAMON
+    from xsam.optim.stable_sam import StableSAM as StableSAM
     from xsam.optim.wsam import WSAM as WSAM
     from xsam.optim.xsam import XSAM as XSAM
 

@@ -8,6 +8,7 @@ tests.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -40,6 +41,11 @@ def _resolve(given: dict[str, Value]) -> dict[str, Value]:
     """Replace ``rho_per_step`` by the total radius that it means, and check the base's parameters together."""
     if given.get("nesterov") and given["momentum"] == 0:
         raise ParameterError("nesterov needs momentum above 0, not 0", "nesterov", "momentum")
+    start, end = given.get("active_from", 0.0), given.get("active_until", 1.0)
+    if start >= end:  # type: ignore[operator]
+        raise ParameterError(
+            f"active_from must be below active_until ({end:g}), not {start:g}", "active_from", "active_until"
+        )
     params = dict(given)
     per_step = params.pop("rho_per_step", None)
     if per_step is not None:
@@ -74,7 +80,9 @@ class Method:
     @cached_property
     def parameters(self) -> Table:
         """The method's own parameters, under all their names: the options of its class and what stands for them."""
-        return {} if self.alone else dict(_in_order(parameters_of_class(self.target), self.passes is _one_pass))
+        if self.alone:
+            return {}
+        return {**dict(_in_order(parameters_of_class(self.target), self.passes is _one_pass)), **_PART}
 
     @property
     def family(self) -> bool:
@@ -102,6 +110,26 @@ def _in_order(options: Table, one_pass: bool) -> Iterator[tuple[str, Parameter]]
 
 
 _FIRST = ("rho", "ascent_steps", "rng")
+
+# Which part of a run a method takes; an optimizer hears of it in steps.
+_PART = {
+    "active_from": Parameter(
+        "float",
+        0.0,
+        at_least=0,
+        below=1,
+        omit_at_default=True,
+        help="share of the run's steps that the base takes alone before the method is active",
+    ),
+    "active_until": Parameter(
+        "float",
+        1.0,
+        above=0,
+        at_most=1,
+        omit_at_default=True,
+        help="share of the run's steps after which the method is active no longer",
+    ),
+}
 
 # Two ways to say one thing: whichever the user gave last counts, the other one follows from it.
 ALTERNATIVES = (("rho", "rho_per_step"), ("probe_radius", "probe_ratio"))
@@ -181,6 +209,10 @@ def _one_pass(params: Parameters) -> Fraction:
     return Fraction(1)
 
 
+def _four_passes(params: Parameters) -> Fraction:
+    return Fraction(4)
+
+
 def _looksam_passes(params: Parameters) -> Fraction:
     return 1 + Fraction(1, whole(params["refresh_every"]))
 
@@ -198,6 +230,11 @@ METHODS: Mapping[str, Method] = {
     "fisher_sam": Method("xsam.optim.fisher_sam:FisherSAM"),
     "momentum_sam": Method("xsam.optim.momentum_sam:MomentumSAM", resolve=_resolve_momentum_sam, passes=_one_pass),
     "lookbehind_sam": Method("xsam.optim.lookbehind_sam:LookbehindSAM"),
+    "stable_sam": Method("xsam.optim.stable_sam:StableSAM"),
+    "sam_on": Method("xsam.optim.sam_on:SAMON"),
+    "le_sam": Method("xsam.optim.le_sam:LESAM"),
+    "gam": Method("xsam.optim.gam:GAM", passes=_four_passes),
+    "random_sam": Method("xsam.optim.random_sam:RandomSAM", tags=("control",), passes=_one_pass),
     "xsam": Method("xsam.optim.xsam:XSAM", resolve=_resolve_xsam),
 }
 
@@ -213,6 +250,8 @@ def parameters_of(method: str, base: str, bases: Mapping[str, Base] = BASES) -> 
 def passes_per_step(method: str, params: Parameters) -> Fraction:
     """Forward-backward passes over its batch that a step of ``method`` takes, in the mean over a run.
 
+    Steps of a run in which the method is not active (``active_from``, ``active_until``) take one.
+
     Forwards without a backward, the probes of XSAM's alpha searches, are not among them: a run's column ``forwards``
     has them, beside ``backwards``, which counts these passes.
 
@@ -220,7 +259,28 @@ def passes_per_step(method: str, params: Parameters) -> Fraction:
         >>> passes_per_step("sam", {"ascent_steps": 3}), passes_per_step("looksam", {"refresh_every": 5})
         (Fraction(4, 1), Fraction(6, 5))
     """
-    return METHODS[method].passes(params)
+    start, end = (Fraction(str(params.get(name, _PART[name].default))) for name in _PART)
+    return 1 + (end - start) * (METHODS[method].passes(params) - 1)
+
+
+def active_steps(params: Parameters, steps: int) -> range:
+    """The steps of a run of so many, in which its method is active.
+
+    >>> active_steps({"active_from": 0.75}, 10), active_steps({}, 10)
+    (range(8, 10), range(0, 10))
+    """
+    start, end = (Fraction(str(params.get(name, _PART[name].default))) for name in _PART)
+    return range(round(start * steps), round(end * steps))
+
+
+def backward_passes(method: str, params: Parameters, steps: int) -> int:
+    """Backward passes of a whole run of so many steps.
+
+    >>> backward_passes("sam", {"ascent_steps": 1, "active_from": 0.75}, 10)
+    12
+    """
+    active = len(active_steps(params, steps))
+    return steps - active + math.ceil(active * METHODS[method].passes(params))
 
 
 def searches(params: Parameters) -> bool:
@@ -237,12 +297,29 @@ def searches_each_epoch(params: Parameters) -> bool:
     return "alpha" in params and params["alpha"] is None and params.get("search_every") is None
 
 
+def alpha_searches(params: Parameters, steps: int, steps_per_epoch: int) -> int:
+    """Alpha searches of a run of so many steps, which asks for one at the start of every epoch or has an interval.
+
+    What is asked for before the method is active is done at its first step.
+
+    >>> alpha_searches({"alpha": None}, 10, 4), alpha_searches({"alpha": None, "active_from": 0.5}, 10, 4)
+    (3, 2)
+    """
+    active, every = active_steps(params, steps), params.get("search_every")
+    if not active or not searches(params):
+        return 0
+    if every is not None:
+        return math.ceil(len(active) / int(every))  # type: ignore[arg-type]
+    return math.ceil(active.stop / steps_per_epoch) - active.start // steps_per_epoch
+
+
 def build(
     method: str,
     params: Parameters,
     model: nn.Module,
     grad_scaler: GradScaler | None = None,
     bases: Mapping[str, Base] = BASES,
+    steps: int | None = None,
 ) -> SharpnessAware:
     """Build the optimizer of a run for ``model`` from the run's resolved parameters.
 
@@ -252,12 +329,21 @@ def build(
         model: the model to train; parameters that need no gradient are left out.
         grad_scaler: of a run in float16.
         bases: what the names of base optimizers mean (the task's).
+        steps: of the whole run, which a method that is active in a part of it has to know.
+
+    Raises:
+        ValueError: a method that is active in a part of the run, and no ``steps``.
     """
     entry = METHODS[method]
     base_entry = bases[entry.alone or str(params["base"])]
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     base = _load(base_entry.target)(trainable, **base_entry.keywords(params))
-    keywords = {name: params[name] for name in entry.parameters if name in params}
+    keywords = {name: params[name] for name in entry.parameters if name in params and name not in _PART}
+    if any(name in params and params[name] != part.default for name, part in _PART.items()):
+        if steps is None:
+            raise ValueError(f"{method} is active in a part of the run: how many steps the run has is to be known")
+        active = active_steps(params, steps)
+        keywords |= {"sam_start": active.start, "sam_until": active.stop}
     if params.get("max_grad_norm") is not None:
         keywords["max_grad_norm"] = params["max_grad_norm"]
     optimizer: SharpnessAware = _load(entry.target)(base, model=model, grad_scaler=grad_scaler, **keywords)

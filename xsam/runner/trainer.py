@@ -18,6 +18,7 @@ from xsam.optim import registry
 from xsam.runner.average import WeightAverage
 from xsam.runner.distributed import ALONE, ProcessGroup
 from xsam.runner.precision import autocast, grad_scaler
+from xsam.runner.schedule import Schedule
 from xsam.tasks import Finishing, Metrics, Problem, get_task
 
 GRAPHS = 64  # training, probing and evaluation, each with a few sizes of batch
@@ -45,7 +46,12 @@ class Trainer:
             problem.network = DistributedDataParallel(problem.model)
         self._scaler = grad_scaler(self._precision, self.device)
         self.optimizer = registry.build(
-            spec.method, spec.params, problem.network, self._scaler, get_task(spec.task).bases
+            spec.method,
+            spec.params,
+            problem.network,
+            self._scaler,
+            get_task(spec.task).bases,
+            Schedule(training, spec.config.optimizer.lr, problem.steps_per_epoch).updates,
         )
         decay = training.ema_decay
         self._average = None if decay is None else WeightAverage(problem.model, decay)

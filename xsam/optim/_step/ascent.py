@@ -77,6 +77,7 @@ def ascend(
     *,
     old_direction: Tensors | None = None,
     metric: Metric = euclidean,
+    moving: Tensors | None = None,
 ) -> Ascent:
     """Move the weights by (rho / k) g_i / ||g_i|| for i = 0 ... k-1, and leave the gradient g_k there in ``.grad``.
 
@@ -91,10 +92,11 @@ def ascend(
 
     Another ``metric`` moves along other vectors: given the parameters that have a gradient, and these gradients, it
     returns a vector for each and the length to divide them by, which ``local_norm`` then is too. It may overwrite the
-    gradients, unless the direction is kept.
+    gradients, unless the direction is kept. ``moving`` are the parameters that the metric sees and that move, where
+    these are not all.
     """
     keep_direction = old_direction is not None
-    trail = _Trail(passes.weights, parameters, rho / steps, steps, keep_direction, metric)
+    trail = _Trail(passes.weights, parameters, rho / steps, steps, keep_direction, metric, moving or parameters)
     loss = passes.gradient()
     if old_direction is not None:
         old_direction.clear()
@@ -123,8 +125,10 @@ class _Trail:
         steps: int,
         keep_direction: bool,
         metric: Metric,
+        moving: Tensors,
     ) -> None:
         self._weights = weights
+        self._moving = moving
         self._parameters = parameters
         self._step_length = step_length
         self._scaled = steps > 1
@@ -135,7 +139,7 @@ class _Trail:
 
     def advance(self) -> Tensor:
         """Move the weights one step along their gradient; return the gradient's norm."""
-        moved = [parameter for parameter in self._parameters if parameter.grad is not None]
+        moved = [parameter for parameter in self._moving if parameter.grad is not None]
         vectors, norm = self._metric(moved, _gradients(moved))
         length = foreach.divisor(norm)
         self._weights.move(moved, vectors, self._step_length / foreach.divisor(norm, self._step_length))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ from xsam.optim._step.foreach import Tensors
 from xsam.optim._step.objective import Objective
 from xsam.optim._step.passes import Passes, clear_gradients
 from xsam.optim._step.precision import LossScale, Overflow
+from xsam.optim._step.two_calls import OpenStep
 from xsam.optim._step.weights import Weights
 
 STATE_KEY = "sharpness_aware"
@@ -53,8 +55,13 @@ class SharpnessAware(Declared, Optimizer):
     one model, with equal shares of the data: they average probed losses, so all make the same choices, and skip a step
     together. Give ``model`` the DDP module rather than what it wraps: then accumulation communicates once a pass.
 
+    ``sam_start`` and ``sam_until`` keep the method to a part of the training, as Zhou, Wang, Mao, Li & Yan, "Sharpness-
+    Aware Minimization Efficiently Selects Flatter Minima Late In Training", ICLR 2025, arXiv 2410.10373, do. A step
+    outside it costs one forward and backward pass, and leaves what a method remembers as it is.
+
     Attributes:
         base_optimizer: the base.
+        taken: steps taken so far, skipped ones not among them.
         forwards, backwards: passes run so far. A pass over several closures (accumulation) counts once.
         skipped: steps that ended with an overflow under a GradScaler.
         last_output: what the closure returned beside the loss in the last step's first pass: ``logits`` where it
@@ -91,6 +98,16 @@ class SharpnessAware(Declared, Optimizer):
             _check_base(positional[0], type(self).__name__)
         super().__init__(*positional, **named)
 
+    sam_start: int = option(
+        default=0,
+        at_least=0,
+        grid=False,
+        help="the first step, counted from 0, at which the method is active; before it the base steps alone",
+    )
+    sam_until: int | None = option(
+        default=None, at_least=1, grid=False, help="the first step at which it no longer is; None: it stays"
+    )
+
     def _prepare(self) -> None:
         base = self.__dict__.pop("base")
         _check_base(base, type(self).__name__)
@@ -104,6 +121,10 @@ class SharpnessAware(Declared, Optimizer):
         super().__setstate__({"base_optimizer": base})
         self.base_optimizer: Optimizer
         Replicas(self.model, self.perturbation)  # raises where they do not fit together
+        if self.sam_until is not None and self.sam_until <= self.sam_start:
+            raise ValueError(f"sam_until must be above sam_start ({self.sam_start}), not {self.sam_until}")
+        self.taken = 0
+        self._open: OpenStep | None = None
         self.forwards = 0
         self.backwards = 0
         self.skipped = 0
@@ -151,6 +172,8 @@ class SharpnessAware(Declared, Optimizer):
             ValueError: a loss that is not a scalar, weights that do not fit, or no trainable parameter.
             RuntimeError: the closure ran backward, or its loss has no graph.
         """
+        if self._open is not None:
+            raise RuntimeError("a step is under way: finish it with descend(), or drop it with abandon()")
         objective = Objective(closure, weights)
         everything = [parameter for group in self.param_groups for parameter in group["params"]]
         parameters = [parameter for parameter in everything if parameter.requires_grad]
@@ -162,19 +185,117 @@ class SharpnessAware(Declared, Optimizer):
         passes = Passes(
             objective, parameters, self._weights, self._buffers, self.model, self.rng, scale=scale, replicas=replicas
         )
+        update = self._update_now()
         try:
             with passes:
-                loss = self._update(passes, parameters)
+                loss = update(passes, parameters)
         except Overflow:
             assert passes.first_loss is not None
             loss = passes.first_loss
             self.skipped += 1
         else:
-            self._descend(parameters, replicas)
-        self.forwards += passes.forwards
-        self.backwards += passes.backwards
+            self._finish(parameters, replicas)
+        self._count(passes.forwards, passes.backwards)
         self.last_output = passes.first_output
         return loss
+
+    @torch.no_grad()
+    def ascend(self, closure: Callable[[], Any] | None = None) -> bool:
+        """Take over the gradients of a loop that runs backward itself, and move the weights to the next pass.
+
+        For loops that cannot hand over a closure (accelerate, Lightning's manual optimization):
+
+            criterion(model(x), y).backward()
+            while optimizer.ascend():
+                criterion(model(x), y).backward()  # at the moved weights
+            optimizer.descend()
+
+        A step is that of :meth:`step` on the same passes, buffers included. The passes' random numbers are the loop's
+        own, as with ``rng="fresh"``. Gradients are taken out of ``.grad``, so the loop need not clear them. With a
+        ``grad_scaler`` the loop scales its losses by it, and unscales nothing. Memory: a gradient for each pass.
+
+        Args:
+            closure: returns the batch's loss, for a method that has to evaluate it besides: XSAM that searches alpha.
+
+        Returns:
+            Whether another pass is to be run; if not, ``.grad`` holds the update that :meth:`descend` steps with.
+
+        Raises:
+            RuntimeError: no gradient; local perturbations; a method that moves the weights before its first pass, or
+                that needs a closure and has none. The weights are back then.
+        """
+        parameters = [each for group in self.param_groups for each in group["params"] if each.requires_grad]
+        if all(parameter.grad is None for parameter in parameters):
+            raise RuntimeError("ascend() takes gradients: run backward() before it")
+        replicas = Replicas(self.model, self.perturbation)
+        if replicas.local:
+            raise RuntimeError(
+                'ascend() has no say in what the loop synchronises: perturbation="local" needs step(closure)'
+            )
+        if self._open is None:
+            scale = LossScale(self.grad_scaler, replicas)
+            self._open = OpenStep(parameters, self._weights, self._buffers, self.model, scale, replicas)
+        if self._open.complete:
+            raise RuntimeError("the update is complete: call descend()")
+        try:
+            self._open.take_gradient()
+            return not self._open.attempt(self._update_now(), closure)
+        except Overflow:
+            self._open.overflow()
+            return False
+        except BaseException:
+            self.abandon()
+            raise
+
+    @torch.no_grad()
+    def descend(self, closure: Callable[[], Any] | None = None) -> None:
+        """Step with the update of :meth:`ascend`; of a last pass that it has not seen yet, too. Clears ``.grad``.
+
+        Raises:
+            RuntimeError: the method needs another pass.
+        """
+        opened = self._open
+        if (opened is None or not opened.complete) and self.ascend(closure):
+            self.abandon()
+            raise RuntimeError(
+                "the step needs another pass: go on while ascend() returns True, and call descend() then"
+            )
+        opened = self._open
+        assert opened is not None
+        self._open = None
+        opened.close()
+        if opened.overflowed:
+            self.skipped += 1
+        else:
+            self._finish(opened.parameters, Replicas(self.model, self.perturbation))
+        clear_gradients(opened.parameters)
+        opened.scale.update()
+        self._count(opened.passes + opened.probes, opened.passes)
+
+    @torch.no_grad()
+    def abandon(self) -> None:
+        """Drop a step under way, if there is one: the weights go back to where :meth:`ascend` first found them."""
+        if self._open is not None:
+            self._open.close()
+            self._open.scale.forget()
+            clear_gradients(self._open.parameters)
+            self._open = None
+
+    def _update_now(self) -> Callable[[Passes, Tensors], Tensor]:
+        """The method's update, or the base's where the method is not active."""
+        until = math.inf if self.sam_until is None else self.sam_until
+        return self._update if self.sam_start <= self.taken < until else _plain_update
+
+    def _finish(self, parameters: Tensors, replicas: Replicas) -> None:
+        if self._update_now() is _plain_update:
+            SharpnessAware._descend(self, parameters, replicas)
+        else:
+            self._descend(parameters, replicas)
+        self.taken += 1
+
+    def _count(self, forwards: int, backwards: int) -> None:
+        self.forwards += forwards
+        self.backwards += backwards
 
     def _descend(self, parameters: Tensors, replicas: Replicas) -> None:
         """Step the base with the gradients in ``.grad``: averaged where each process forms its own, and clipped.
@@ -205,6 +326,8 @@ class SharpnessAware(Declared, Optimizer):
         """The base's state, and under ``"sharpness_aware"`` all that the method itself needs to go on."""
         for before in self._optimizer_state_dict_pre_hooks.values():
             before(self)
+        if self._open is not None:
+            raise RuntimeError("a step is under way, and its weights are moved: save a state after descend()")
         own = {"version": STATE_VERSION, "method": type(self).__name__, **self._own_state()}
         state = {**self.base_optimizer.state_dict(), STATE_KEY: own}
         for after in self._optimizer_state_dict_post_hooks.values():
@@ -236,16 +359,22 @@ class SharpnessAware(Declared, Optimizer):
 
     def _own_state(self) -> dict[str, Any]:
         """What a method saves beside the base's state: plain numbers, strings, lists, None, and tensors."""
-        return {"forwards": self.forwards, "backwards": self.backwards, "skipped": self.skipped}
+        return {
+            "forwards": self.forwards,
+            "backwards": self.backwards,
+            "skipped": self.skipped,
+            "taken": self.taken,
+        }
 
     def _added_state(self, own: Mapping[str, Any]) -> dict[str, Any]:
         """Values for what states of this version did not hold at first, by name."""
-        return {}
+        return {"taken": 0}
 
     def _load_own_state(self, own: Mapping[str, Any]) -> None:
         self.forwards = own["forwards"]
         self.backwards = own["backwards"]
         self.skipped = own["skipped"]
+        self.taken = own["taken"]
 
     def __getstate__(self) -> dict[str, Any]:
         # Without hooks, as in torch, and without the step() that a scheduler has bound to this very object.
@@ -291,6 +420,10 @@ class SharpnessAware(Declared, Optimizer):
     def defaults(self) -> dict[str, Any]:  # type: ignore[override]
         """The base optimizer's defaults."""
         return self.base_optimizer.defaults
+
+
+def _plain_update(passes: Passes, parameters: Tensors) -> Tensor:
+    return passes.gradient()
 
 
 def _check_base(base: Any, method: str) -> None:

@@ -74,7 +74,12 @@ class Buffers:
                 quiet.__exit__(None, None, None)
         if not (self._roots or self._lent):
             self._looking = False
-            for module in _owning(parameters):
+            self.add_owners(parameters)
+
+    def add_owners(self, parameters: Iterable[Tensor]) -> None:
+        """Meet all modules with one of ``parameters`` in them; takes a moment where there are many."""
+        for module in _owning(parameters):
+            if id(module) not in self._known:
                 self._add(module)
 
     def keep(self) -> None:
@@ -156,10 +161,11 @@ def _compiled(module: nn.Module) -> bool:
 
 
 def _owning(parameters: Iterable[Tensor]) -> list[nn.Module]:
-    """All modules there are with one of ``parameters`` in them; takes a moment."""
+    """All modules there are with one of ``parameters`` in them, outer ones first."""
     wanted = set(map(id, parameters))
     modules = [each for each in gc.get_objects() if issubclass(type(each), nn.Module)]
-    return [module for module in modules if any(id(parameter) in wanted for parameter in module.parameters())]
+    found = [module for module in modules if any(id(parameter) in wanted for parameter in module.parameters())]
+    return sorted(found, key=lambda module: -sum(1 for _ in module.modules()))
 
 
 def _in_functional_call() -> bool:

@@ -86,6 +86,13 @@ class Replicas:
             return value
         return self.total(torch.tensor(value / self.count, dtype=torch.float64, device=device)).item()
 
+    def of_first(self, value: int, device: torch.device) -> int:
+        """The value of the first replica; waits for the device."""
+        if self.count == 1:
+            return value
+        mine = value if dist.get_rank(self._group) == 0 else 0
+        return int(self.total(torch.tensor(mine, dtype=torch.int64, device=device)).item())
+
     def total(self, value: Tensor) -> Tensor:
         """The sum of the replicas' tensors, written into ``value``."""
         if self.count > 1:

@@ -127,6 +127,10 @@ class Passes:
         self._end()
         return self._replicas.mean(loss, self._parameters[0].device)
 
+    def same_for_all(self, number: int) -> int:
+        """The number that the first of the replicas has; at most 53 bits."""
+        return self._replicas.of_first(number, self._parameters[0].device)
+
     def _begin(self) -> None:
         # Autocast keeps 16-bit copies of the weights, and those have moved.
         torch.clear_autocast_cache()

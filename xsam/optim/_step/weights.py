@@ -22,6 +22,9 @@ class Weights:
     Args:
         copies: copy every parameter, for a method that needs the start after the weights are back.
 
+    Attributes:
+        saved: whether there are parameters to be put back.
+
     Example:
         >>> weight, weights = nn.Parameter(torch.ones(2)), Weights()
         >>> with torch.no_grad():
@@ -36,6 +39,7 @@ class Weights:
 
     def __init__(self, *, copies: bool = False) -> None:
         self._copy_all = copies
+        self.saved = False
         self._backup = Backup()
         # By id(): hashing a tensor runs Python code. Another parameter that gets an old one's id gets its spare memory.
         self._spares: dict[int, Tensor] = {}
@@ -44,6 +48,7 @@ class Weights:
 
     def save(self, parameters: Tensors) -> None:
         """Remember where ``parameters`` are."""
+        self.saved = True
         alone = [] if self._copy_all else [parameter for parameter in parameters if _alone(parameter)]
         self._own = {id(parameter): parameter.data for parameter in alone}
         self._spares = {id(parameter): self._spare(parameter) for parameter in alone}
@@ -73,6 +78,7 @@ class Weights:
 
     def release(self) -> None:
         """Forget the parameters, so that ``restore`` does nothing; keep the memory."""
+        self.saved = False
         self._own = {}
         self._away = {}
         self._backup.release()
