@@ -40,6 +40,8 @@ class ASAM(MultiStepMethod):
         (2, 2)
     """
 
+    _works_on_parts = True
+
     rho: float = option(
         default=0.5,
         kw_only=False,

@@ -40,6 +40,8 @@ class FisherSAM(MultiStepMethod):
         (2, 2)
     """
 
+    _works_on_parts = True
+
     rho: float = option(
         default=0.1,
         kw_only=False,

@@ -40,6 +40,8 @@ class GAM(AscentMethod):
         (4, 4)
     """
 
+    _works_on_parts = True
+
     rho: float = option(
         default=0.02, kw_only=False, at_least=0, help="radius along gradients. May be changed at any time"
     )

@@ -40,6 +40,8 @@ class GSAM(AscentMethod):
         (2, 2)
     """
 
+    _works_on_parts = True
+
     gap_weight: float = option(
         default=0.4, at_least=0, help="weight of the surrogate gap (the paper's alpha); 0 is SAM"
     )

@@ -41,6 +41,8 @@ class LESAM(AscentMethod):
         (2, 2)
     """
 
+    _works_on_parts = True
+
     rho: float = option(
         default=0.3,
         kw_only=False,

@@ -32,6 +32,8 @@ class SAM(MultiStepMethod):
         (2, 2)
     """
 
+    _works_on_parts = True
+
     def _update(self, passes: Passes, parameters: Tensors) -> Tensor:
         loss = ascend(passes, parameters, self.rho, self.ascent_steps).loss
         passes.weights.restore()

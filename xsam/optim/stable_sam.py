@@ -36,6 +36,8 @@ class StableSAM(MultiStepMethod):
         (2, 2)
     """
 
+    _works_on_parts = True
+
     def _update(self, passes: Passes, parameters: Tensors) -> Tensor:
         ascent = ascend(passes, parameters, self.rho, self.ascent_steps)
         passes.weights.restore()

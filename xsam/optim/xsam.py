@@ -72,6 +72,8 @@ class XSAM(MultiStepMethod):
         (54, 12)
     """
 
+    _works_on_parts = True
+
     probe_radius: float | None = option(
         default=None, at_least=0, help="radius rho_m of the search, which may be changed too; None: 2 rho"
     )

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import InitVar
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from xsam.optim._step.foreach import Tensors
 from xsam.optim._step.objective import Objective
 from xsam.optim._step.passes import Passes, clear_gradients
 from xsam.optim._step.precision import LossScale, Overflow
+from xsam.optim._step.shards import Shards, hand_up
 from xsam.optim._step.two_calls import OpenStep
 from xsam.optim._step.weights import Weights
 
@@ -55,6 +56,9 @@ class SharpnessAware(Declared, Optimizer):
     one model, with equal shares of the data: they average probed losses, so all make the same choices, and skip a step
     together. Give ``model`` the DDP module rather than what it wraps: then accumulation communicates once a pass.
 
+    Parameters that ``fully_shard`` (FSDP2) has sharded are stepped with the norms of the whole, by the methods that
+    remember nothing of single parameters (SAM, ASAM, GSAM, FisherSAM, StableSAM, LESAM, GAM and XSAM); give ``model``.
+
     ``sam_start`` and ``sam_until`` keep the method to a part of the training, as Zhou, Wang, Mao, Li & Yan, "Sharpness-
     Aware Minimization Efficiently Selects Flatter Minima Late In Training", ICLR 2025, arXiv 2410.10373, do. A step
     outside it costs one forward and backward pass, and leaves what a method remembers as it is.
@@ -71,6 +75,8 @@ class SharpnessAware(Declared, Optimizer):
         TypeError: something that is no optimizer, model or scaler in its place.
         ValueError: a value out of its range.
     """
+
+    _works_on_parts: ClassVar[bool] = False  # whether all it does is elementwise, but for norms and inner products
 
     base: InitVar[Optimizer] = option(
         kw_only=False, grid=False, help="a built torch optimizer whose ``step()`` needs no closure"
@@ -131,6 +137,7 @@ class SharpnessAware(Declared, Optimizer):
         self._weights = Weights()
         self.last_output: Any = None
         self._buffers = Buffers()
+        self._shards = Shards()
 
     @abstractmethod
     def _update(self, passes: Passes, parameters: Tensors) -> Tensor:
@@ -182,13 +189,27 @@ class SharpnessAware(Declared, Optimizer):
         clear_gradients(everything)  # a frozen parameter's old gradient must not reach the base
         replicas = Replicas(self.model, self.perturbation)
         scale = LossScale(self.grad_scaler, replicas)
+        parts = self._shards.of(parameters)
+        if parts is not parameters:
+            self._check_sharded()
         passes = Passes(
-            objective, parameters, self._weights, self._buffers, self.model, self.rng, scale=scale, replicas=replicas
+            objective,
+            parameters,
+            self._weights,
+            self._buffers,
+            self.model,
+            self.rng,
+            scale=scale,
+            replicas=replicas,
+            parts=parts,
         )
         update = self._update_now()
         try:
-            with passes:
-                loss = update(passes, parameters)
+            with passes, foreach.parts_of_all(self._shards.group):
+                loss = update(passes, parts)
+                if parts is not parameters:
+                    self._clip(parts)
+                    hand_up(parameters, parts)
         except Overflow:
             assert passes.first_loss is not None
             loss = passes.first_loss
@@ -227,6 +248,8 @@ class SharpnessAware(Declared, Optimizer):
         parameters = [each for group in self.param_groups for each in group["params"] if each.requires_grad]
         if all(parameter.grad is None for parameter in parameters):
             raise RuntimeError("ascend() takes gradients: run backward() before it")
+        if self._shards.of(parameters) is not parameters:
+            raise RuntimeError("ascend() and descend() know whole parameters alone: sharded ones need step(closure)")
         replicas = Replicas(self.model, self.perturbation)
         if replicas.local:
             raise RuntimeError(
@@ -281,6 +304,14 @@ class SharpnessAware(Declared, Optimizer):
             clear_gradients(self._open.parameters)
             self._open = None
 
+    def _check_sharded(self) -> None:
+        if not self._works_on_parts:
+            raise RuntimeError(
+                f"{type(self).__name__} is not written for sharded parameters: use DistributedDataParallel"
+            )
+        if self.model is None:
+            raise RuntimeError("sharded parameters need model=, whose modules gather them anew when they have moved")
+
     def _update_now(self) -> Callable[[Passes, Tensors], Tensor]:
         """The method's update, or the base's where the method is not active."""
         until = math.inf if self.sam_until is None else self.sam_until
@@ -303,7 +334,8 @@ class SharpnessAware(Declared, Optimizer):
         A method whose step is not over with that goes on here.
         """
         replicas.average_gradients(parameters)
-        self._clip(parameters)
+        if self._shards.group is None:
+            self._clip(parameters)
         self.base_optimizer.step()
 
     def _clip(self, parameters: Tensors) -> None:
@@ -464,6 +496,8 @@ class BaseAlone(SharpnessAware):
         >>> optimizer.forwards, optimizer.backwards
         (1, 1)
     """
+
+    _works_on_parts = True
 
     # With a single pass both mean the same, and this one saves nothing.
     rng: Literal["shared", "fresh"] = option(default="fresh", grid=False, help="dropout masks; the same either way")

@@ -7,11 +7,14 @@ one. All tensors of a call are on one device; corresponding lists have the same 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import cast
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 Tensors = list[Tensor]
@@ -21,12 +24,42 @@ _WIDE = {torch.float32, torch.float64}
 _ORDINARY = {torch.float32: (1e-15, 1e18), torch.float64: (1e-140, 1e150)}
 
 
+_group: ContextVar[dist.ProcessGroup | None] = ContextVar("group", default=None)
+
+
+@contextmanager
+def parts_of_all(group: dist.ProcessGroup | None) -> Iterator[None]:
+    """Inside, tensors are parts of larger ones: norms and inner products are over all processes of ``group``."""
+    token = _group.set(group)
+    try:
+        yield
+    finally:
+        _group.reset(token)
+
+
+def _joined_norm(own: Tensor) -> Tensor:
+    if _group.get() is None:
+        return own
+    return _joined_sum(own.to(_wider(own.device, own.dtype)).square()).sqrt().to(own.dtype)
+
+
+def _joined_sum(own: Tensor) -> Tensor:
+    group = _group.get()
+    if group is not None:
+        dist.all_reduce(own, group=group)
+    return own
+
+
 def norm(tensors: Tensors) -> Tensor:
     """Euclidean norm of all elements of all ``tensors`` together, a 0-d tensor, whatever their size.
 
     Squares of float32 numbers above 1e19 or below 1e-19 leave its range. A CPU looks at the plain norm, and computes it
     once more of scaled elements where that may have happened. An accelerator, which is not waited for, sums in float64.
     """
+    return _joined_norm(_own_norm(tensors))
+
+
+def _own_norm(tensors: Tensors) -> Tensor:
     if not tensors:
         return torch.zeros(())
     dtypes = {tensor.dtype for tensor in tensors}
@@ -53,7 +86,7 @@ def dot(first: Tensors, second: Tensors) -> Tensor:
     if not first:
         return torch.zeros(())
     dtype = _sum_dtype({tensor.dtype for tensor in first})
-    return torch.stack([_dot(x, y, dtype) for x, y in zip(first, second, strict=True)]).sum()
+    return _joined_sum(torch.stack([_dot(x, y, dtype) for x, y in zip(first, second, strict=True)]).sum())
 
 
 def cosine(first: Tensors, second: Tensors, norms: Tensor) -> Tensor:
@@ -77,15 +110,15 @@ def cosine_and_norms(first: Tensors, first_norm: Tensor, second: Tensors) -> tup
     second_norm = torch.linalg.vector_norm(torch.stack(lengths))
     if not _ordinary(second_norm):
         second_norm = scaled_norm(second, dtype)
-    norms = torch.stack((first_norm, second_norm))
-    return _cosine(first, second, norms, lambda: torch.stack(dots).sum()), norms
+    norms = torch.stack((first_norm, _joined_norm(second_norm)))
+    return _cosine(first, second, norms, lambda: _joined_sum(torch.stack(dots).sum())), norms
 
 
 def _cosine(first: Tensors, second: Tensors, norms: Tensor, plain_dot: Callable[[], Tensor]) -> Tensor:
     dtype, device = norms.dtype, norms.device
     if device.type != "cpu":
         wide = _wider(device, dtype)
-        total = torch.stack([_dot(x, y, wide) for x, y in zip(first, second, strict=True)]).sum()
+        total = _joined_sum(torch.stack([_dot(x, y, wide) for x, y in zip(first, second, strict=True)]).sum())
         return (total / divisor(norms).to(wide).prod()).to(dtype)
     if _ordinary(norms):
         return plain_dot() / divisor(norms).prod()

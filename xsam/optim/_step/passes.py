@@ -14,6 +14,7 @@ from xsam.optim._step.distributed import Replicas
 from xsam.optim._step.foreach import Tensors
 from xsam.optim._step.objective import Objective
 from xsam.optim._step.precision import LossScale, Overflow
+from xsam.optim._step.shards import hand_down, reshard
 from xsam.optim._step.weights import Weights
 
 Rng = Literal["shared", "fresh"]
@@ -39,6 +40,7 @@ class Passes:
             ``"fresh"``: random numbers go on from pass to pass.
         scale: of the loss.
         replicas: the processes that train the model.
+        parts: of the parameters that this process holds, which get the gradients, where the parameters are sharded.
 
     Attributes:
         first_loss: of the first pass; None before it.
@@ -56,6 +58,7 @@ class Passes:
         rng: Rng,
         scale: LossScale,
         replicas: Replicas,
+        parts: Tensors | None = None,
     ) -> None:
         self.weights = weights
         self.first_loss: Tensor | None = None
@@ -69,6 +72,7 @@ class Passes:
         self._shared = rng == "shared"
         self._scale = scale
         self._replicas = replicas
+        self._parts = parameters if parts is None else parts
         self._random_before: RandomState | None = None
         self._random_after: RandomState | None = None
 
@@ -82,6 +86,7 @@ class Passes:
         if kind is not None:
             self.weights.restore()
             clear_gradients(self._parameters)
+            clear_gradients(self._parts)
         if kind is None or kind is Overflow:
             if self._random_after is not None:
                 self._set_random_state(self._random_after)
@@ -90,6 +95,8 @@ class Passes:
             self._buffers.roll_back()
             self._scale.forget()
         self.weights.release()
+        if self._parts is not self._parameters:
+            reshard(self._model)
         self._replicas.leave_as_after_training()
         # What the last pass left there is of weights that have moved.
         torch.clear_autocast_cache()
@@ -109,12 +116,14 @@ class Passes:
             loss = self._objective.backward(self._parameters, self._scale, self._replicas)
         if any(each.grad is not None and each.grad.layout is not torch.strided for each in self._parameters):
             raise TypeError("sparse gradients have no sharpness-aware step: build the embedding with sparse=False")
+        if self._parts is not self._parameters:
+            hand_down(self._parameters, self._parts)
         self._end()
         self.backwards += 1
         if self.first_loss is None:
             self.first_loss = loss
             self.first_output = self._objective.output
-        self._scale.unscale_(self._parameters)
+        self._scale.unscale_(self._parts)
         return loss
 
     def probe(self) -> float:
@@ -134,6 +143,8 @@ class Passes:
     def _begin(self) -> None:
         # Autocast keeps 16-bit copies of the weights, and those have moved.
         torch.clear_autocast_cache()
+        if self._parts is not self._parameters:
+            reshard(self._model)
         if self._shared and self.forwards == 0:
             self._random_before = self._random_state()
         if self.forwards == 1:
