@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Bench
+from tests.launch.standin import StandIn
 from tests.launch.test_faults_workers import GRID, at_the_start_of, fault
 from xsam.grid import load_grid
 from xsam.launch.starts import MAX_STARTS_IN_VAIN
@@ -46,6 +47,24 @@ def job(bench: Bench) -> subprocess.CompletedProcess[str]:
         timeout=300,
         check=False,
     )
+
+
+def test_a_job_whose_starts_are_all_too_short_is_put_back_three_times_at_most(
+    bench: Bench, slurm: StandIn, monkeypatch: pytest.MonkeyPatch, fault: Path
+) -> None:
+    """It is warned of its time limit before a run gets further; ``scontrol`` does not answer every time."""
+    slurm.script(
+        "scontrol",
+        'case "$*" in *show*) echo "JobId=7 JobState=RUNNING"; [ $(grep -c show "$0.calls") != 1 ] || exit 0 ;; esac\n'
+        '[ $(wc -l < "$0.calls") != 2 ] || { echo "scontrol: error: Unable to contact slurm controller" >&2; exit 1; }',
+    )
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    fault.write_text("import os, signal; os.kill(os.getppid(), signal.SIGUSR2); signal.pause()")
+    ends = [job(bench) for _ in range(MAX_STARTS_IN_VAIN)]
+    for ended in ends[:-1]:
+        assert "saved, and put back into the queue" in ended.stderr, ended.stderr
+    assert "3 starts of this job ended before any of its runs got further" in ends[-1].stderr
+    assert [call for call in slurm.calls("scontrol") if "requeue" in call] == ["requeue 7"] * MAX_STARTS_IN_VAIN
 
 
 def status(bench: Bench) -> list[str]:

@@ -176,6 +176,15 @@ def read_accounting(text: str) -> dict[str, Ended]:
     return found
 
 
+def requeue(job: str) -> bool:
+    """Put a running job back into the queue, under its number; False where SLURM itself has ended it."""
+    shown = patiently(partial(_ask, "scontrol", "--oneliner", "show", "job", job))
+    if "JobState=RUNNING" not in shown.split():
+        return False
+    patiently(partial(_ask, "scontrol", "requeue", job))
+    return True
+
+
 def cancel(jobs: Iterable[str]) -> None:
     """Take jobs, or elements, out of the queue, running ones too."""
     wanted = sorted(set(jobs))

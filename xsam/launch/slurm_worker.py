@@ -21,9 +21,11 @@ from pathlib import Path
 
 from submitit.helpers import DelayedSubmission
 
-from xsam.launch.starts import Starts, WorkersFail
+from xsam.atomic import write_bytes
+from xsam.launch import cluster
+from xsam.launch.starts import MAX_STARTS_IN_VAIN, Starts, WorkersFail
 from xsam.launch.status import held
-from xsam.runner.order import WorkOrder, settled
+from xsam.runner.order import Progress, WorkOrder, settled
 from xsam.runner.stop import StopFlag
 from xsam.runner.worker import work
 
@@ -54,6 +56,7 @@ class Element:
         """Train the order's runs; returns when they are settled, or when they are saved after a signal."""
         stop = StopFlag(patient=True)
         stop.install(signal.SIGUSR2)
+        progress = Progress(order)
         if self.offline:
             os.environ.update(OFFLINE)
         with self._on_the_node(order) as local:
@@ -63,7 +66,7 @@ class Element:
                 _Pack(local, self.members).run(stop)
         leads = os.environ.get("SLURM_PROCID", "0") == "0"
         if stop.requested and leads and not all(settled(order, run_id) for run_id in order.run_ids):
-            _requeue()
+            _requeue(order, progress.made())
 
     def checkpoint(self, order: WorkOrder) -> DelayedSubmission:
         """What submitit submits again where a signal came before ours was in place: the same, progress is on disk."""
@@ -160,13 +163,28 @@ def _terminate(live: dict[int, subprocess.Popen[bytes]]) -> None:
         member.terminate()
 
 
-def _requeue() -> None:
-    """Put this job back into the queue, under its id, unless SLURM itself has ended it (cancelled, or put back)."""
+def _requeue(order: WorkOrder, got_on: bool) -> None:
+    """Put this job back into the queue, under its id, unless SLURM itself has ended it (cancelled, or put back).
+
+    Not for ever: a time limit that is too short for any run to get further is said after three starts.
+    """
     job = os.environ["SLURM_JOB_ID"]
-    shown = subprocess.run(["scontrol", "--oneliner", "show", "job", job], capture_output=True, text=True, check=True)
-    if "JobState=RUNNING" in shown.stdout.split():
-        subprocess.run(["scontrol", "requeue", job], check=True)
+    path = order.place / f"in-vain-{job}"
+    in_vain = 0 if got_on else _number_in(path) + 1
+    if in_vain >= MAX_STARTS_IN_VAIN:
+        raise WorkersFail(
+            f"{in_vain} starts of this job ended before any of its runs got further; it needs a longer time limit"
+        )
+    write_bytes(path, str(in_vain).encode())
+    if cluster.requeue(job):
         sys.exit("saved, and put back into the queue")
+
+
+def _number_in(path: Path) -> int:
+    try:
+        return int(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # none yet, or damaged
+        return 0
 
 
 def main() -> None:
