@@ -59,7 +59,7 @@ def test_a_job_whose_starts_are_all_too_short_is_put_back_three_times_at_most(
         '[ $(wc -l < "$0.calls") != 2 ] || { echo "scontrol: error: Unable to contact slurm controller" >&2; exit 1; }',
     )
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    fault.write_text("import os, signal; os.kill(os.getppid(), signal.SIGUSR2); signal.pause()")
+    fault.write_text("import os, signal, time; os.kill(os.getppid(), signal.SIGUSR2); time.sleep(3)")
     ends = [job(bench) for _ in range(MAX_STARTS_IN_VAIN)]
     for ended in ends[:-1]:
         assert "saved, and put back into the queue" in ended.stderr, ended.stderr

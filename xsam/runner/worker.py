@@ -60,14 +60,14 @@ def _lead(order: WorkOrder, runs: Mapping[str, RunSpec], stop: StopFlag, group: 
     while progress and not stop.requested:
         progress = False
         for run_id in _free(order, fresh=not trained):
-            if stop.requested:
-                break
             from xsam.runner import run as runner  # imports torch
             from xsam.runner.distributed import ALONE
 
             if not warm:
                 runner.warm_up(order.device)
                 warm = True
+            if stop.requested:
+                break
             folder = order.folder
             lease = Lease.acquire(folder.leases(run_id), order.launch, mark_of(folder.checkpoint(run_id)))
             if lease is None:
