@@ -83,7 +83,11 @@ def test_the_grid_is_valid_and_has_the_runs_that_the_text_says(tmp_path: Path) -
     assert len(runs) == 5 * ((1 + 3 * 2) + 4)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [one for one in sorted((ROOT / "configs").rglob("*.yaml")) if one.stem != "claims"],
+    ids=lambda path: path.stem,
+)
 def test_every_committed_grid_is_valid(path: Path) -> None:
     assert load_grid(path).name == path.stem
 

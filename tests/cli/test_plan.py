@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Bench
+from xsam.stats import t_test_power
 from xsam.store import read
 
 EVERY_METHOD = """
@@ -117,3 +118,17 @@ def test_calibration_needs_data_and_planning_does_not(bench: Bench) -> None:
     output = bench("plan", grid, "--data", "empty")
     assert "1 runs: 21,120 forwards and 21,120 backwards" in output, "30 epochs of 352 batches of 128, two passes each"
     assert "xsam-bench data prepare cifar10" in bench("plan", grid, "--data", "empty", "--calibrate", status=2)
+
+
+def test_declared_comparisons_say_what_they_can_show(bench: Bench) -> None:
+    quick = Path(__file__).parents[2] / "configs" / "quickstart.yaml"
+    lines = bench("plan", quick, "--sd", 0.55).splitlines()
+    (line,) = (line for line in lines if line.startswith("xsam − sam"))
+    assert line.startswith("xsam − sam, 1 comparison, sd 0.55 (--sd): 5 seeds show 1.1 points, 8 show 0.74")
+    assert line.endswith("18 show that equals are within 0.5")
+    (power, _) = json.loads(bench("plan", quick, "--sd", 0.55, "--json"))["power"]
+    assert (power["of"], power["with"], power["family"], power["seeds"]) == ("xsam", "sam", 2, 5)
+    assert t_test_power(5, power["detectable"]["5"], 0.55, 0.05 / 2) == pytest.approx(0.8)
+    without = [line for line in bench("plan", quick).splitlines() if line.startswith("xsam − sam")]
+    assert without == ["xsam − sam, 1 comparison: no stored results tell what 5 seeds can show; give --sd"]
+    assert "--sd must be a number above 0, not 0" in bench("plan", quick, "--sd", 0, status=2)

@@ -50,14 +50,43 @@ def test_hostile_labels_and_folders_are_shown_as_they_are(bench: Bench) -> None:
 
 
 def test_mistakes_are_one_line_and_write_nothing(stored: Bench) -> None:
-    (stored.folder / "values.csv").write_text("task,[bold]\n1,2\n")
+    (stored.folder / "values.yaml").write_text("published: [bold]\n")
     for arguments, message in {
         ("smal",): "did you mean 'small'?",
-        ("--references", "values.csv"): "values.csv",
-        ("--references", "nowhere.csv"): "nowhere.csv",
+        ("--references", "values.yaml"): "values.yaml:1: a published value must be a mapping",
+        ("--references", "nowhere.yaml"): "nowhere.yaml: cannot be read",
+        ("--claims", "nowhere.yaml"): "nowhere.yaml: cannot be read",
     }.items():
         process = stored.start("report", *arguments)
         output, error = process.communicate(timeout=120)
         assert (process.returncode, output, error.count("\n")) == (2, "", 1), error
         assert message in error
     assert not (stored.folder / "reports").exists()
+
+
+CLAIMS = f"""\
+claims:
+  - name: mine
+    sentence: My method is better than SGD.
+    source: a paper of mine
+    estimand: test accuracy, mine minus SGD
+    grids: [small]
+    of: {{optimizer: {LABEL!r}}}
+    with: {{optimizer: sgd}}
+    ask: better
+"""
+
+
+def test_claims_of_ones_own_are_judged_and_others_are_not_shown(stored: Bench) -> None:
+    stored("report", "--no-figures", "--no-page")
+    assert "Claims" not in (stored.folder / "reports" / "README.md").read_text(), "the grid is nobody's claim"
+    assert not (stored.folder / "reports" / "claims.csv").exists()
+    (stored.folder / "mine.yaml").write_text(CLAIMS)
+    stored("report", "--no-figures", "--no-page", "--claims", "mine.yaml")
+    assert "My method is better than SGD." in (stored.folder / "reports" / "README.md").read_text()
+    with (stored.folder / "reports" / "claims.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [(one["claim"], one["part"], one["planned"]) for one in lines] == [
+        ("mine", "claim", "1"),
+        ("mine", "comparison", ""),
+    ]

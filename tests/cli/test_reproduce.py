@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -15,7 +16,7 @@ from tests.conftest import Bench
 from xsam.cli.common import available_cores
 from xsam.grid import Grid, RunSpec
 from xsam.grid.spec import canonical_json
-from xsam.report.repeated import circumstances, compare
+from xsam.report.repeated import Number, Repetition, circumstances, compare, spreads
 from xsam.store import GridFolder, read, write_epochs, write_run
 
 
@@ -58,6 +59,10 @@ def test_numbers_and_circumstances_that_somebody_changed_are_told(stored: Bench)
     packages = {**json.loads(row["provenance"])["packages"], "torch": "1.0.0", "left": "2"}
     changed = with_provenance(row, packages=packages, cpu="A [bold]slide rule", data_checksum="00")
     truth = row["test_accuracy_final"]
+    for path in folder.singles("runs").iterdir():  # the cell's other seeds, so that its spread is known
+        (other,) = rows(path)
+        if other["optimizer"] == row["optimizer"] and other["run_id"] != row["run_id"]:
+            write_run(folder, {**other, "test_accuracy_final": truth + 5.0 * (other["seed"] - row["seed"])})
     write_run(folder, {**changed, "test_accuracy_final": truth + 0.5, "backwards": row["backwards"] + 1})
     epochs = rows(folder.epochs_file(row["run_id"]))
     loss = epochs[1]["train_loss"]
@@ -67,6 +72,7 @@ def test_numbers_and_circumstances_that_somebody_changed_are_told(stored: Bench)
     assert f"small {row['run_id']}: different" in lines
     assert f"  test_accuracy_final: {truth + 0.5} then, {truth} now (-0.5)" in lines
     assert f"  backwards: {row['backwards'] + 1} then, {row['backwards']} now (-1)" in lines
+    assert any(line.startswith("  test_accuracy_final: -0.5 is inside the spread of its 3 seeds (st") for line in lines)
     size = f"{loss * (1 + 2**-50) - loss:.3g}"
     assert f"  train_loss: in 1 epoch from epoch 1 on, by up to {size}" in lines
     assert any(line.startswith("  versions: left 2 then, None now; torch 1.0.0 then, ") for line in lines)
@@ -141,6 +147,15 @@ def test_comparing_is_exact_and_leaves_out_times_and_memory(stored: Bench) -> No
 
 def names(found: Iterable[Any]) -> list[tuple[str, str]]:
     return [(one.part, one.name) for one in found]
+
+
+@pytest.mark.parametrize(("difference", "inside"), [(0.9, True), (-1.0, True), (1.1, False)])
+def test_a_difference_is_held_against_the_spread_over_seeds(difference: float, inside: bool) -> None:
+    found = Repetition((Number("test_accuracy_final", None, 80.0, 80.0 + difference),), (), ())
+    cell = pd.DataFrame({"status": ["done"] * 3 + ["diverged"], "test_accuracy_final": [79.0, 80.0, 81.0, 10.0]})
+    (told,) = spreads(found, cell)
+    assert (told.std, told.seeds, told.inside) == (1.0, 3, inside)
+    assert spreads(found, cell.head(1)) == (), "one seed has no spread"
 
 
 def test_every_circumstance_has_its_part(stored: Bench) -> None:

@@ -1,4 +1,4 @@
-"""Baselines, families of tests, claims, and two results folders side by side."""
+"""Baselines, declared and exploratory comparisons, and two results folders side by side."""
 
 from __future__ import annotations
 
@@ -15,59 +15,11 @@ from xsam.grid.compare import Declared
 from xsam.grid.grid import Grid
 from xsam.report.analysis import analyse, load_report
 from xsam.report.changes import changes
-from xsam.report.claims import Judgement, Source, judge
 from xsam.report.comparisons import collapsed_seeds, failures
 from xsam.report.sections import sheets
 
 MakeGrid = Callable[..., Grid]
 MakeRow = Callable[..., dict[str, Any]]
-
-
-def judged(make_grid: MakeGrid, make_row: MakeRow, gains: dict[tuple[str, int], float]) -> dict[str, Judgement]:
-    """The claims by (method, ascent steps) → gain over 80, five seeds each, with a small effect of each seed."""
-    runs: list[tuple[str, str, dict[str, Any]]] = []
-    for method, k in gains:
-        own = {"model": "mlp"} if method == "sgd" else {"model": "mlp", "ascent_steps": k}
-        runs.append((method, method, own))
-    labels = tuple(dict.fromkeys(method for method, _ in gains))
-    axes = {"model": ("mlp",), "optimizer": labels, "ascent_steps": (1, 3)}
-    grid = make_grid(runs, axes, ("model",), ("optimizer", "ascent_steps"), seeds=5)
-    rows = []
-    for run in grid.runs:
-        seed, k = int(str(run.params["seed"])), int(str(run.params.get("ascent_steps", 1)))
-        wobble = 0.1 * ((seed * (len(run.method) + k)) % 3)
-        rows.append(make_row(run.run_id, "done", 80 + seed + gains[run.method, k] + wobble))
-    one = analyse(grid, grid.report, pd.DataFrame(rows))
-    return {found.claim: found for found in judge([Source(one.table, one.measures, one.checks, {})])}
-
-
-def test_claims_follow_the_numbers(make_grid: MakeGrid, make_row: MakeRow) -> None:
-    gains = {("sgd", 1): 0.0, ("sam", 1): 1.0, ("sam", 3): -1.0, ("xsam", 1): 3.0, ("xsam", 3): 4.0}
-    found = judged(make_grid, make_row, gains)
-    verdicts = {claim.split(" (")[0]: one.verdict for claim, one in found.items()}
-    assert verdicts["XSAM is better than SAM."] == "supported"
-    assert verdicts["XSAM is better than the plain base optimizer."] == "supported"
-    assert verdicts["SAM gets worse with more ascent steps."] == "supported"
-    assert verdicts["XSAM holds or improves with more ascent steps."] == "supported"
-    assert verdicts["XSAM is better than the other methods of the family."] == "not testable here"
-    assert verdicts["On Tiny-ImageNet XSAM gains more than one point over SAM."] == "not testable here"
-    assert len(found["XSAM is better than SAM."].evidence) == 2
-
-
-def test_claims_can_be_contradicted_or_stay_undecided(make_grid: MakeGrid, make_row: MakeRow) -> None:
-    found = judged(make_grid, make_row, {("sam", 1): 1.0, ("xsam", 1): 0.0, ("sam", 3): 1.01, ("xsam", 3): 0.02})
-    assert found["XSAM is better than SAM."].verdict == "contradicted"
-    assert found["SAM gets worse with more ascent steps."].verdict == "undecided"
-    assert found["XSAM is better than the plain base optimizer."].verdict == "not testable here"
-
-
-def test_a_fixed_alpha_does_not_speak_for_xsam(make_grid: MakeGrid, make_row: MakeRow) -> None:
-    runs = [("sam", "sam", {}), ("plus", "xsam", {"alpha": 0.0})]
-    grid = make_grid(runs, {"optimizer": ("sam", "plus"), "alpha": (0.0,)}, (), ("optimizer",), seeds=4)
-    rows = [make_row(run.run_id, "done", 80.0 + place % 3) for place, run in enumerate(grid.runs)]
-    one = analyse(grid, grid.report, pd.DataFrame(rows))
-    first = judge([Source(one.table, one.measures, one.checks, {})])[0]
-    assert (first.claim, first.verdict) == ("XSAM is better than SAM.", "not testable here")
 
 
 def test_a_baseline_is_the_same_place_of_another_optimizer(multi_step: tuple[Grid, pd.DataFrame]) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.fixtures.make import HOSTILE, RESULTS
+from tests.report.fixtures.make import CLAIMS, HOSTILE, RESULTS
 from xsam.report.analysis import Report, load_report
+from xsam.report.claims.model import load_claims
 from xsam.report.formats import Sheet, Text, html_page
 from xsam.report.latex import escape, latex
 from xsam.report.write import render
@@ -27,7 +28,7 @@ NASTY = (
 
 @pytest.fixture(scope="module")
 def report() -> Report:
-    return load_report(RESULTS)
+    return load_report(RESULTS, claims=load_claims(CLAIMS))
 
 
 def test_the_fixtures_give_the_committed_files(report: Report) -> None:

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 from matplotlib.patches import Circle
 
-from xsam.report.analysis import shares_of
 from xsam.report.figures.drawing import map_figure
 from xsam.report.panels import Line
 from xsam.report.sharpness import Map, labelled, measured_maps, measured_panels
@@ -121,13 +120,6 @@ def test_maps_are_of_the_fewest_steps_and_the_first_seed(maps: dict[str, Map]) -
     assert maps["ascent-plane-a-b"].values.min() == 10
     assert maps["ascent-plane-sgd"].title == "trained by sgd"
     assert maps["ascent-plane-sgd"].values.min() == 0
-
-
-def test_claims_pair_seeds_and_not_runs_of_one_seed(stored: pd.DataFrame) -> None:
-    shares = shares_of(stored, runs())
-    assert set(shares) == {(optimizer, k) for optimizer in ("sgd", "a/b") for k in (1, 2)}
-    assert shares["a/b", 2]["sam"] == pytest.approx({0: 0.5, 1: 0.55})
-    assert shares["a/b", 2]["xsam"] == pytest.approx({0: 0.875, 1: 0.875})
 
 
 def test_the_landscape_is_relative_to_each_epochs_highest_rise(maps: dict[str, Map]) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from xsam.grid.grid import SHOWN, Grid
 from xsam.report.analysis import Analysis, analyse
-from xsam.report.references import Reference
+from xsam.report.claims.model import Published
 from xsam.report.sections import means
 
 GAINS = {"sgd": (80.0, 82.0, 87.0, 83.0, 88.0), "sam": (85.1, 87.0, 91.9, 88.2, 92.8)}
@@ -26,7 +26,8 @@ def shown(make_grid: Callable[..., Grid], make_row: Callable[..., dict[str, Any]
         axes = {"model": ("mlp",), "optimizer": tuple(GAINS)}
         grid = make_grid(runs, axes, ("model",), ("optimizer",), seeds=5)
         rows = [make_row(run.run_id, "done", GAINS[run.optimizer][int(str(run.params["seed"]))]) for run in grid.runs]
-        reference = Reference("vision", "mlp", "digits", "sam", "test_accuracy", "final", 88.8, "a paper")
+        protocol = {"task": "vision", "model": "mlp", "dataset": "digits"}
+        reference = Published("one", 88.8, 0.5, "sam", "test_accuracy", ("final",), protocol, "a paper")
         analysis: Analysis = analyse(grid, replace(grid.report, **report), pd.DataFrame(rows), references=[reference])
         sheet = means(analysis)
         (row,) = sheet.rows
@@ -50,8 +51,8 @@ def test_everything_stands_beside_its_column(shown: Callable[..., dict[str, str]
     # Differences 5.1, 5.0, 4.9, 5.2, 4.8: mean 5, deviation sqrt(0.025), and t(0.975, 4) is 2.776.
     assert row["sam: difference"] == "+5.00 [+4.80, +5.20] (5)"
     assert row["sam: verdict"] == "better"
-    # The mean is 89; its interval, with deviation 3.26, is 4.05 to each side.
-    assert row["sam: published"] == "88.80 reproduced (+0.20)"
+    # The mean is 89; its interval, with deviation 3.26, is 4.05 to each side, far beyond the margin.
+    assert row["sam: published"] == "88.80 undecided (+0.20)"
     assert (row["sgd: difference"], row["sgd: verdict"], row["sgd: published"]) == ("", "", "")
 
 

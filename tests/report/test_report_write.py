@@ -53,7 +53,7 @@ def test_every_grid_has_its_files_and_the_index_lists_them(
 ) -> None:
     out = tmp_path / "the reports"
     written = write_report(results, out)
-    names = [*(f"{grid}/{name}" for grid in ("toy", "toy@1a2b") for name in FILES), "README.md", "claims.csv"]
+    names = [*(f"{grid}/{name}" for grid in ("toy", "toy@1a2b") for name in FILES), "README.md"]
     assert [path.relative_to(out).as_posix() for path in written] == names
     grid, frame = multi_step
     assert (out / "toy" / "table.md").read_text(encoding="utf-8") == markdown(sheets(analyse(grid, grid.report, frame)))
@@ -73,7 +73,7 @@ def test_named_grids_alone_are_written_without_an_index(results: Path, tmp_path:
 
 def test_stale_names_what_would_change_and_writes_nothing(results: Path, tmp_path: Path) -> None:
     out = tmp_path / "reports"
-    assert len(stale(results, out)) == 14
+    assert len(stale(results, out)) == 13
     assert not out.exists()
     write_report(results, out)
     assert stale(results, out) == []

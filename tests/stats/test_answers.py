@@ -191,6 +191,8 @@ def test_an_undecided_comparison_says_how_many_seeds_would_decide_it() -> None:
     answer = decide(found)
     assert answer.seeds == seeds_needed(found.mean, found.std)
     assert answer.seeds > 5
+    shared = decide_family([found] * 4)[0]
+    assert shared.seeds == seeds_needed(found.mean, found.std, alpha=ALPHA / 4) > answer.seeds
 
 
 @pytest.mark.parametrize("effects", [(0.0,) * 4, (0.0, 0.0, 3.0, 3.0), (3.0,) * 4, (0.3, -0.3, 0.0, 6.0)])

@@ -51,7 +51,7 @@ def compare(
         console = common.console()
         show_sheet(console, changes.changes_sheet(found), f"{first} → {second}")
         for line in changes.parameter_lines(found):
-            console.print(f"parameters differ: {line}", markup=False, soft_wrap=True)
+            common.say(f"parameters differ: {line}")
         console.print(", ".join(f"{count} {name}" for name, count in Counter(one.verdict for one in found).items()))
     if any(one.moved for one in found):
         raise typer.Exit(common.EXIT_INCOMPLETE)

@@ -7,18 +7,22 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from xsam.cli import common
+from xsam.cli.common import BadInput
 from xsam.cli.run import Device, check_data
-from xsam.grid import RunSpec
+from xsam.grid import Grid, RunSpec
 from xsam.grid.cost import PassCount, passes_of, total_passes
 from xsam.launch import status
 from xsam.store.layout import GridFolder
+
+if TYPE_CHECKING:
+    from xsam.report.planning import Power
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,22 @@ def plan(
         bool, typer.Option("--calibrate", help="Time a few steps of each kind of run here, and tell hours; needs data.")
     ] = False,
     device: Device = "auto",
+    sd: Annotated[
+        float | None,
+        typer.Option(
+            "--sd",
+            help="Standard deviation of a difference paired by seed, for what the declared comparisons can show; "
+            "by default that of stored runs.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: common.AsJson = False,
 ) -> None:
-    """Show the runs of a grid, which of them are done, and what they cost. Writes nothing.
+    """Show the runs of a grid, which of them are done, what they cost and what they can show. Writes nothing.
 
     Forwards and backwards are passes of one batch through the model. Hours (--calibrate) count steps, alpha searches
-    and evaluations; starting up and saving checkpoints come on top.
+    and evaluations; starting up and saving checkpoints come on top. For each comparison that the grid declares: how
+    large a true difference its seeds show in 80% of such experiments.
 
     Example: xsam-bench plan configs/quickstart.yaml --only optimizer=xsam --calibrate
     """
@@ -60,9 +74,11 @@ def plan(
     states = status.survey(GridFolder(results, grid.name), runs)
     console = common.console()
     estimate = _estimate(runs, data, device, common.InertConsole(stderr=True)) if calibrate else None
+    power = _power(grid, results, sd)
     if as_json:
         shown = {name: value for name, value in grid.to_json().items() if name != "runs"}
-        common.print_json({**shown, **_totals(runs, states, estimate), "runs": [_run(one, estimate) for one in states]})
+        totals = {**_totals(runs, states, estimate), "power": [one.to_json() for one in power]}
+        common.print_json({**shown, **totals, "runs": [_run(one, estimate) for one in states]})
         return
     table = Table(title=f"{grid.name}: {status.summary(states)}")
     columns = [axis for axis in grid.axes if axis != "seed"]
@@ -83,6 +99,25 @@ def plan(
     console.print(table)
     for line in _summary(runs, states, estimate):
         console.print(line, markup=False)
+    for one in power:
+        console.print(one.line(), markup=False, highlight=False, soft_wrap=True)
+
+
+def _power(grid: Grid, results: Path, sd: float | None) -> Sequence[Power]:
+    """What the declared comparisons can show, by ``sd`` or by what is stored of the same runs."""
+    if sd is not None and not 0 < sd < float("inf"):
+        raise BadInput(f"--sd must be a number above 0, not {sd:g}")
+    if not any(report.compare for report in grid.tables):
+        return ()
+    from xsam.report.planning import power_of  # pandas, which a plan without declared comparisons does without
+
+    folder = GridFolder(results, grid.name)
+    if sd is not None or not folder.has_rows("runs"):
+        return power_of(grid, None, sd)
+    from xsam.store import read
+
+    with common.bad_input(ValueError):
+        return power_of(grid, read(results, "runs", [grid.name]))
 
 
 def _estimate(runs: Sequence[RunSpec], data: Path, device: str, console: Console) -> Estimate:

@@ -27,8 +27,12 @@ def report(
     ] = False,
     references: Annotated[
         list[Path],
-        typer.Option("--references", metavar="FILE", help="Further published values to compare with (CSV)."),
+        typer.Option("--references", metavar="FILE", help="A file with further published values to compare with."),
     ] = [],  # noqa: B006
+    claims: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Judge these claims in place of the paper's.", show_default=False),
+    ] = None,
     figures: Annotated[bool, typer.Option("--figures/--no-figures", help="Draw the figures too.")] = True,
     page: Annotated[bool, typer.Option("--page/--no-page", help="Write the page of all grids too.")] = True,
 ) -> None:
@@ -37,13 +41,13 @@ def report(
     Example: xsam-bench report quickstart --out reports
     """
     from xsam.report import analysis, terminal, write
-    from xsam.report import references as published
+    from xsam.report.claims.model import load_claims
 
     chosen = [folder.name for folder, _ in common.stored_grids(results, names)] if names else None
     console = common.console()
     with common.bad_input(ValueError, FileNotFoundError):
-        further = [one for path in references for one in published.load_references(path)]
-        made = analysis.load_report(results, chosen, further)
+        further = [one for path in references for one in load_claims(path).published]
+        made = analysis.load_report(results, chosen, further, None if claims is None else load_claims(claims))
     files = write.render(made, index=chosen is None, figures=figures, page=page)
     if check:
         stale = write.stale(files, out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +11,15 @@ import pandas as pd
 from xsam.grid.diagnostics import PER_DIRECTION
 from xsam.grid.grid import Grid, ReportSpec
 from xsam.parameters import nearest
-from xsam.report.claims import Judgement, Measures, Shares, Source, judge
-from xsam.report.comparisons import Comparison, Standing, comparisons, primary, standings
-from xsam.report.references import Check, Reference, checks, packaged
-from xsam.report.sharpness import labelled, shares_of_best
+from xsam.report.claims.judge import Judgement, judge
+from xsam.report.claims.model import Claim, ClaimsFile, Published, packaged
+from xsam.report.comparisons import Comparison, Place, Standing, comparisons, primary, standings
+from xsam.report.references import Check, checks
 from xsam.report.table import Table, cells
 from xsam.store import GridFolder, grids, read
 from xsam.store.schema import arrow_schema
+
+Measures = Mapping[str, Mapping[Place, Mapping[int, float]]]
 
 _NOT_SHOWN = {"step", "lr", "forwards", "backwards", "seconds", "train_seconds", "eval_seconds", "search_seconds"}
 
@@ -62,21 +64,27 @@ class Report:
     Attributes:
         grids: in the order of their names.
         references: the published values that cells were held against.
-        claims: each claim of the paper with what these grids say of it.
+        claims: each claim that one of these grids may speak to, with what they say of it.
     """
 
     grids: tuple[GridReport, ...]
-    references: tuple[Reference, ...]
+    references: tuple[Published, ...]
     claims: tuple[Judgement, ...]
 
 
-def load_report(results: Path, names: Iterable[str] | None = None, references: Sequence[Reference] = ()) -> Report:
+def load_report(
+    results: Path,
+    names: Iterable[str] | None = None,
+    references: Sequence[Published] = (),
+    claims: ClaimsFile | None = None,
+) -> Report:
     """Read and analyse the grids under ``results``, all or those named.
 
     Args:
         results: a results folder.
         names: grids; all where it is not given.
         references: published values beside the packaged ones.
+        claims: claims, with their published values, in place of the packaged ones.
 
     Raises:
         ValueError: no grids, an unknown name, or a grid or file that cannot be read.
@@ -93,36 +101,18 @@ def load_report(results: Path, names: Iterable[str] | None = None, references: S
     for name in chosen:
         if name not in found:
             raise ValueError(f"no grid {name!r} in {results}{nearest(name, found)}")
-    known = (*packaged(), *references)
+    own = packaged()
+    known = (*own.published, *(() if claims is None else claims.published), *references)
     loaded = tuple(load_grid_report(found[name], known) for name in chosen)
-    return Report(loaded, known, judge([source for grid in loaded for source in _sources(grid)]))
+    return Report(loaded, known, judged((own if claims is None else claims).claims, loaded))
 
 
-def _sources(grid: GridReport) -> Iterator[Source]:
-    shares = shares_of(grid.sharpness, grid.runs)
-    for analysis in grid.analyses:
-        yield Source(analysis.table, analysis.measures, analysis.checks, shares)
-        shares = {}
+def judged(claims: Iterable[Claim], grids: Sequence[GridReport]) -> tuple[Judgement, ...]:
+    """What the grids say of each claim that one of them may speak to."""
+    return judge(claims, grids, [check for grid in grids for one in grid.analyses for check in one.checks])
 
 
-def shares_of(sharpness: pd.DataFrame, runs: pd.DataFrame) -> Shares:
-    """What share of the best direction's rise each direction reaches (see :class:`~xsam.report.claims.Source`)."""
-    if not (sharpness["measure"] == f"{PER_DIRECTION}rise").any():
-        return {}
-    rows = labelled(sharpness, runs)
-    seeds = rows.drop_duplicates("run_id").set_index("run_id")["seed"]
-    shares = shares_of_best(rows).reset_index()
-    # Runs of one seed began with the same weights: they are no more than one sample.
-    by_seed = shares.assign(seed=shares["run_id"].map(seeds)).groupby(["optimizer", "ascent_steps", "seed"])
-    found: dict[tuple[str, int], dict[str, dict[int, float]]] = {}
-    for row in by_seed[["sam", "xsam"]].mean().reset_index().to_dict("records"):
-        place = found.setdefault((str(row["optimizer"]), int(row["ascent_steps"])), {})
-        for direction in ("sam", "xsam"):
-            place.setdefault(direction, {})[int(row["seed"])] = float(row[direction])
-    return found
-
-
-def load_grid_report(folder: GridFolder, references: Sequence[Reference] = ()) -> GridReport:
+def load_grid_report(folder: GridFolder, references: Sequence[Published] = ()) -> GridReport:
     """Read and analyse one grid."""
     grid = load_grid(folder)
     runs, epochs, sharpness = (_rows(folder, table) for table in ("runs", "epochs", "sharpness"))
@@ -155,7 +145,7 @@ def analyse(
     report: ReportSpec,
     runs: pd.DataFrame,
     sharpness: pd.DataFrame | None = None,
-    references: Sequence[Reference] = (),
+    references: Sequence[Published] = (),
 ) -> Analysis:
     """One of ``grid``'s tables, from rows of the tables ``runs`` and ``sharpness``."""
     table = cells(runs, grid, report)

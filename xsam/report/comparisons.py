@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from xsam.grid.spec import RunSpec
 from xsam.parameters import Value
 from xsam.report.table import ABSENT, Cell, Key, Table
 from xsam.stats import (
@@ -181,6 +182,11 @@ def standings(table: Table, compared: Sequence[Comparison]) -> tuple[Standing, .
         )
         for column in table.columns
     )
+
+
+def is_searched_xsam(spec: RunSpec) -> bool:
+    """Whether the run is the paper's method, which searches alpha, and not one with an alpha of its own choice."""
+    return spec.method == "xsam" and spec.params.get("alpha") is None
 
 
 def partner(table: Table, place: Place, label: Value) -> Place | None:

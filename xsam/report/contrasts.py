@@ -168,7 +168,7 @@ def published(analysis: Analysis) -> Sheet:
         (
             *place_texts(table, check.place),
             Text(f"{check.reference.method}, {check.reference.model}"),
-            Text(f"{check.reference.value:.2f}"),
+            Text(f"{check.reference.value:.2f} ± {check.reference.margin:g}"),
             Text(cell_text(table, table.cells[check.place])),
             Text("" if check.interval is None else interval_text(table, *check.interval, sign=False)),
             Text(optional_number(table, check.difference, sign=True)),
@@ -178,7 +178,10 @@ def published(analysis: Analysis) -> Sheet:
         for check in analysis.checks
     )
     header = ("published as", "published", "ours", "95% interval", "difference", "verdict", "source")
-    note = "Reproduced: metric, rule, model and data are the same and our 95% interval holds the published value."
+    note = (
+        "Reproduced: the protocol is the same, and our 95% interval lies within the stated margin of the published "
+        "value; differs: all of it lies outside; undecided: neither."
+    )
     return Sheet(
         "published", "Published values", (*place_header(table), *header), len(table.row_axes) + 2, rows, (note,)
     )

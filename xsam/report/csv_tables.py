@@ -8,7 +8,7 @@ from io import StringIO
 
 from xsam.metrics import RULES
 from xsam.report.analysis import Analysis
-from xsam.report.claims import Judgement
+from xsam.report.claims.judge import Judgement
 from xsam.report.comparisons import Comparison, Place
 from xsam.report.sections import cost_baselines, ratio
 from xsam.report.table import ABSENT, COSTS, PROBLEMS, Key, Table
@@ -110,16 +110,24 @@ def sharpness_csv(analysis: Analysis) -> str:
 
 
 def claims_csv(claims: Iterable[Judgement]) -> str:
-    """One line a claim and comparison behind it; a claim without any has one line."""
-    header = ["claim", "verdict", "where", "difference", "low", "high", "n", "p_holm", "comparison"]
+    """One line a claim, with the mean over its cells, and one a comparison behind it (``part`` tells which)."""
+    header = ["claim", "part", "verdict", "detail", "where", "difference", "low", "high", "n", "cells", "planned"]
+    header += ["p_holm", "seeds_needed", "scope", "source"]
     lines: list[list[object]] = []
     for one in claims:
+        found = one.effect
+        effect = ("", "", "") if found is None else _numbers(found.mean, found.low, found.high)
+        source = (one.about.name, "claim", one.verdict, one.detail, "")
+        lines.append([*source, *effect, one.seeds[0], *one.cells, "", "", one.scope, one.about.source])
         for evidence in one.evidence:
-            found = evidence.difference
-            numbers = (*_numbers(found.mean, found.low, found.high), found.n, *_numbers(evidence.adjusted_p))
-            lines.append([one.claim, one.verdict, evidence.where, *numbers, evidence.verdict])
-        if not one.evidence:
-            lines.append([one.claim, one.verdict, one.numbers, *[""] * 6])
+            numbers = _numbers(evidence.difference.mean, evidence.difference.low, evidence.difference.high)
+            lines.append(
+                [
+                    *(one.about.name, "comparison", evidence.verdict, "", evidence.where, *numbers),
+                    *(evidence.difference.n, "", "", *_numbers(evidence.adjusted_p)),
+                    *("" if evidence.answer.seeds is None else evidence.answer.seeds, "", ""),
+                ]
+            )
     return _csv(header, lines)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from xsam.metrics import Metric
 from xsam.parameters import Value
-from xsam.report.claims import is_searched_xsam
+from xsam.report.comparisons import is_searched_xsam
 from xsam.report.table import ABSENT, Cell, Key, Table
 from xsam.report.text import column_label, key_label
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -87,6 +88,54 @@ class Repetition:
     def identical(self) -> bool:
         """Whether every stored number is the same to its last bit; timings and memory are none of them."""
         return not self.numbers
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A metric that came out differently, beside what other seeds make of it.
+
+    Attributes:
+        name: the column.
+        difference: now less then.
+        std: sample standard deviation over the cell's stored runs, which differ in their seed alone.
+        seeds: how many they are.
+    """
+
+    name: str
+    difference: float
+    std: float
+    seeds: int
+
+    @property
+    def inside(self) -> bool:
+        """Whether the difference is no larger than one standard deviation over seeds."""
+        return abs(self.difference) <= self.std
+
+    def line(self) -> str:
+        """``"test_accuracy_final: +0.12 is inside the spread of its 5 seeds (standard deviation 0.31)"``."""
+        side = "inside" if self.inside else "outside"
+        return (
+            f"{self.name}: {self.difference:+.3g} is {side} the spread of its {self.seeds} seeds "
+            f"(standard deviation {self.std:.3g})"
+        )
+
+
+def spreads(found: Repetition, cell: pd.DataFrame) -> tuple[Spread, ...]:
+    """Each final metric that differs beside its spread over seeds.
+
+    Args:
+        found: what training a run once more has shown.
+        cell: the stored rows of the runs that differ from it in their seed alone, and its own.
+
+    A metric that fewer than two of them have has no spread.
+    """
+    told = []
+    for one in found.numbers:
+        if one.epoch is None and one.difference is not None and one.name not in _COUNTS and one.name in cell:
+            values = [float(value) for value in cell.loc[cell["status"] == "done", one.name].dropna()]
+            if len(values) > 1:
+                told.append(Spread(one.name, one.difference, statistics.stdev(values), len(values)))
+    return tuple(told)
 
 
 def compare(then: tuple[Row, Sequence[Row]], now: tuple[Row, Sequence[Row]]) -> Repetition:

@@ -10,10 +10,10 @@ from xsam.atomic import write_bytes
 from xsam.grid.grid import TABLE
 from xsam.report import csv_tables
 from xsam.report.analysis import Analysis, GridReport, Report, load_report
-from xsam.report.claims import CLAIMS_NOTE
-from xsam.report.formats import Sheet, Text, bullets, escape, html_page, markdown, markdown_table
+from xsam.report.claims.judge import CLAIMS_NOTE, claims_sheet
+from xsam.report.claims.model import ClaimsFile, Published
+from xsam.report.formats import Sheet, bullets, escape, html_page, markdown, markdown_table
 from xsam.report.latex import latex
-from xsam.report.references import Reference
 from xsam.report.sections import sheets
 from xsam.report.sharpness import direction_sheet
 from xsam.text import is_below
@@ -23,9 +23,10 @@ def write_report(
     results: Path,
     out: Path,
     names: Iterable[str] | None = None,
-    references: Sequence[Reference] = (),
+    references: Sequence[Published] = (),
     figures: bool = True,
     page: bool = True,
+    claims: ClaimsFile | None = None,
 ) -> list[Path]:
     """Write every table, figure and claim below ``out``.
 
@@ -40,6 +41,7 @@ def write_report(
         references: published values beside the packaged ones.
         figures: write the figures too.
         page: write the page too (five megabytes, most of them plotly.js).
+        claims: claims in place of the packaged ones.
 
     Returns:
         The files written. The same rows give the same bytes, on any machine and at any time.
@@ -50,7 +52,7 @@ def write_report(
     Example:
         >>> write_report(Path("results"), Path("reports"))               # doctest: +SKIP
     """
-    report = load_report(results, names, references)
+    report = load_report(results, names, references, claims)
     return write(render(report, index=names is None, figures=figures, page=page), out)
 
 
@@ -92,7 +94,8 @@ def render(report: Report, index: bool = True, figures: bool = True, page: bool 
                 yield f"{grid.grid.name}/figures/{file}", content
     if index:
         yield "README.md", _index(report).encode()
-        yield "claims.csv", csv_tables.claims_csv(report.claims).encode()
+        if report.claims:
+            yield "claims.csv", csv_tables.claims_csv(report.claims).encode()
         if page:
             from xsam.report.page import render_page  # plotly and jinja2, which tables do without
 
@@ -115,7 +118,8 @@ def _files(analysis: Analysis, made: tuple[Sheet, ...]) -> Iterator[tuple[str, s
 
 def _index(report: Report) -> str:
     parts = ["# Reports", "Made by `xsam-bench report` from the stored runs.", bullets(map(_entry, report.grids))]
-    return "\n\n".join([*parts, "## Claims", markdown_table(claims_sheet(report)), CLAIMS_NOTE]) + "\n"
+    claims = ["## Claims", markdown_table(claims_sheet(report.claims)), CLAIMS_NOTE] if report.claims else []
+    return "\n\n".join([*parts, *claims]) + "\n"
 
 
 def _entry(grid: GridReport) -> str:
@@ -135,9 +139,3 @@ def _entry(grid: GridReport) -> str:
     if grid.grid.report.name != TABLE:
         links[0] = escape(name)
     return f"{', '.join(links)}: {done} of {len(outcomes)} runs done"
-
-
-def claims_sheet(report: Report) -> Sheet:
-    """Each claim with its verdict and numbers."""
-    rows = tuple((Text(one.claim), Text(one.verdict), Text(one.numbers)) for one in report.claims)
-    return Sheet("claims", "Claims", ("claim", "verdict", "numbers"), 3, rows, (CLAIMS_NOTE,))

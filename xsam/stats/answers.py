@@ -27,6 +27,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from xsam.stats.paired import ALPHA, FEWEST_PAIRS, Difference
 from xsam.stats.power import seeds_needed
@@ -46,19 +47,31 @@ class Answer:
         low, high: the interval that it was read off; simultaneous with those of the family's other comparisons.
             ``None`` where the rank test decides, and below three pairs.
         adjusted_p: Holm's p: at most 0.05 where the sign of the difference is decided. ``None`` below three pairs.
-        seeds: how many seeds would decide it with a probability of 80%, were the truth as seen and the family's level
-            not shared; ``None`` where it is decided, and where no number below 10,000 would.
         margin: what counts as no difference; ``None`` where none was declared.
         by_ranks: whether runs failed, so that the rank test decided.
+        mean, std: of the differences; ``None`` where the mean does not decide.
+        level: with what probability the interval may miss the truth: 0.05, or less in a family of several.
     """
 
     verdict: str
     low: float | None
     high: float | None
     adjusted_p: float | None
-    seeds: int | None = None
     margin: float | None = None
     by_ranks: bool = False
+    mean: float | None = None
+    std: float | None = None
+    level: float = ALPHA
+
+    @cached_property
+    def seeds(self) -> int | None:
+        """How many seeds would decide it with a probability of 80%, were the truth as seen and the family as now.
+
+        ``None`` where it is decided, and where no number below 10,000 would.
+        """
+        if self.verdict != UNDECIDED or self.mean is None or self.std is None:
+            return None
+        return seeds_needed(self.mean, self.std, self.margin, self.level)
 
     @property
     def decided(self) -> bool:
@@ -130,10 +143,10 @@ def _answer(
     one: Difference, margin: float | None, p: float | None, level: float, family: int, lower_is_better: bool
 ) -> Answer:
     if p is None:
-        return Answer(TOO_FEW, None, None, None, None, margin, one.has_failures)
+        return Answer(TOO_FEW, None, None, None, margin, one.has_failures)
     decided = p <= ALPHA + _ROUNDING
     if one.has_failures:
-        return Answer(_by_ranks(one, decided, lower_is_better), None, None, p, None, margin, by_ranks=True)
+        return Answer(_by_ranks(one, decided, lower_is_better), None, None, p, margin, by_ranks=True)
     if one.mean is None:
         raise ValueError("a comparison with a p value has a mean")
     low, high = one.bounds(level)
@@ -146,8 +159,7 @@ def _answer(
         verdict = BETTER if (one.mean < 0) == lower_is_better else WORSE
     else:
         verdict = UNDECIDED
-    needed = seeds_needed(one.mean, one.std or 0.0, margin) if verdict == UNDECIDED else None
-    return Answer(verdict, low, high, p, needed, margin)
+    return Answer(verdict, low, high, p, margin, False, one.mean, one.std, level)
 
 
 def _by_ranks(one: Difference, decided: bool, lower_is_better: bool) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 POWER = 0.8
 MOST_SEEDS = 9999
@@ -57,12 +58,10 @@ def equivalence_power(n: int, margin: float, std: float, effect: float = 0.0, al
     if not std:
         return float(abs(effect) < margin)
     import numpy as np
-    from scipy.special import chdtri, ndtr
+    from scipy.special import ndtr
 
     # Over the standard deviation that is found, the mean must lie in what margin the interval's half width leaves.
-    shares = (np.arange(_NODES) + 0.5) / _NODES
-    found = np.sqrt(chdtri(n - 1, 1 - shares) / (n - 1))
-    room = margin * math.sqrt(n) / std - _quantile(n - 1, alpha) * found
+    room = margin * math.sqrt(n) / std - _quantile(n - 1, alpha) * _found_spreads(n)
     shift = effect * math.sqrt(n) / std
     return float(np.mean(np.where(room > 0, ndtr(room - shift) - ndtr(-room - shift), 0.0)))
 
@@ -100,6 +99,16 @@ def _fewest(power_of: Callable[[int], float], power: float) -> int | None:
         middle = (low + high) // 2
         low, high = (low, middle) if power_of(middle) >= power else (middle, high)
     return high
+
+
+@lru_cache(maxsize=4096)
+def _found_spreads(n: int) -> Any:
+    """Quantiles of the standard deviation that ``n`` values of standard deviation 1 show."""
+    import numpy as np
+    from scipy.special import chdtri
+
+    shares = (np.arange(_NODES) + 0.5) / _NODES
+    return np.sqrt(chdtri(n - 1, 1 - shares) / (n - 1))
 
 
 @lru_cache(maxsize=4096)
