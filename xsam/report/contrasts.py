@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from xsam.report.analysis import Analysis
 from xsam.report.comparisons import Comparison, Place
 from xsam.report.formats import Sheet, Text
+from xsam.report.overall import ranked_notes
 from xsam.report.references import NOT_COMPARABLE
 from xsam.report.table import Table
 from xsam.report.text import (
@@ -154,6 +155,7 @@ def ranks(analysis: Analysis) -> Sheet:
         f"Win/tie/loss: rows in which the column is better than {baseline_label(table)}, neither (undecided, "
         "equivalent, or without enough seeds), or worse.",
         f"Mean rank: 1 is the best mean of a row; rows in which every ranked column is complete: {ranked}.",
+        *ranked_notes(table),
     )
     several = len(table.rows) > 1 and len(table.columns) > 1
     return Sheet(

@@ -11,6 +11,7 @@ from xsam.report.analysis import Analysis
 from xsam.report.comparisons import Place, partner
 from xsam.report.contrasts import declared, differences, published, ranks, tests
 from xsam.report.formats import Sheet, Text
+from xsam.report.overall import overall_sheet
 from xsam.report.references import Check
 from xsam.report.table import ABSENT, PROBLEMS, Cell, Key, Table
 from xsam.report.text import (
@@ -39,7 +40,7 @@ _CELL_NOTE = (
 
 def sheets(analysis: Analysis) -> tuple[Sheet, ...]:
     """Every sheet of a table that has something to say, the means first."""
-    made = (means, declared, differences, tests, ranks, rules, published, flatness, cost)
+    made = (means, declared, overall_sheet, differences, tests, ranks, rules, published, flatness, cost)
     return tuple(sheet for make in made if (sheet := make(analysis)).rows)
 
 

@@ -95,10 +95,17 @@ def bootstrap_mean_over_cells(
     >>> low < 0.9 < high
     True
     """
-    arrays = [list(cell.values) for cell in cells]
-    low, high = stratified_bootstrap(
-        arrays, lambda drawn: sum(one.mean() for one in drawn) / len(drawn), resamples, over_cells=over_cells
-    )
+    import numpy as np
+
+    arrays = [np.asarray(cell.values, dtype=float) for cell in cells]
+    if over_cells:
+        low, high = stratified_bootstrap(
+            arrays, lambda drawn: sum(one.mean() for one in drawn) / len(drawn), resamples, over_cells=True
+        )
+        return float(low), float(high)
+    generator = np.random.default_rng(0)
+    means = [one[generator.integers(0, len(one), (resamples, len(one)))].mean(axis=1) for one in arrays]
+    low, high = np.quantile(np.mean(means, axis=0), [ALPHA / 2, 1 - ALPHA / 2])
     return float(low), float(high)
 
 
