@@ -31,6 +31,10 @@ report:
   baseline: sam
   where: {model: mlp, hidden: [[8, 8], [8]], optimizer: [plus, sam]}
   show: [verdict, median, published]
+  names: {plus: SAM+, mlp: a small MLP}
+  caption: Losses of two methods.
+  label: tab:losses
+  precision: 3
 """
 TWO = """\
 report:
@@ -54,6 +58,10 @@ def test_every_key_of_a_table_is_taken(load_text: LoadText) -> None:
         baseline="sam",
         where={"model": ("mlp",), "hidden": ((8,), (8, 8)), "optimizer": ("sam", "plus")},
         show=("median", "verdict", "published"),
+        names={"plus": "SAM+", "mlp": "a small MLP"},
+        caption="Losses of two methods.",
+        label="tab:losses",
+        precision=3,
     )
 
 

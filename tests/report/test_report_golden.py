@@ -12,7 +12,8 @@ from tests.report.fixtures.make import CLAIMS, HOSTILE, RESULTS
 from xsam.report.analysis import Report, load_report
 from xsam.report.claims.model import load_claims
 from xsam.report.formats import Sheet, Text, html_page
-from xsam.report.latex import escape, latex
+from xsam.report.latex import escape, latex_files
+from xsam.report.publication import PaperTable
 from xsam.report.write import render
 
 EXPECTED = RESULTS.parent / "expected"
@@ -82,9 +83,9 @@ def compiled(tmp_path: Path, body: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.needs("pdflatex")
 def test_pdflatex_compiles_every_table_and_hostile_labels(tmp_path: Path, report: Report) -> None:
     tables = [content.decode() for name, content in render(report, figures=False, page=False) if name.endswith(".tex")]
-    rows = tuple((Text(text), Text(text, "best"), Text(text, "second")) for text in NASTY)
-    nasty = latex(Sheet("means", " ".join(NASTY), NASTY[:3], 1, rows, NASTY), NASTY[0])
-    done = compiled(tmp_path, "\n".join([*tables, nasty]))
+    rows = tuple((text, (Text(text), Text(text, "best"))) for text in NASTY)
+    nasty = PaperTable("table", "tab:nasty", " ".join(NASTY), NASTY[0], ((NASTY[1], 2),), NASTY[2:4], rows)
+    done = compiled(tmp_path, "\n".join([*tables, *(text for _, text in latex_files(nasty))]))
     assert done.returncode == 0, done.stdout[-2000:]
     assert (tmp_path / "paper.pdf").stat().st_size > 0
 

@@ -29,14 +29,14 @@ PAGE = """\
 
 | model    | ascent_steps |                               sgd |                                  sam |                             xsam |
 | -------- | ------------ | --------------------------------: | -----------------------------------: | -------------------------------: |
-| mlp      | 1            |                *81.00 ± 1.00 (3)* |                 **83.17 ± 0.76 (3)** | 84.50 ± 0.71 (2 of 3), 1 missing |
+| mlp      | 1            |                  81.00 ± 1.00 (3) |                     83.17 ± 0.76 (3) | 84.50 ± 0.71 (2 of 3), 1 missing |
 | mlp      | 2            |                  81.00 ± 1.00 (3) | 90.00 (1 of 3), 1 diverged, 1 failed |            2 diverged, 1 missing |
 | res\\|net | 1            | 70.25 ± 0.35 (2 of 3), 1 no value |                             3 failed |                                  |
 | res\\|net | 2            | 70.25 ± 0.35 (2 of 3), 1 no value |                              missing |                                  |
 
 - Metric: test_accuracy_final, in percent; higher is better.
 - Columns: optimizer.
-- Cells: mean ± sample standard deviation over seeds (number of seeds, and of how many where some are not there). Of a row's complete cells with at least 3 seeds the best mean is bold and the second italic (in LaTeX underlined).
+- Cells: mean ± sample standard deviation over seeds (number of seeds, and of how many where some are not there). Of a row's complete cells with at least 3 seeds the best mean is bold, with those that it is not decided to be better than (paired by seed, Holm); none where it is better than no other.
 - Planned: seeds 0, 1, 2.
 - An empty cell is not part of the grid.
 - Diverged: mlp / 2, sam: seed 1.
@@ -50,7 +50,7 @@ PAGE = """\
 - No value: res\\|net / 2, sgd: seed 2.
 - Not in this grid, and not counted: feedfeedfeedfeed.
 
-## Difference to sgd
+## Difference to sgd (exploratory)
 
 | model    | ascent_steps |                              sam |                          xsam |
 | -------- | ------------ | -------------------------------: | ----------------------------: |
@@ -59,21 +59,21 @@ PAGE = """\
 | res\\|net | 1            |                         no pairs |                               |
 | res\\|net | 2            |                         no pairs |                               |
 
-- Mean difference, paired by seed, with its 95% t interval (number of pairs), and what it shows at the level 0.05 after Holm's adjustment for the table's comparisons.
+- Exploratory: mean difference, paired by seed, with its 95% t interval (number of pairs), and what it shows by itself at the level 0.05. Only declared comparisons are adjusted for their number.
 
-## Tests
+## Tests (exploratory)
 
-| model    | ascent_steps | optimizer | baseline | difference |   95% interval |     p |  Holm | sign flips | BCa | detectable |  pairs |       verdict |
-| -------- | ------------ | --------- | -------- | ---------: | -------------: | ----: | ----: | ---------: | --: | ---------: | -----: | ------------: |
-| mlp      | 1            | sam       | sgd      |      +2.17 | [+0.27, +4.06] | 0.039 | 0.039 |            |     |       2.49 |      3 |        better |
-| mlp      | 1            | xsam      | sgd      |      +3.50 |                |       |       |            |     |            | 2 of 3 | too few seeds |
-| mlp      | 2            | sam       | sgd      |     +10.00 |                |       |       |            |     |            | 1 of 3 | too few seeds |
-| mlp      | 2            | xsam      | sgd      |            |                |       |       |            |     |            | 0 of 3 | too few seeds |
-| res\\|net | 1            | sam       | sgd      |            |                |       |       |            |     |            | 0 of 3 | too few seeds |
-| res\\|net | 2            | sam       | sgd      |            |                |       |       |            |     |            | 0 of 3 | too few seeds |
+| model    | ascent_steps | optimizer | baseline | difference |   95% interval |     p | ranks | sign flips | BCa | detectable |  pairs |                                                verdict |
+| -------- | ------------ | --------- | -------- | ---------: | -------------: | ----: | ----: | ---------: | --: | ---------: | -----: | -----------------------------------------------------: |
+| mlp      | 1            | sam       | sgd      |      +2.17 | [+0.27, +4.06] | 0.039 |       |            |     |       2.49 |      3 |                                                 better |
+| mlp      | 1            | xsam      | sgd      |      +3.50 |                |       |       |            |     |            | 2 of 3 |                                          too few seeds |
+| mlp      | 2            | sam       | sgd      |     +10.00 |                |       | 0.500 |            |     |            | 1 of 3 |     undecided by ranks (2 of ours, 0 of theirs failed) |
+| mlp      | 2            | xsam      | sgd      |            |                |       | 0.500 |            |     |            | 0 of 3 | too few seeds by ranks (2 of ours, 0 of theirs failed) |
+| res\\|net | 1            | sam       | sgd      |            |                |       | 0.500 |            |     |            | 0 of 3 | too few seeds by ranks (3 of ours, 0 of theirs failed) |
+| res\\|net | 2            | sam       | sgd      |            |                |       |       |            |     |            | 0 of 3 |                                          too few seeds |
 
-- p: paired t test; Holm: the same, adjusted for all comparisons of this table; sign flips: exact p under all changes of sign, from 6 pairs; BCa: bootstrap interval, from 10 pairs.
-- Detectable: the smallest true difference that this number of pairs, with the spread seen, shows in 80% of such experiments at the level 0.05 (before adjustment).
+- p: paired t test; ranks: signed-rank test with failed runs as the worst, where there are any; sign flips: exact p under all changes of sign, from 6 pairs; BCa: bootstrap interval, from 10 pairs. None of them is adjusted for the number of exploratory comparisons.
+- Detectable: the smallest true difference that this number of pairs, with the spread seen, shows in 80% of such experiments at the level 0.05.
 
 ## Over all rows
 
@@ -83,7 +83,7 @@ PAGE = """\
 | sam       |        1/3/0 |      1.00 |
 | xsam      |        0/2/0 |           |
 
-- Win/tie/loss: rows in which the column is better than sgd, undecided (or without enough seeds), or worse.
+- Win/tie/loss: rows in which the column is better than sgd, neither (undecided, equivalent, or without enough seeds), or worse.
 - Mean rank: 1 is the best mean of a row; rows in which every ranked column is complete: 1.
 
 ## Cost
@@ -120,13 +120,13 @@ res|net,2,sam,test_accuracy,final,,,,0,3,0,0,3,0,,,,,,
 """
 
 DIFFERENCES_CSV = """\
-model,ascent_steps,optimizer,reference,metric,rule,difference,low,high,confidence,n,expected,p,p_holm,sign_flip_p,bca_low,bca_high,detectable,verdict
-mlp,1,sam,sgd,test_accuracy,final,2.1666667,0.26937515,4.0639582,0.95,3,3,0.039012348,0.039012348,,,,2.4929544,better
-mlp,1,xsam,sgd,test_accuracy,final,3.5,,,0.95,2,3,,,,,,,too few seeds
-mlp,2,sam,sgd,test_accuracy,final,10,,,0.95,1,3,,,,,,,too few seeds
-mlp,2,xsam,sgd,test_accuracy,final,,,,0.95,0,3,,,,,,,too few seeds
-res|net,1,sam,sgd,test_accuracy,final,,,,0.95,0,3,,,,,,,too few seeds
-res|net,2,sam,sgd,test_accuracy,final,,,,0.95,0,3,,,,,,,too few seeds
+model,ascent_steps,optimizer,reference,kind,metric,rule,difference,low,high,confidence,n,expected,failed,reference_failed,p,rank_p,sign_flip_p,bca_low,bca_high,detectable,family_low,family_high,p_holm,margin,seeds_needed,verdict
+mlp,1,sam,sgd,exploratory,test_accuracy,final,2.1666667,0.26937515,4.0639582,0.95,3,3,0,0,0.039012348,,,,,2.4929544,,,,,,better
+mlp,1,xsam,sgd,exploratory,test_accuracy,final,3.5,,,0.95,2,3,0,0,,,,,,,,,,,,too few seeds
+mlp,2,sam,sgd,exploratory,test_accuracy,final,10,,,0.95,1,3,2,0,,0.5,,,,,,,,,,undecided
+mlp,2,xsam,sgd,exploratory,test_accuracy,final,,,,0.95,0,3,2,0,,0.5,,,,,,,,,,too few seeds
+res|net,1,sam,sgd,exploratory,test_accuracy,final,,,,0.95,0,3,3,0,,0.5,,,,,,,,,,too few seeds
+res|net,2,sam,sgd,exploratory,test_accuracy,final,,,,0.95,0,3,0,0,,,,,,,,,,,,too few seeds
 """
 
 COST_CSV = """\

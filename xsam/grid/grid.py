@@ -34,6 +34,9 @@ class ReportSpec:
         where: axis → the values that the table is limited to; an axis that a run does not use limits nothing.
         show: what stands beside each column, of ``SHOWN``.
         compare: the comparisons that were declared before the runs: the table's primary ones.
+        names: what a paper calls values of the axes, beside the names that come with this package.
+        caption, label: of the table in LaTeX; empty: made from what it shows.
+        precision: decimals in a paper's tables; None: the metric's.
     """
 
     rows: tuple[str, ...]
@@ -45,6 +48,10 @@ class ReportSpec:
     where: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     show: tuple[str, ...] = ()
     compare: tuple[Declared, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    caption: str = ""
+    label: str = ""
+    precision: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The table as ``grid.json`` holds it; what is at its default is left out."""
@@ -54,6 +61,9 @@ class ReportSpec:
             "where": _lists(self.where),
             "show": list(self.show),
             "compare": [one.to_json() for one in self.compare],
+            "names": dict(self.names),
+            "caption": self.caption,
+            "label": self.label,
         }
         return {
             "rows": list(self.rows),
@@ -61,6 +71,7 @@ class ReportSpec:
             "metric": self.metric,
             "rule": self.rule,
             **{key: value for key, value in optional.items() if value},
+            **({} if self.precision is None else {"precision": self.precision}),
         }
 
     @classmethod
@@ -76,6 +87,10 @@ class ReportSpec:
             where=_tuples(data.get("where", {})),
             show=tuple(data.get("show", ())),
             compare=tuple(map(Declared.from_json, data.get("compare", ()))),
+            names=data.get("names", {}),
+            caption=data.get("caption", ""),
+            label=data.get("label", ""),
+            precision=data.get("precision"),
         )
         if not is_table_name(report.name):
             raise ValueError(f"no table can be called {report.name!r}")

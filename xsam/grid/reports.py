@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,11 @@ from xsam.parameters import Value, nearest
 from xsam.tasks import Task
 
 Axes = Mapping[str, tuple[Value, ...]]
-KEYS = ("name", "rows", "columns", "metric", "rule", "baseline", "where", "show", "compare")
+KEYS = (
+    *("name", "rows", "columns", "metric", "rule", "baseline", "where", "show", "compare"),
+    *("names", "caption", "label", "precision"),
+)
+_LABEL = re.compile(r"[A-Za-z0-9:._-]{1,99}")
 
 
 def reports_of(
@@ -67,6 +72,10 @@ def report_of(node: Node, task: Task[Any], names: Sequence[str], axes: Axes, run
         where=where,
         show=_show(entries["show"]) if "show" in entries else (),
         compare=declared_of(entries["compare"], axes, where) if "compare" in entries else (),
+        names=_names(entries["names"], axes) if "names" in entries else {},
+        caption=_line(entries["caption"], "caption") if "caption" in entries else "",
+        label=_latex_label(entries["label"]) if "label" in entries else "",
+        precision=_precision(entries["precision"]) if "precision" in entries else None,
     )
 
 
@@ -77,6 +86,38 @@ def _name(node: Node) -> str:
             f"the name of a table must be small letters, digits, '_' and '-', and not {FIGURES}, not {name!r}"
         )
     return name
+
+
+def _names(node: Node, axes: Axes) -> dict[str, str]:
+    """What a paper calls values of the axes; a number is written as in the matrix."""
+    known = [str(value) for values in axes.values() for value in values]
+    found: dict[str, str] = {}
+    for value, item in node.mapping("names").items():
+        if value not in known:
+            raise item.place.error(f"names has {value!r}, which is no value of an axis{nearest(value, known)}")
+        found[value] = _line(item, "a name")
+    return found
+
+
+def _line(node: Node, what: str) -> str:
+    text = node.plain()
+    if not isinstance(text, str) or not text.strip() or not text.isprintable():
+        raise node.place.error(f"{what} must be a line of text, not {text!r}")
+    return text.strip()
+
+
+def _latex_label(node: Node) -> str:
+    text = _line(node, "label")
+    if not _LABEL.fullmatch(text):
+        raise node.place.error(f"label must be letters, digits and ':', '.', '_', '-', not {text!r}")
+    return text
+
+
+def _precision(node: Node) -> int:
+    value = node.plain()
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 6:
+        raise node.place.error(f"precision must be a whole number from 0 to 6, not {value!r}")
+    return value
 
 
 def _where(node: Node, axes: Axes) -> dict[str, tuple[Value, ...]]:

@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-BEST, SECOND = "best", "second"
+BEST = "best"
 
 
 @dataclass(frozen=True)
 class Text:
-    """What stands in one place of a sheet, unescaped, and whether it is its row's best or second."""
+    """What stands in one place of a sheet, unescaped, and whether it is marked as its row's best."""
 
     text: str
     mark: str = ""
@@ -41,7 +41,7 @@ class Sheet:
 
 _SPECIAL = str.maketrans({**{one: f"\\{one}" for one in "\\|*`<~$"}, "&": "&amp;"})
 _EMPHASIS = re.compile(r"(?<![^\W_])_|_(?![^\W_])")  # within a word, as in test_accuracy, it is none
-_MARKS = {BEST: "**", SECOND: "*", "": ""}
+_MARKS = {BEST: "**", "": ""}
 
 
 def markdown(sheets: Sequence[Sheet]) -> str:
@@ -94,12 +94,12 @@ _STYLE = (
     "body{font:15px/1.4 sans-serif;margin:2em}table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
     "th,td{padding:.2em .8em;text-align:right;white-space:nowrap}th.label,td.label{text-align:left}"
     "thead th{border-top:2px solid;border-bottom:1px solid}tbody{border-bottom:2px solid}"
-    ".best{font-weight:bold}.second{text-decoration:underline}"
+    ".best{font-weight:bold}"
 )
 
 
 def html_table(sheet: Sheet) -> str:
-    """The sheet as a ``<table>``: ``class="label"`` on what names a row, ``"best"`` and ``"second"`` on marked cells.
+    """The sheet as a ``<table>``: ``class="label"`` on what names a row, ``"best"`` on marked cells.
 
     >>> print(html_table(Sheet("means", "T", ("k", "sam"), 1, ((Text("<1>"), Text("2", "best")),))))
     <table class="means">

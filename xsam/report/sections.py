@@ -33,8 +33,8 @@ from xsam.stats import FEWEST_PAIRS, paired_difference
 
 _CELL_NOTE = (
     "Cells: mean ± sample standard deviation over seeds (number of seeds, and of how many where some are not there). "
-    f"Of a row's complete cells with at least {FEWEST_PAIRS} seeds the best mean is bold and the second "
-    "italic (in LaTeX underlined)."
+    f"Of a row's complete cells with at least {FEWEST_PAIRS} seeds the best mean is bold, with those that it is "
+    "not decided to be better than (paired by seed, Holm); none where it is better than no other."
 )
 
 

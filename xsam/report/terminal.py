@@ -7,11 +7,11 @@ from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
 from xsam.report.analysis import Analysis
-from xsam.report.formats import BEST, SECOND, Sheet, Text, markdown_table
+from xsam.report.formats import BEST, Sheet, Text, markdown_table
 from xsam.report.sections import means
 
-_CAPTION = "mean ± standard deviation over seeds (number of seeds); bold: best of its row among complete cells"
-_STYLES = {BEST: "bold", SECOND: "italic", "": ""}
+_CAPTION = "mean ± standard deviation over seeds (number of seeds); bold: best of its row where that is decided"
+_STYLES = {BEST: "bold", "": ""}
 
 
 def show(console: Console, analysis: Analysis) -> None:

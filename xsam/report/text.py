@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
+from xsam.metrics import NEITHER
 from xsam.parameters import Value
-from xsam.report.formats import BEST, SECOND, Text
+from xsam.report.formats import BEST, Text
 from xsam.report.table import PROBLEMS, Cell, Key, Table
-from xsam.stats import FEWEST_PAIRS, Difference
+from xsam.stats import BETTER, FEWEST_PAIRS, Difference, decide_family, paired_difference
+
+_Name = TypeVar("_Name")
 
 
 def label(value: Value) -> str:
@@ -73,19 +77,33 @@ def of(n: int, expected: int) -> str:
 
 
 def marks(table: Table, row: Key) -> dict[Key, str]:
-    """Column → ``BEST`` or ``SECOND`` of the row's means as shown, among complete cells with enough seeds.
+    """Column → ``BEST``, of the cells that lead their row (:func:`leading`)."""
+    cells = {column: table.cells[row, column] for column in table.columns if (row, column) in table.cells}
+    return dict.fromkeys(leading(table, cells), BEST)
 
-    Equals share their mark, and after two best there is no second. Without two such cells nothing is marked.
+
+def leading(table: Table, cells: Mapping[_Name, Cell]) -> list[_Name]:
+    """The cell with the best mean and those that it is not decided to be better than; none where it beats nobody.
+
+    None too where a run of the one with the best mean is missing. Decided among complete cells with enough seeds by
+    differences paired by seed, adjusted for their number (Holm).
     """
-    means: dict[Key, float] = {}
-    for column in table.columns:
-        cell = table.cells.get((row, column))
-        if cell is not None and cell.mean is not None and cell.n == cell.expected and cell.n >= FEWEST_PAIRS:
-            means[column] = float(number(table, cell.mean)) * (-1 if table.lower_is_better else 1)
-    if len(means) < 2:
-        return {}
-    ahead = {column: sum(other > mean for other in means.values()) for column, mean in means.items()}
-    return {column: (BEST, SECOND)[places] for column, places in ahead.items() if places < 2}
+    sign = -1 if table.lower_is_better else 1
+    means = {name: sign * cell.mean for name, cell in cells.items() if cell.mean is not None}
+    complete = {name: cell for name, cell in cells.items() if cell.n == cell.expected and cell.n >= FEWEST_PAIRS}
+    best = max(means, key=means.__getitem__, default=None)
+    if best is None or best not in complete or len(complete) < 2 or table.metric.better == NEITHER:
+        return []
+    rivals = [name for name in complete if name != best]
+    differences = [paired_difference(complete[best].values, complete[name].values) for name in rivals]
+    answers = decide_family(differences, lower_is_better=table.lower_is_better)
+    shown = number(table, complete[best].mean or 0.0)
+    tied = [
+        name
+        for name, answer in zip(rivals, answers, strict=True)
+        if answer.verdict != BETTER or number(table, complete[name].mean or 0.0) == shown
+    ]
+    return [] if len(tied) == len(rivals) else [best, *tied]
 
 
 def p_text(p: float | None) -> str:

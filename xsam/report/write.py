@@ -13,10 +13,13 @@ from xsam.report.analysis import Analysis, GridReport, Report, load_report
 from xsam.report.claims.judge import CLAIMS_NOTE, claims_sheet
 from xsam.report.claims.model import ClaimsFile, Published
 from xsam.report.formats import Sheet, bullets, escape, html_page, markdown, markdown_table
-from xsam.report.latex import latex
-from xsam.report.sections import sheets
+from xsam.report.latex import latex_files
+from xsam.report.publication import declared_table, difference_table, measure_table, result_table, time_table
+from xsam.report.sections import cost_baselines, sheets
 from xsam.report.sharpness import direction_sheet
 from xsam.text import is_below
+
+_IN_LATEX = ("top_eigenvalue", "trace", "sam_sharpness", "adaptive_sharpness", "average_sharpness", "worst_sharpness")
 
 
 def write_report(
@@ -30,9 +33,11 @@ def write_report(
 ) -> list[Path]:
     """Write every table, figure and claim below ``out``.
 
-    Each grid has ``table.md``, ``table.tex``, ``table.html``, ``table.csv``, ``differences.csv``, ``cost.csv``, where
-    there is something to say ``published.csv`` and ``sharpness.csv``, and ``figures/``; its further tables have the
-    same in a folder of their name. ``README.md``, ``claims.csv`` and the page ``index.html`` are about all grids.
+    Each grid has ``table.md``, ``table.html``, a LaTeX file for each table of a paper (``table.tex``, ``declared.tex``,
+    ``differences.tex``, ``cost.tex``; a wide one split by its data sets: ``table-cifar-10.tex``), ``table.csv``,
+    ``differences.csv``, ``cost.csv``, where there is something to say ``published.csv`` and ``sharpness.csv``, and
+    ``figures/``; its further tables have the same in a folder of their name. ``README.md``, ``claims.csv`` and the page
+    ``index.html`` are about all grids.
 
     Args:
         results: the results folder.
@@ -105,7 +110,7 @@ def render(report: Report, index: bool = True, figures: bool = True, page: bool 
 def _files(analysis: Analysis, made: tuple[Sheet, ...]) -> Iterator[tuple[str, str]]:
     table = analysis.table
     yield "table.md", markdown(made)
-    yield "table.tex", "\n".join(latex(sheet, table.title) for sheet in made)
+    yield from ((f"{name}.tex", text) for name, text in _latex(analysis))
     yield "table.html", html_page(table.title, made)
     yield "table.csv", csv_tables.table_csv(table)
     yield "differences.csv", csv_tables.differences_csv(analysis)
@@ -114,6 +119,24 @@ def _files(analysis: Analysis, made: tuple[Sheet, ...]) -> Iterator[tuple[str, s
         yield "published.csv", csv_tables.published_csv(analysis)
     if analysis.measures:
         yield "sharpness.csv", csv_tables.sharpness_csv(analysis)
+
+
+def _latex(analysis: Analysis) -> Iterator[tuple[str, str]]:
+    """The tables as a paper prints them, each in a file of its own."""
+    table = analysis.table
+    tables = [result_table(table)]
+    if analysis.primary:
+        tables.append(declared_table(table, analysis.primary))
+    if analysis.comparisons:
+        tables.append(difference_table(table, analysis.comparisons))
+    base = next(iter(cost_baselines(table).values()), None)
+    if base is not None:
+        tables.append(time_table(table, base))
+    tables += [
+        measure_table(table, measure, values) for measure, values in analysis.measures.items() if measure in _IN_LATEX
+    ]
+    for one in tables:
+        yield from latex_files(one)
 
 
 def _index(report: Report) -> str:

@@ -1,0 +1,380 @@
+"""Tables as papers print them: methods down, models and data sets across, names for people, seeds said once.
+
+A table that is too wide for a page is split by its data sets, and then by its columns.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+from itertools import groupby
+
+from xsam.grid.grid import TABLE
+from xsam.parameters import Value
+from xsam.report.comparisons import OPTIMIZER, Comparison, Place, partner
+from xsam.report.formats import BEST, Text
+from xsam.report.table import ABSENT, PROBLEMS, Cell, Key, Table
+from xsam.report.text import label, leading
+
+RULE_WORDS: Mapping[str, str] = {
+    "final": "after the last epoch",
+    "last5_mean": "mean of the last five epochs",
+    "best_val": "at the epoch that is best on validation data",
+    "best_test": "at the epoch that is best on test data, which no honest estimate is",
+}
+_SYMBOLS = {"rho": "ρ", "alpha": "α", "lr": "η"}
+_OUTERMOST = ("dataset", "model")  # of what stands across
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """One table of a paper.
+
+    Attributes:
+        name: its file's, without a suffix.
+        label: what it is referred to by.
+        caption: sentences that say what the numbers are.
+        corner: what the rows are.
+        groups: name and width of each group of columns; none where the columns are no groups.
+        header: the columns' names, without the rows' own.
+        rows: name and cells of each row.
+        texts: those of the columns that hold no numbers.
+        split: what tells it from the other parts of a table that was split; empty where it was not.
+    """
+
+    name: str
+    label: str
+    caption: str
+    corner: str
+    groups: tuple[tuple[str, int], ...]
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Text, ...]], ...]
+    split: str = ""
+    texts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Which axes of a table stand where.
+
+    Attributes:
+        down: the axis of the rows.
+        across: the axes of the columns, the outermost first; each has several values.
+        fixed: axis → its only value, of the others.
+        places: (row, columns' values) → the cell and where it stands in the table.
+        rows, columns: in order.
+    """
+
+    down: str
+    across: tuple[str, ...]
+    fixed: Mapping[str, Value]
+    places: Mapping[tuple[Value, Key], Place]
+    rows: tuple[Value, ...]
+    columns: tuple[Key, ...]
+
+
+@cache
+def _names() -> Mapping[tuple[str, str], str]:
+    text = (files("xsam.report") / "names.csv").read_text(encoding="utf-8")
+    return {(row["axis"], row["value"]): row["name"] for row in csv.DictReader(text.splitlines())}
+
+
+def name_of(table: Table, axis: str, value: Value) -> str:
+    """What people call a value of an axis: by the table's own ``names``, then by the packaged ones, then as it is.
+
+    Example:
+        >>> name_of(table, "model", "resnet18")                          # doctest: +SKIP
+        'ResNet-18'
+    """
+    written = label(value)
+    known = _names()
+    if written in table.report.names or axis != OPTIMIZER or (axis, written) in known:
+        return table.report.names.get(written) or known.get((axis, written), written)
+    # A label of a grid's own mostly begins with its method: xsam_rho_0.05.
+    methods = [name for where, name in known if where == OPTIMIZER and written.startswith(f"{name}_")]
+    method = max(methods, key=len, default="")
+    rest = " ".join(_SYMBOLS.get(word, word) for word in written.removeprefix(f"{method}_").split("_"))
+    return f"{known[axis, method]} ({rest})" if method else written
+
+
+def axis_name(axis: str) -> str:
+    """What people call an axis.
+
+    >>> axis_name("ascent_steps"), axis_name("hidden")
+    ('k', 'hidden')
+    """
+    return _names().get(("axis", axis), axis.replace("_", " "))
+
+
+def arranged(table: Table) -> Arrangement:
+    """Methods down and everything else that varies across; without methods, the table's rows and columns as they are.
+
+    A run that does not use an axis (SGD has no ascent steps) stands at each of its values.
+    """
+    axes = (*table.row_axes, *table.column_axes)
+    listed = [(row, column) for row, column, _ in table.planned()]
+    values: dict[str, dict[Value, None]] = {axis: {} for axis in axes}
+    for row, column in listed:
+        for axis, value in zip(axes, (*row, *column), strict=True):
+            if value != ABSENT:
+                values[axis][value] = None
+    varying = [axis for axis in axes if len(values[axis]) > 1]
+    down = OPTIMIZER if OPTIMIZER in axes else next(iter([*varying, *axes]), "")
+    across = sorted((axis for axis in varying if axis != down), key=_outward)
+    exact: dict[tuple[Value, Key], Place] = {}
+    for place in listed:
+        whole = dict(zip(axes, (*place[0], *place[1]), strict=True))
+        exact.setdefault((whole.get(down, ""), tuple(whole[axis] for axis in across)), place)
+    columns = _columns(table, [key for _, key in exact], across)
+    rows = tuple(dict.fromkeys(row for row, _ in exact))
+    order = {value: place for place, (value, _) in enumerate(_ordered(table, down, rows))}
+    found = {(row, column): _at(exact, row, column) for row in rows for column in columns}
+    places = {at: place for at, place in found.items() if place is not None}
+    fixed = {axis: next(iter(found)) for axis, found in values.items() if len(found) == 1 and axis != down}
+    return Arrangement(down, tuple(across), fixed, places, tuple(sorted(rows, key=order.__getitem__)), columns)
+
+
+def _outward(axis: str) -> int:
+    return _OUTERMOST.index(axis) if axis in _OUTERMOST else len(_OUTERMOST)
+
+
+def _ordered(table: Table, down: str, rows: Iterable[Value]) -> Iterator[tuple[Value, None]]:
+    axes = (*table.row_axes, *table.column_axes)
+    place = axes.index(down) if down in axes else 0
+    keys = [key[place] for key in table.rows] if place < len(table.row_axes) else []
+    if not keys and table.column_axes:
+        keys = [key[place - len(table.row_axes)] for key in table.columns]
+    yield from dict.fromkeys([*keys, *rows]).items()
+
+
+def _columns(table: Table, keys: Iterable[Key], across: Sequence[str]) -> tuple[Key, ...]:
+    axes = (*table.row_axes, *table.column_axes)
+    orders = []
+    for axis in across:
+        place, rows = axes.index(axis), len(table.row_axes)
+        found = [key[place] for key in table.rows] if place < rows else [key[place - rows] for key in table.columns]
+        orders.append({value: number for number, value in enumerate(dict.fromkeys(found))})
+    full = {key for key in keys if ABSENT not in key} or set(keys)
+    return tuple(sorted(full, key=lambda key: [order[value] for order, value in zip(orders, key, strict=True)]))
+
+
+def _at(exact: Mapping[tuple[Value, Key], Place], row: Value, column: Key) -> Place | None:
+    if (row, column) in exact:
+        return exact[row, column]
+    for (other, key), place in exact.items():
+        if other == row and all(own in (ABSENT, value) for own, value in zip(key, column, strict=True)):
+            return place
+    return None
+
+
+def result_table(table: Table) -> PaperTable:
+    """The means, the best bold where it is decided."""
+    arrangement = arranged(table)
+    marked: dict[tuple[Value, Key], str] = {}
+    for column in arrangement.columns:
+        cells = {
+            row: table.cells[arrangement.places[row, column]]
+            for row in arrangement.rows
+            if (row, column) in arrangement.places
+        }
+        marked |= {(row, column): BEST for row in leading(table, cells)}
+    bold = " Bold: the best mean, and those that it is not decided to be better than." if marked else ""
+    what = f"{_upper(table.metric.title)}{_fixed(table, arrangement)}"
+    what += f", {_rule(table)}" if table.rule else ""
+    return _made(
+        table, arrangement, "table", f"{what}: mean ± standard deviation over {_seeds(table)}.{bold}{_notes(table)}",
+        lambda at: Text(cell_words(table, table.cells[arrangement.places[at]]), marked.get(at, "")),
+        table.report.caption,
+    )  # fmt: skip
+
+
+def difference_table(table: Table, compared: Sequence[Comparison]) -> PaperTable:
+    """Differences to the baseline with their intervals."""
+    arrangement = arranged(table)
+    found = {one.place: one for one in compared}
+    baseline = name_of(table, OPTIMIZER, table.report.baseline) if table.report.baseline else ""
+    if not baseline and compared:
+        baseline = _baseline_name(table, compared[0])
+    caption = (
+        f"{_upper(table.metric.title)}{_fixed(table, arrangement)}: difference to {baseline}, paired by seed, over "
+        f"{_seeds(table)}, with its 95% interval. Exploratory where not declared."
+    )
+    made = _made(
+        table, arrangement, "differences", caption,
+        lambda at: Text(_difference_words(table, found.get(arrangement.places[at]))),
+    )  # fmt: skip
+    return replace(made, rows=tuple(row for row in made.rows if any(text.text for text in row[1])))
+
+
+def _baseline_name(table: Table, one: Comparison) -> str:
+    axes = (*table.row_axes, *table.column_axes)
+    whole = dict(zip(axes, (*one.baseline[0], *one.baseline[1]), strict=True))
+    return name_of(table, OPTIMIZER, whole[OPTIMIZER]) if OPTIMIZER in whole else "the first column"
+
+
+def declared_table(table: Table, compared: Sequence[Comparison]) -> PaperTable:
+    """The comparisons that the grid declared, one a line: what is compared, where, by how much, and what that shows."""
+    arrangement = arranged(table)
+    axes = (*table.row_axes, *table.column_axes)
+    rows: list[tuple[str, tuple[Text, ...]]] = []
+    for one in compared:
+        whole = dict(zip(axes, (*one.place[0], *one.place[1]), strict=True))
+        where = ", ".join(_named(table, axis, whole[axis]) for axis in arrangement.across if whole[axis] != ABSENT)
+        sides = f"{name_of(table, OPTIMIZER, whole.get(OPTIMIZER, ''))} − {_baseline_name(table, one)}"
+        found, answer = one.difference, one.answer
+        numbers = "" if found.mean is None else number(table, found.mean, sign=True)
+        interval = _interval(table, answer.low, answer.high)
+        rows.append((sides, (Text(where), Text(f"{numbers} {interval}".strip()), Text(_verdict(one)))))
+    what = f"{_lower(table.metric.title)}{_fixed(table, arrangement)} over {_seeds(table)}"
+    caption = f"Declared comparisons of {what}, paired by seed; the intervals hold for all of them at once (Holm)."
+    if any(one.answer.seeds is not None for one in compared):
+        caption += " In brackets: the seeds that would decide it."
+    if any(one.answer.by_ranks for one in compared):
+        caption += " By ranks: some runs failed and count as the worst."
+    several = any(texts[0].text for _, texts in rows)  # else the caption names the one place
+    first = 0 if several else 1
+    header = ("where", "difference", "verdict")[first:]
+    lines = tuple((name, texts[first:]) for name, texts in rows)
+    label = f"{_label(table)}-declared"
+    return PaperTable("declared", label, caption, "comparison", (), header, lines, texts=("where", "verdict"))
+
+
+def _verdict(one: Comparison) -> str:
+    text = f"{one.verdict} (by ranks)" if one.answer.by_ranks else one.verdict
+    return text if one.answer.seeds is None else f"{text} ({one.answer.seeds})"
+
+
+def measure_table(table: Table, measure: str, values: Mapping[Place, Mapping[int, float]]) -> PaperTable:
+    """A measure of sharpness at the end of training."""
+    arrangement = arranged(table)
+
+    def words(at: tuple[Value, Key]) -> Text:
+        found = list(values.get(arrangement.places[at], {}).values())
+        spread = f" ± {statistics.stdev(found):.3g}" if len(found) > 1 else ""
+        return Text(f"{statistics.fmean(found):.3g}{spread}" if found else "")
+
+    what = f"{_upper(measure.replace('_', ' '))}{_fixed(table, arrangement)}"
+    caption = f"{what} at the end of training: mean ± standard deviation over {_seeds(table)}."
+    return _made(table, arrangement, f"sharpness-{measure.replace('_', '-')}", caption, words)
+
+
+def time_table(table: Table, base: str) -> PaperTable:
+    """Wall time as a multiple of that of the label ``base``."""
+    arrangement = arranged(table)
+
+    def words(at: tuple[Value, Key]) -> Text:
+        place = arrangement.places[at]
+        other = partner(table, place, base)
+        ours = table.cells[place].cost("wall_seconds")
+        theirs = None if other is None else table.cells[other].cost("wall_seconds")
+        return Text("" if ours is None or not theirs else f"{ours / theirs:.2f}")
+
+    name = name_of(table, OPTIMIZER, base)
+    caption = f"Wall time{_fixed(table, arrangement)} as a multiple of that of {name}: means over {_seeds(table)}."
+    return _made(table, arrangement, "cost", caption, words)
+
+
+def _made(
+    table: Table,
+    arrangement: Arrangement,
+    name: str,
+    caption: str,
+    words: Callable[[tuple[Value, Key]], Text],
+    own: str = "",
+) -> PaperTable:
+    across, columns = arrangement.across, arrangement.columns
+
+    def texts(row: Value) -> tuple[Text, ...]:
+        return tuple(words((row, one)) if (row, one) in arrangement.places else Text("") for one in columns)
+
+    rows = tuple((name_of(table, arrangement.down, row), texts(row)) for row in arrangement.rows)
+    outer = [_named(table, across[0], column[0]) for column in columns] if len(across) > 1 else []
+    groups = [(name, len(list(same))) for name, same in groupby(outer)]
+    inner = across[1:] if groups else across
+    header = tuple(
+        ", ".join(_named(table, axis, value) for axis, value in zip(across, column, strict=True) if axis in inner)
+        or _upper(table.metric.label)
+        for column in columns
+    )
+    suffix = "" if name == TABLE else f"-{name}"
+    return PaperTable(
+        name,
+        f"{_label(table)}{suffix}",
+        own or caption,
+        axis_name(arrangement.down),
+        tuple(groups),
+        header,
+        rows,
+    )
+
+
+def _named(table: Table, axis: str, value: Value) -> str:
+    """A value with its axis where it says nothing by itself (``k = 3``)."""
+    name = name_of(table, axis, value)
+    return name if axis in (OPTIMIZER, "model", "dataset") else f"{axis_name(axis)} = {name}"
+
+
+def _fixed(table: Table, arrangement: Arrangement) -> str:
+    shown = {axis: value for axis, value in arrangement.fixed.items() if axis in ("model", "dataset")}
+    of = f" of {name_of(table, 'model', shown['model'])}" if "model" in shown else ""
+    return of + (f" on {name_of(table, 'dataset', shown['dataset'])}" if "dataset" in shown else "")
+
+
+def _label(table: Table) -> str:
+    plain = re.sub(r"[^a-z0-9]+", "-", table.title.lower()).strip("-")
+    return table.report.label or f"tab:{plain}"
+
+
+def _rule(table: Table) -> str:
+    return RULE_WORDS.get(table.rule, table.rule)
+
+
+def _seeds(table: Table) -> str:
+    counts = sorted({cell.expected for cell in table.cells.values()})
+    return f"{counts[0]} seed{'s' * (counts[0] > 1)}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
+
+
+def _notes(table: Table) -> str:
+    lost = sum(len(cell.seeds(status)) for cell in table.cells.values() for status in PROBLEMS)
+    return " In brackets: how many runs have a value, where not all do." if lost else ""
+
+
+def number(table: Table, value: float, sign: bool = False) -> str:
+    """A value of the table's metric with the decimals that the table asks for, or else the metric's."""
+    metric = table.metric if table.report.precision is None else replace(table.metric, decimals=table.report.precision)
+    return metric.text(value, sign)
+
+
+def cell_words(table: Table, cell: Cell) -> str:
+    """Mean ± standard deviation, and how many runs have a value where not all do."""
+    if cell.mean is None:
+        return next((status for status in PROBLEMS if cell.seeds(status)), "")
+    spread = "" if cell.std is None else f" ± {number(table, cell.std)}"
+    count = "" if cell.n == cell.expected else f" [{cell.n}]"
+    return f"{number(table, cell.mean)}{spread}{count}"
+
+
+def _difference_words(table: Table, one: Comparison | None) -> str:
+    if one is None or one.difference.mean is None:
+        return ""
+    found = one.difference
+    return f"{number(table, found.mean or 0.0, sign=True)} {_interval(table, found.low, found.high)}".strip()
+
+
+def _interval(table: Table, low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return ""
+    return f"[{number(table, low, sign=True)}, {number(table, high, sign=True)}]"
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text
