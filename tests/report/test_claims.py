@@ -142,7 +142,7 @@ def test_cells_that_were_not_run_leave_it_undecided(world: Callable[..., GridRep
     rows = report.runs[~report.runs["run_id"].isin(missing)]
     part = replace(report, runs=rows, analyses=(analyse(report.grid, report.grid.report, rows),))
     found = judge(part)
-    assert (found.verdict, found.detail) == ("mixed", "1 of 2: digits / 1")
+    assert (found.verdict, found.detail) == ("undecided", "1 of 2 cells show it, the others lack runs")
     assert found.cells_text == "1 of 2"
     assert judge(part, rule="mean").verdict == "undecided"
 

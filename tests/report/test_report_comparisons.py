@@ -70,7 +70,7 @@ def test_only_declared_comparisons_are_adjusted_and_have_a_margin(make_grid: Mak
     assert {one.place[1] for one in explored} == {("sgd",), ("asam",)}
     assert all(one.adjusted_p == one.difference.p and one.answer.margin is None for one in explored)
     shown = {sheet.name: sheet for sheet in sheets(analysis)}
-    assert list(shown)[:3] == ["means", "declared", "differences"]
+    assert list(shown)[:4] == ["means", "declared", "overall", "differences"]
     assert [row[-1].text for row in shown["declared"].rows] == ["equivalent"] * 2
     assert "exploratory" in shown["differences"].title
 

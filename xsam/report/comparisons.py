@@ -134,6 +134,17 @@ def _compared(
     )
 
 
+def answer_text(answer: Answer, difference: Difference) -> str:
+    """An answer with what belongs to it: the seeds that it needs, the runs that failed.
+
+    ``"undecided (23 seeds needed)"``, ``"undecided by ranks (2 of ours, 0 of theirs failed)"``.
+    """
+    text = answer.verdict
+    if answer.by_ranks:
+        text += f" by ranks ({difference.failed} of ours, {difference.reference_failed} of theirs failed)"
+    return text if answer.seeds is None else f"{text} ({answer.seeds:,} seeds needed)"
+
+
 def paired(table: Table, ours: Cell, theirs: Cell) -> Difference:
     """One cell minus another one, paired by seed, with the runs of either that failed."""
     return paired_difference(

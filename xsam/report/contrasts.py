@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from xsam.report.analysis import Analysis
-from xsam.report.comparisons import Comparison, Place
+from xsam.report.comparisons import Comparison, Place, answer_text
 from xsam.report.formats import Sheet, Text
 from xsam.report.overall import ranked_notes
 from xsam.report.references import NOT_COMPARABLE
@@ -75,14 +75,8 @@ def declared(analysis: Analysis) -> Sheet:
 
 
 def verdict_text(one: Comparison) -> str:
-    """A comparison's verdict with what belongs to it: the seeds that it needs, the runs that failed.
-
-    ``"undecided (23 seeds needed)"``, ``"undecided by ranks (2 of ours, 0 of theirs failed)"``.
-    """
-    text = one.verdict
-    if one.answer.by_ranks:
-        text += f" by ranks ({one.difference.failed} of ours, {one.difference.reference_failed} of theirs failed)"
-    return text if one.answer.seeds is None else f"{text} ({one.answer.seeds} seeds needed)"
+    """A comparison's verdict with what belongs to it (:func:`xsam.report.comparisons.answer_text`)."""
+    return answer_text(one.answer, one.difference)
 
 
 def differences(analysis: Analysis) -> Sheet:

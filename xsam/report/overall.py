@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from xsam.parameters import Value
 from xsam.report.analysis import Analysis
-from xsam.report.comparisons import Comparison, failures
+from xsam.report.comparisons import Comparison, answer_text, failures
 from xsam.report.formats import Sheet, Text
 from xsam.report.table import Cell, Key, Table
 from xsam.report.text import column_label, interval_text, label, optional_number, p_text
@@ -123,8 +123,7 @@ def overall_sheet(analysis: Analysis) -> Sheet:
         yield optional_number(table, one.interquartile_mean, sign=True)
         yield f"{one.probability:.2f}"
         yield p_text(one.answer.adjusted_p)
-        seeds = one.answer.seeds
-        yield one.answer.verdict if seeds is None else f"{one.answer.verdict} ({seeds} seeds needed)"
+        yield answer_text(one.answer, one.difference)
 
     header = ("comparison", "cells", "mean", "95% interval", "bootstrap", "interquartile mean", "P(improvement)", "p")
     rows = tuple(tuple(map(Text, numbers(one))) for one in overall(analysis))

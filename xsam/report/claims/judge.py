@@ -245,6 +245,10 @@ def _of_all(
         return EQUIVALENT, ""
     if verdicts == {against}:
         return CONTRADICTED, _counted(tested, planned)
+    answered = {one.verdict for one in alone if one.verdict != TOO_FEW}
+    if answered == {wanted}:
+        shown = sum(one.verdict == wanted for one in alone)
+        return UNDECIDED, f"{shown} of {planned} cells show it, the others lack runs"
     kinds = {
         kind: [one for one, answer in zip(tested, answers, strict=True) if answer.verdict == kind]
         for kind in (wanted, against, EQUIVALENT)
@@ -281,7 +285,9 @@ def _equals(
         return CONTRADICTED, "", answers
     needed = [seeds_needed(0.0, one.std, margin) for one in asked if one.std is not None and not one.has_failures]
     known = [one for one in needed if one is not None]
-    return UNDECIDED, f"{max(known)} seeds needed" if known else "", answers
+    if any(one.has_failures for one in asked):
+        return UNDECIDED, "runs failed", answers
+    return UNDECIDED, f"{max(known):,} seeds needed" if known else "too few seeds", answers
 
 
 def _inside(one: Difference, margin: float) -> bool | None:
