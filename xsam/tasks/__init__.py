@@ -36,6 +36,7 @@ class Task(Protocol[Run]):
         numerics: raised by hand whenever the same spec gives other numbers than before (part of every run id).
         config: the class of its runs' configurations, whose fields are the task's parameters, ``model`` and ``dataset``
             and the training loop's among them; those of the optimizers are in ``xsam.optim.registry``.
+        provider: the module that prepares its data sets and knows where they are (``xsam.tasks.data.Provider``).
         bases: what the names of base optimizers mean here (``xsam.optim.registry.BASES``, or changes of it).
         default_base: the base optimizer of a method that is given none.
         metric: the metric that tables show where the grid names none, one of ``run_metrics``.
@@ -47,6 +48,7 @@ class Task(Protocol[Run]):
     name: str
     numerics: int
     config: type[Run]
+    provider: str
     bases: Mapping[str, Base]
     default_base: str
     metric: Metric

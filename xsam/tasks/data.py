@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from xsam.parameters import Parameters, nearest
+from xsam.tasks import TASKS, get_task
 
 Report = Callable[[str, int, int | None], None]
 """Told of progress: what is being done, how far it is, and how far it goes (``None``: nobody knows)."""
 
 UNVERIFIED = "+unverified"
-
-PROVIDERS: Mapping[str, str] = {"vision": "xsam.tasks.vision.prepare", "translation": "xsam.tasks.translation.prepare"}
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ class Provider(Protocol):
 
 def available(data_dir: Path) -> list[Available]:
     """Where each data set of each task is, in the order of their tables."""
-    return [row for task in PROVIDERS for row in _provider(task).available(data_dir)]
+    return [row for task in TASKS for row in _provider(task).available(data_dir)]
 
 
 def require(name: str, data_dir: Path) -> None:
@@ -159,11 +158,11 @@ def verify(name: str, data_dir: Path) -> Verified:
 
 
 def _provider(task: str) -> Provider:
-    return cast(Provider, import_module(PROVIDERS[task]))
+    return cast(Provider, import_module(get_task(task).provider))
 
 
 def _provider_of(name: str) -> Provider:
-    providers = {data: provider for task in PROVIDERS for provider in [_provider(task)] for data in provider.names()}
+    providers = {data: provider for task in TASKS for provider in [_provider(task)] for data in provider.names()}
     if name not in providers:
         raise ValueError(f"unknown data set {name!r}{nearest(name, providers)}")
     return providers[name]

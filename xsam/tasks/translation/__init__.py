@@ -38,6 +38,7 @@ class TranslationTask:
     name = "translation"
     numerics = NUMERICS
     config = TranslationRun
+    provider = "xsam.tasks.translation.prepare"
     bases: Mapping[str, Base] = {**BASES, "adam": _fairseq_adam()}
     default_base = "adam"
     metric = TEST_BLEU

@@ -27,6 +27,7 @@ class VisionTask:
     name = "vision"
     numerics = NUMERICS
     config = VisionRun
+    provider = "xsam.tasks.vision.prepare"
     bases = BASES
     default_base = "sgd"
     metric = TEST_ACCURACY
