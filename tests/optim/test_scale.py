@@ -47,6 +47,30 @@ def test_a_step_scales_with_the_loss(method, exponent):
     assert relative_error(moved_by(method, 10**exponent), moved_by(method, 1.0)) < 1e-4
 
 
+@pytest.fixture
+def unseen(monkeypatch):
+    """Norms as on an accelerator, where no number is looked at."""
+    monkeypatch.setattr(foreach, "_at_hand", lambda _: False)
+
+
+@pytest.mark.usefixtures("unseen")
+@pytest.mark.parametrize("factor", [1e-35, 1e-20, 1e20, 1e35])
+@pytest.mark.parametrize("method", SCALE_FREE)
+def test_a_step_scales_with_the_loss_where_nobody_looks_at_norms(method, factor):
+    assert relative_error(moved_by(method, factor), moved_by(method, 1.0)) < 1e-4
+
+
+@pytest.mark.usefixtures("unseen")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_ordinary_norms_are_the_same_wherever_they_are_computed(dtype, monkeypatch):
+    a, b = torch.randn(2, 50, generator=torch.Generator().manual_seed(0)).to(dtype)
+    there = foreach.cosine_and_norms([a], foreach.norm([a]), [b])
+    monkeypatch.undo()
+    here = foreach.cosine_and_norms([a], foreach.norm([a]), [b])
+    for first, second in zip(there, here, strict=True):
+        torch.testing.assert_close(first, second)
+
+
 @pytest.mark.parametrize("factor", [1e-35, 1e-20, 1e20, 1e35])
 @pytest.mark.parametrize("method", family.METHODS)
 def test_bfloat16_has_the_same_range(method, factor):

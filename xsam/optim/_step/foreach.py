@@ -64,7 +64,7 @@ def _own_norm(tensors: Tensors) -> Tensor:
         return torch.zeros(())
     dtypes = {tensor.dtype for tensor in tensors}
     dtype = _sum_dtype(dtypes)
-    if tensors[0].device.type != "cpu":
+    if not _at_hand(tensors[0].device):
         return _norm(tensors, _wider(tensors[0].device, dtype)).to(dtype)
     if len(dtypes) > 1:
         tensors = [tensor.to(dtype) for tensor in tensors]
@@ -99,7 +99,7 @@ def cosine(first: Tensors, second: Tensors, norms: Tensor) -> Tensor:
 def cosine_and_norms(first: Tensors, first_norm: Tensor, second: Tensors) -> tuple[Tensor, Tensor]:
     """:func:`cosine` of both, and their norms stacked; on a CPU ``second`` is read from memory once for the two."""
     dtypes = {tensor.dtype for tensor in second}
-    if len(dtypes) != 1 or second[0].device.type != "cpu":
+    if len(dtypes) != 1 or not _at_hand(second[0].device):
         norms = torch.stack((first_norm, norm(second)))
         return cosine(first, second, norms), norms
     dtype = _sum_dtype(dtypes)
@@ -116,7 +116,7 @@ def cosine_and_norms(first: Tensors, first_norm: Tensor, second: Tensors) -> tup
 
 def _cosine(first: Tensors, second: Tensors, norms: Tensor, plain_dot: Callable[[], Tensor]) -> Tensor:
     dtype, device = norms.dtype, norms.device
-    if device.type != "cpu":
+    if not _at_hand(device):
         wide = _wider(device, dtype)
         total = _joined_sum(torch.stack([_dot(x, y, wide) for x, y in zip(first, second, strict=True)]).sum())
         return (total / divisor(norms).to(wide).prod()).to(dtype)
@@ -263,6 +263,11 @@ def _ordinary(norms: Tensor) -> bool:
     lowest, highest = _ORDINARY[norms.dtype]
     values = norms.tolist()
     return all(lowest < value < highest for value in (values if isinstance(values, list) else [values]))
+
+
+def _at_hand(device: torch.device) -> bool:
+    """Whether a number can be looked at without waiting for the device."""
+    return device.type == "cpu"
 
 
 def _wider(device: torch.device, dtype: torch.dtype) -> torch.dtype:

@@ -31,7 +31,7 @@ class Shards:
         Raises:
             ValueError: some are sharded and others not, or over several groups of processes.
         """
-        sharded = [parameter for parameter in parameters if _is_sharded(parameter)]
+        sharded = _sharded(parameters)
         if not sharded:
             self.group = None
             return parameters
@@ -48,9 +48,10 @@ class Shards:
         return [self._parts[id(parameter)] for parameter in parameters]
 
 
-def _is_sharded(tensor: Tensor) -> bool:
-    module = sys.modules.get("torch.distributed.tensor")  # where it was never imported, nobody has such a tensor
-    return module is not None and isinstance(tensor, module.DTensor)
+def _sharded(parameters: Tensors) -> Tensors:
+    # Where it was never imported, nobody has such a tensor; importing it takes a moment.
+    module = sys.modules.get("torch.distributed.tensor") if dist.is_available() and dist.is_initialized() else None
+    return [] if module is None else [each for each in parameters if isinstance(each, module.DTensor)]
 
 
 def hand_down(parameters: Tensors, parts: Tensors) -> None:
