@@ -16,7 +16,7 @@ import dataclasses
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Self, Union, cast, get_args, get_origin, get_type_hints
 
 from xsam.parameters import Parameter, Parameters, Value
 
@@ -100,7 +100,15 @@ class Config:
         """
         own: dict[str, Any] = {name: params[key] for name, key, _ in _declared(cls) if key in params}
         nested: dict[str, Any] = {name: kind.of(params) for name, kind in _nested(cls) if name not in others}
-        return cls(**own, **nested, **others)
+        if nested or others:
+            return cls(**own, **nested, **others)
+        # Most of ten thousand runs have the same few parts. Types count, since 1, 1.0 and True are equal.
+        key = (cls, tuple(own), tuple(map(repr, own.values())))
+        if key not in _SHARED:
+            if len(_SHARED) >= MOST_SHARED:
+                _SHARED.clear()
+            _SHARED[key] = cls(**own)
+        return cast(Self, _SHARED[key])
 
     def values(self) -> dict[str, Value]:
         """Its values, and those of nested configurations, by the parameters' names; what is unset is left out."""
@@ -114,6 +122,8 @@ class Config:
         return found
 
 
+MOST_SHARED = 4096
+_SHARED: dict[tuple[object, ...], Config] = {}
 _DECLARED: dict[type, tuple[tuple[str, str, Parameter], ...]] = {}
 _NESTED: dict[type, tuple[tuple[str, type[Config]], ...]] = {}
 

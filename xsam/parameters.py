@@ -12,6 +12,7 @@ import operator
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 Value = bool | int | float | str | tuple[int, ...] | tuple[str, ...] | None
@@ -85,37 +86,36 @@ class Parameter:
                 return None
             raise ParameterError(f"{name} must be {KINDS[self.kind]}, not null", name)
         typed = self._typed(name, value)
-        for number in typed if isinstance(typed, tuple) else (typed,):
-            if isinstance(number, int | float) and not isinstance(number, bool):
-                self._check_limits(name, number)
-        for text in typed if isinstance(typed, tuple) else (typed,):
-            if self.choices and text not in self.choices:
-                raise ParameterError(f"unknown {name} {text!r}{nearest(str(text), self.choices)}", name)
+        for each in typed if isinstance(typed, tuple) else (typed,):
+            if self._limited and isinstance(each, int | float) and not isinstance(each, bool):
+                self._check_limits(name, each)
+            if self.choices and each not in self.choices:
+                raise ParameterError(f"unknown {name} {each!r}{nearest(str(each), self.choices)}", name)
         return typed
 
     def _typed(self, name: str, value: Any) -> Value:
-        wrong = ParameterError(f"{name} must be {KINDS[self.kind]}, not {value!r}", name)
-        if self.kind == "ints":
-            if not isinstance(value, list | tuple) or not all(_is_int(item) for item in value):
-                raise wrong
-            return tuple(int(item) for item in value)
-        if self.kind == "names":
-            if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-                raise wrong
-            if len(set(value)) < len(value):
-                raise ParameterError(f"{name} names one thing twice: {value!r}", name)
-            return tuple(value)
-        if self.kind == "bool" and isinstance(value, bool):
-            return value
-        if self.kind == "str" and isinstance(value, str):
-            return value
-        if self.kind == "int" and _is_int(value):
-            return int(value)
         if self.kind == "float" and isinstance(value, int | float) and not isinstance(value, bool):
             if not abs(value) <= sys.float_info.max:
                 raise ParameterError(f"{name} must be finite, not {value!r}", name)
             return float(value) + 0.0  # one zero: -0.0 would hash to another run id
-        raise wrong
+        if self.kind == "int" and _is_int(value):
+            return int(value)
+        if self.kind == "str" and isinstance(value, str):
+            return value
+        if self.kind == "bool" and isinstance(value, bool):
+            return value
+        if isinstance(value, list | tuple):
+            if self.kind == "ints" and all(_is_int(item) for item in value):
+                return tuple(int(item) for item in value)
+            if self.kind == "names" and all(isinstance(item, str) for item in value):
+                if len(set(value)) < len(value):
+                    raise ParameterError(f"{name} names one thing twice: {value!r}", name)
+                return tuple(value)
+        raise ParameterError(f"{name} must be {KINDS[self.kind]}, not {value!r}", name)
+
+    @cached_property
+    def _limited(self) -> bool:
+        return any(limit is not None for limit in (self.at_least, self.above, self.at_most, self.below))
 
     def _check_limits(self, name: str, number: float) -> None:
         limits: tuple[tuple[float | None, str, Callable[[float, float], bool]], ...] = (
