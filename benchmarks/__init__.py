@@ -1,0 +1,1 @@
+"""Programs that measure this project against its peers and its limits; see ``README.md``."""

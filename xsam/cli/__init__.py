@@ -1,0 +1,1 @@
+"""The command line: each verb of ``xsam-bench`` is a module."""

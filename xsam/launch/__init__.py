@@ -1,0 +1,1 @@
+"""Who starts the workers of a launch: this machine, or SLURM."""

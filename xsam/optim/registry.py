@@ -41,8 +41,8 @@ def _resolve(given: dict[str, Value]) -> dict[str, Value]:
     """Replace ``rho_per_step`` by the total radius that it means, and check the base's parameters together."""
     if given.get("nesterov") and given["momentum"] == 0:
         raise ParameterError("nesterov needs momentum above 0, not 0", "nesterov", "momentum")
-    start, end = given.get("active_from", 0.0), given.get("active_until", 1.0)
-    if start >= end:  # type: ignore[operator]
+    start, end = real(given.get("active_from", 0.0)), real(given.get("active_until", 1.0))
+    if start >= end:
         raise ParameterError(
             f"active_from must be below active_until ({end:g}), not {start:g}", "active_from", "active_until"
         )
@@ -309,7 +309,7 @@ def alpha_searches(params: Parameters, steps: int, steps_per_epoch: int) -> int:
     if not active or not searches(params):
         return 0
     if every is not None:
-        return math.ceil(len(active) / int(every))  # type: ignore[arg-type]
+        return math.ceil(len(active) / whole(every))
     return math.ceil(active.stop / steps_per_epoch) - active.start // steps_per_epoch
 
 

@@ -92,8 +92,9 @@ class WorkOrder:
 
 
 def tried_again(ends: Mapping[str, Finished], run_ids: Iterable[str], retry_failed: bool) -> dict[str, str]:
-    """What a new launch tries again (:attr:`WorkOrder.again`): runs given up since their workers died, and, with
-    ``retry_failed``, those that failed with a traceback.
+    """What a new launch tries again (:attr:`WorkOrder.again`).
+
+    That is runs given up since their workers died, and, with ``retry_failed``, those that failed with a traceback.
 
     Args:
         ends: how the grid's runs ended.

@@ -228,7 +228,8 @@ def set_up_torch(threads: int, seed: int) -> None:
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     # It would write NaN into every new tensor first, 5% of a ResNet's step, for kernels that read what nobody wrote.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a property of the module
+    deterministic: Any = torch.utils.deterministic  # its properties are not in its types
+    deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
     torch.manual_seed(seed)
     random.seed(seed)

@@ -154,7 +154,7 @@ class SharpnessAware(Declared, Optimizer):
         """
 
     @torch.no_grad()
-    def step(  # type: ignore[override]
+    def step(  # type: ignore[override]  # closures return tensors and may be several; torch's one returns a number
         self,
         closure: Callable[[], Any] | Sequence[Callable[[], Any]] | None = None,
         weights: Sequence[float] | None = None,
@@ -439,17 +439,17 @@ class SharpnessAware(Declared, Optimizer):
 
     # Loading a state gives the base new objects here, so they are looked up each time.
     @property
-    def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]
+    def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]  # the base's
         """The base optimizer's parameter groups."""
         return self.base_optimizer.param_groups
 
     @property
-    def state(self) -> defaultdict[Tensor, Any]:  # type: ignore[override]
+    def state(self) -> defaultdict[Tensor, Any]:  # type: ignore[override]  # the base's
         """The base optimizer's state."""
         return self.base_optimizer.state
 
     @property
-    def defaults(self) -> dict[str, Any]:  # type: ignore[override]
+    def defaults(self) -> dict[str, Any]:  # type: ignore[override]  # the base's
         """The base optimizer's defaults."""
         return self.base_optimizer.defaults
 

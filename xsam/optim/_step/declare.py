@@ -53,7 +53,7 @@ class Option:
 def option(
     *, default: Any = _REQUIRED, kw_only: bool = True, grid: bool = True, help: str = "", **limits: float | bool
 ) -> Any:
-    """Declare a keyword of the constructor, in the body of a class: ``name: type = option(default=…)``.
+    """Declare a keyword of the constructor, in the body of a class, as the default of an annotated name.
 
     Args:
         default: its value where none is given; without one the keyword is required.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import torch.distributed as dist
@@ -31,16 +32,16 @@ class Shards:
         Raises:
             ValueError: some are sharded and others not, or over several groups of processes.
         """
-        sharded = _sharded(parameters)
+        sharded: Sequence[Any] = _sharded(parameters)
         if not sharded:
             self.group = None
             return parameters
-        meshes = {each.device_mesh for each in sharded}  # type: ignore[attr-defined]
+        meshes = {each.device_mesh for each in sharded}
         (mesh, *others) = meshes
         if others or len(sharded) < len(parameters) or mesh.ndim > 1:
             raise ValueError("all parameters of the optimizer must be sharded over one and the same group of processes")
         self.group = mesh.get_group()
-        parts = [parameter.to_local() for parameter in parameters]  # type: ignore[attr-defined]
+        parts = [parameter.to_local() for parameter in sharded]
         for parameter, part in zip(parameters, parts, strict=True):
             known = self._parts.get(id(parameter))
             if known is None or known.data_ptr() != part.data_ptr() or known.shape != part.shape:

@@ -131,8 +131,11 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
 
 
 def _curves(report: GridReport, ids: Sequence[str]) -> dict[str, Any]:
-    """``names`` of the curves, ``longest`` (points that a curve may have), ``at``: each different list of epochs;
-    ``runs``: for each run the place of its epochs and its values of each curve (``None`` where it has none)."""
+    """What the page draws of the epochs.
+
+    ``names`` of the curves, ``longest`` (points that a curve may have), ``at``: each different list of epochs;
+    ``runs``: for each run the place of its epochs and its values of each curve (``None`` where it has none).
+    """
     metrics = dict.fromkeys(analysis.table.metric.name for analysis in report.analyses)
     names = [name for name in dict.fromkeys((*metrics, *_CURVES)) if name in report.epochs.columns]
     longest = min(MOST_POINTS, max(FEWEST_POINTS, _ALL_POINTS // max(1, len(ids))))
