@@ -45,10 +45,16 @@ Profile = Annotated[
 ]
 Jobs = Annotated[
     int | None,
-    typer.Option(min=1, help="Workers at a time; by default as many as cores, or the profile, allow."),
+    typer.Option(
+        min=1,
+        help="Workers at a time on this machine, those of other launches in the results folder counted; with SLURM, "
+        "jobs at a time. By default as many as cores, or the profile, allow.",
+    ),
 ]
-RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Train failed runs again.")]
-CheckpointSeconds = Annotated[float, typer.Option(min=0.0, help="Time between checkpoints within an epoch.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Train runs again that failed with a traceback.")]
+CheckpointSeconds = Annotated[
+    float, typer.Option(min=0.0, help="Longest time between two checkpoints; the first of a start come sooner.")
+]
 Device = Annotated[
     str, typer.Option(help="torch's name of the device, such as cpu or cuda; auto: a GPU if there is one.")
 ]
