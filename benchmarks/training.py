@@ -108,7 +108,7 @@ class OneStep:
     def stop_requested(self) -> bool:
         return True
 
-    def checkpoint_due(self) -> bool:
+    def checkpoint_due(self, position: Position) -> bool:
         return False
 
     def save(self, position: Position) -> None:

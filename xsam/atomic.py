@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -11,6 +12,29 @@ from pathlib import Path
 from typing import Any
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+
+
+_LEAST_SPACE = 1 << 17  # bytes: less than a run needs for its files
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether there is no space for what was to be written: on the disk, in the quota, or by a limit of file sizes."""
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
+def in_words(error: OSError) -> str:
+    """What went wrong with which file, in one line, and what to do about a full disk."""
+    what = error.strerror or str(error) or type(error).__name__
+    line = f"{os.fsdecode(error.filename)}: {what}" if error.filename is not None else what
+    return f"{line}; make space, and the same command goes on" if is_full(error) else line
+
+
+def refuse_full(folder: Path) -> None:
+    """Raise ``OSError`` where the disk of ``folder`` has no space left."""
+    disk = os.statvfs(folder)
+    if disk.f_bavail * disk.f_frsize < _LEAST_SPACE:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 @contextmanager
@@ -41,6 +65,10 @@ def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
         if durable:
             sync(temporary)
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename is None:  # a write that failed does not know what it wrote to
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
     if durable:

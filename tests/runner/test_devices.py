@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -16,7 +17,7 @@ import torch
 from tests.conftest import Bench
 from tests.runner.training import fresh, run_through, spec_of
 from xsam.grid import load_grid
-from xsam.runner import lease
+from xsam.runner import checkpoint, lease
 from xsam.runner.distributed import ProcessGroup
 from xsam.store import read
 from xsam.store.layout import GridFolder
@@ -115,7 +116,7 @@ def test_a_killed_process_takes_the_others_along_and_the_run_is_resumed(
 def test_all_processes_save_and_stop_at_the_same_step_and_go_on_bit_for_bit(bench: Bench, undisturbed: Bench) -> None:
     grid, folder, run_id = start(bench, 12)
     front_end = bench.start("run", grid, "--jobs", 1, "--checkpoint-seconds", 600)
-    pids = wait_until(lambda: folder.checkpoint(run_id).exists() and processes_of(folder, run_id))
+    pids = wait_until(lambda: folder.progress(run_id).exists() and processes_of(folder, run_id))
     os.kill(pids[1], signal.SIGTERM)  # the wish of one is the wish of all
     wait_until(lambda: not any(map(alive, pids)), seconds=30)
     front_end.communicate(timeout=240)
@@ -129,12 +130,14 @@ def test_all_processes_save_and_stop_at_the_same_step_and_go_on_bit_for_bit(benc
 def test_a_failure_of_one_process_is_the_runs_own_failure(bench: Bench) -> None:
     grid, folder, run_id = start(bench, 500)
     front_end = bench.start("run", grid, "--jobs", 1, "--checkpoint-seconds", 600)
-    wait_until(folder.checkpoint(run_id).exists)
+    wait_until(folder.progress(run_id).exists)
     front_end.send_signal(signal.SIGINT)
     front_end.communicate(timeout=240)
-    content = torch.load(folder.checkpoint(run_id), weights_only=True)
+    path = folder.checkpoint(run_id)
+    content = torch.load(path, weights_only=True)
     content["rng"] = content["rng"][:1]  # as after a run of one process: rank 1 finds no state of its own
-    torch.save(content, folder.checkpoint(run_id))
+    facts = json.loads(path.read_bytes().rpartition(b"xsam-checkpoint")[2])
+    checkpoint.write(path, checkpoint.Identity(facts["run_id"], facts["data_checksum"]), content)
     output = bench("run", grid, "--jobs", 1, status=1)
     row = read(bench.results).iloc[0]
     assert row["status"] == "failed", output

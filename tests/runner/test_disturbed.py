@@ -211,7 +211,9 @@ def test_two_front_ends_share_a_grid(bench: Bench, undisturbed: tuple[pd.DataFra
     assert_none_trained_twice(bench)
 
 
-def test_a_checkpoint_of_other_data_is_refused(bench: Bench) -> None:
+def test_a_checkpoint_that_cannot_be_trusted_is_set_aside_and_the_run_begins_anew(
+    bench: Bench, undisturbed: tuple[pd.DataFrame, pd.DataFrame]
+) -> None:
     grid = bench.write_grid(GRID)
     front_end = bench.start("run", grid, "--jobs", 1, *RUN)
     caught = catch_in_mid_epoch(bench, 0)
@@ -222,20 +224,24 @@ def test_a_checkpoint_of_other_data_is_refused(bench: Bench) -> None:
     run_id = next(iter(caught))
     path = folder_of(bench).checkpoint(run_id)
     content = torch.load(path, weights_only=True)
-    content["identity"]["data_checksum"] = "another"
+    name = next(iter(content["model"]))
+    content["model"][name] = content["model"][name] * 1.0000001
     torch.save(content, path)
-    bench("run", grid, "--jobs", 1, status=1)
+    bench("run", grid, "--jobs", 1)
+    assert_same_numbers(bench, undisturbed)
     row = read(bench.results).set_index("run_id").loc[run_id]
-    assert row["status"] == "failed"
-    assert "made with data_checksum another" in row["error"]
-    assert (read(bench.results)["status"] == "done").sum() == 3, "the others are not held up"
+    assert (row["resumed_from_step"], row["attempts"]) == (0, 2)
+    assert "trained anew" in row["note"]
+    assert "checkpoint.pt: damaged" in bench("logs", run_id)
+    assert [path.name for path in folder_of(bench).damaged.iterdir()] == [f"state-{run_id}-checkpoint.pt.1"]
+    assert not list(bench.results.glob("*/state/*/checkpoint.pt")), "finished runs need none"
 
 
 def test_ctrl_c_once_saves_and_stops(bench: Bench, undisturbed: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     grid = bench.write_grid(GRID)
     front_end = bench.start("run", grid, "--jobs", 1, "--checkpoint-seconds", 600)
     run_id = wait_until(lambda: next(iter(holders(bench)), None))
-    wait_until(lambda: folder_of(bench).checkpoint(run_id).exists())
+    wait_until(lambda: folder_of(bench).progress(run_id).exists())
     os.killpg(front_end.pid, signal.SIGINT)
     output, error = front_end.communicate(timeout=60)
     assert front_end.returncode == 1, output + error

@@ -58,7 +58,7 @@ class Quiet:
     def stop_requested(self) -> bool:
         return self.done == self.stop_after
 
-    def checkpoint_due(self) -> bool:
+    def checkpoint_due(self, position: Position) -> bool:
         return False
 
     def save(self, position: Position) -> None:

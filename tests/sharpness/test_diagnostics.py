@@ -22,6 +22,7 @@ name: sharp
 task: vision
 matrix: {model: [mlp], dataset: [digits], optimizer: [sgd, xsam], seed: [0]}
 params: {hidden: [8], epochs: 3, batch_size: 256, lr: 0.05, val_fraction: 0}
+keep_checkpoints: true
 """
 BLOCK = """
 diagnostics: {measure: [directions, hessian, measures, alpha], every: 2, batches: 2, samples: 3, eigenvalues: 2,
@@ -82,7 +83,7 @@ def test_an_interrupted_run_keeps_what_it_measured(bench: Bench) -> None:
     grid = bench.write_grid(text)
     bench("run", grid, "--jobs", 1, "--results", "whole")
 
-    process = bench.start("run", grid, "--jobs", 1)
+    process = bench.start("run", grid, "--jobs", 1, "--checkpoint-seconds", 0.02)
     while not any(measured_rows(path) for path in bench.results.glob("*/state/*/checkpoint.pt")):
         assert process.poll() is None, "it ended before it could be stopped"
         time.sleep(0.05)

@@ -22,7 +22,7 @@ from xsam.store import (
     write_run,
     write_sharpness,
 )
-from xsam.store.frames import Finished
+from xsam.store.ends import Finished
 from xsam.store.schema import arrow_schema
 
 Row = Callable[..., dict[str, Any]]

@@ -23,10 +23,10 @@ from xsam.store.schema import arrow_schema
 Row = Callable[..., dict[str, Any]]
 FIXED = [
     *("run_id", "grid", "task", "model", "dataset", "optimizer", "method", "ascent_steps", "seed", "status", "error"),
-    *("launch", "attempts", "deaths", "resumed_from_step", "started_at", "finished_at"),
+    *("note", "launch", "attempts", "deaths", "resumed_from_step", "started_at", "finished_at"),
     *("forwards", "backwards", "skipped_steps"),
     *("wall_seconds", "train_seconds", "eval_seconds", "search_seconds"),
-    *("peak_memory_bytes", "parameters", "provenance"),
+    *("peak_memory_bytes", "parameters", "epoch_rows", "sharpness_rows", "provenance"),
 ]
 
 

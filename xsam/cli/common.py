@@ -14,6 +14,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from xsam.atomic import in_words, is_full
+from xsam.damage import DamagedFile, OnDamage, refuse
 from xsam.grid import Grid, GridError, RunSpec, load_grid, select
 from xsam.parameters import nearest
 from xsam.store.layout import GridFolder, grids
@@ -51,11 +53,13 @@ class BadInput(Exception):
 
 @contextlib.contextmanager
 def bad_input(*kinds: type[Exception]) -> Iterator[None]:
-    """Turn these exceptions, whose messages are for users, into :class:`BadInput`."""
+    """Turn these exceptions, whose messages are for users, into :class:`BadInput`; a full disk is nobody's mistake."""
     try:
         yield
     except kinds as error:
-        raise BadInput(str(error)) from error
+        if is_full(error):
+            raise
+        raise BadInput(in_words(error) if isinstance(error, OSError) else str(error)) from error
 
 
 def load(path: Path, sets: Sequence[str], only: Sequence[str]) -> tuple[Grid, tuple[RunSpec, ...]]:
@@ -65,23 +69,46 @@ def load(path: Path, sets: Sequence[str], only: Sequence[str]) -> tuple[Grid, tu
         return grid, select(grid, only)
 
 
-def stored_grids(results: Path, names: Sequence[str]) -> list[tuple[GridFolder, Grid]]:
-    """The grids under a results folder, all or those named."""
+class Damages:
+    """What a verb does about damaged files: it names each in one line, once, goes on with the rest, and exits 1."""
+
+    def __init__(self) -> None:
+        self.paths: dict[Path, None] = {}
+
+    def __call__(self, damage: DamagedFile) -> None:
+        if damage.path not in self.paths:
+            self.paths[damage.path] = None
+            say(f"xsam-bench: {damage}", error=True)
+
+    def leave(self, status: int = 0) -> None:
+        """End the verb where its exit status is not 0."""
+        if self.paths or status:
+            raise typer.Exit(EXIT_INCOMPLETE if self.paths else status)
+
+
+def stored_grids(results: Path, names: Sequence[str], on_damage: OnDamage = refuse) -> list[tuple[GridFolder, Grid]]:
+    """The grids under a results folder, all or those named, without those whose ``grid.json`` is damaged."""
     folders = {folder.name: folder for folder in grids(results)}
     if not folders:
         raise BadInput(f"{results}: no grid here; run one with 'xsam-bench run GRID.yaml --results {results}'")
     for name in names:
         if name not in folders:
             raise BadInput(f"{results}: no grid {name!r}{nearest(name, folders)}")
-    with bad_input(ValueError):
-        return [(folder, Grid.load(folder.grid_json)) for name, folder in folders.items() if not names or name in names]
+    found = []
+    for name, folder in folders.items():
+        if not names or name in names:
+            try:
+                found.append((folder, Grid.load(folder.grid_json)))
+            except DamagedFile as damage:
+                on_damage(damage)
+    return found
 
 
-def find_run(results: Path, prefix: str) -> tuple[GridFolder, RunSpec]:
+def find_run(results: Path, prefix: str, on_damage: OnDamage = refuse) -> tuple[GridFolder, RunSpec]:
     """The one run whose id starts with ``prefix``."""
     matches = [
         (folder, run)
-        for folder, grid in stored_grids(results, ())
+        for folder, grid in stored_grids(results, (), on_damage)
         for run in grid.runs
         if run.run_id.startswith(prefix)
     ]

@@ -23,10 +23,12 @@ def compact(
 
     Example: xsam-bench compact quickstart
     """
-    for folder, grid in common.stored_grids(results, names):
-        with common.bad_input(ValueError, OSError):
-            merged = store.compact(folder)
-            ended = store.finished_runs(folder)
+    damages = common.Damages()
+    for folder, grid in common.stored_grids(results, names, damages):
+        with common.bad_input(ValueError):
+            merged = store.compact(folder, damages)
+            ended = store.finished_runs(folder, damages)
         unfinished = sum(run.run_id not in ended for run in grid.runs)
         kept = f"; left {unfinished} unfinished alone" if unfinished else ""
         common.say(f"{grid.name}: merged the files of {merged} runs{kept}")
+    return damages.leave()

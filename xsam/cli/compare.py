@@ -41,8 +41,10 @@ def compare(
 
     if margin is not None and not 0 < margin < float("inf"):
         raise BadInput(f"--margin must be a number above 0, not {margin:g}")
+    damages = common.Damages()
     with common.bad_input(ValueError):
-        found = changes.changes(load_report(first), load_report(second), margin)
+        before, after = (load_report(folder, on_damage=damages) for folder in (first, second))
+        found = changes.changes(before, after, margin)
     if not found:
         raise BadInput(f"{first} and {second} have no cell in common: the same grid and table must be in both")
     if as_json:
@@ -53,8 +55,7 @@ def compare(
         for line in changes.parameter_lines(found):
             common.say(f"parameters differ: {line}")
         console.print(", ".join(f"{count} {name}" for name, count in Counter(one.verdict for one in found).items()))
-    if any(one.moved for one in found):
-        raise typer.Exit(common.EXIT_INCOMPLETE)
+    damages.leave(common.EXIT_INCOMPLETE if any(one.moved for one in found) else 0)
 
 
 def _entry(one: Change) -> dict[str, object]:

@@ -6,7 +6,8 @@ import sys
 
 import typer
 
-from xsam.cli import compact, compare, data, doctor, plan, report, reproduce, run, sharpness, status, tune
+from xsam.atomic import in_words
+from xsam.cli import common, compact, compare, data, doctor, plan, report, reproduce, run, sharpness, status, tune
 from xsam.cli.common import BadInput, say
 
 app = typer.Typer(
@@ -23,12 +24,15 @@ app.add_typer(data.app, name="data")
 
 
 def main() -> None:
-    """Run the command; bad input is one line on standard error and exit status 2."""
+    """Run the command; bad input is one line on standard error and exit status 2, a disk that refuses one and 1."""
     try:
         app()
     except BadInput as error:
         say(f"xsam-bench: {error}", error=True)
         sys.exit(2)
+    except OSError as error:  # a full disk, a folder of somebody else's, a disk that fails
+        say(f"xsam-bench: {in_words(error)}", error=True)
+        sys.exit(common.EXIT_INCOMPLETE)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from rich.table import Table
 from xsam.cli import common
 from xsam.cli.common import BadInput
 from xsam.cli.run import Device, check_data
+from xsam.damage import ignore
 from xsam.grid import Grid, RunSpec
 from xsam.grid.cost import PassCount, passes_of, total_passes
 from xsam.launch import status
@@ -71,7 +72,8 @@ def plan(
     Example: xsam-bench plan configs/quickstart.yaml --only optimizer=xsam --calibrate
     """
     grid, runs = common.load(grid_file, sets, only)
-    states = status.survey(GridFolder(results, grid.name), runs)
+    damages = common.Damages()
+    states = status.survey(GridFolder(results, grid.name), runs, damages, keep_index=False)
     console = common.console()
     estimate = _estimate(runs, data, device, common.InertConsole(stderr=True)) if calibrate else None
     power = _power(grid, results, sd)
@@ -79,7 +81,7 @@ def plan(
         shown = {name: value for name, value in grid.to_json().items() if name != "runs"}
         totals = {**_totals(runs, states, estimate), "power": [one.to_json() for one in power]}
         common.print_json({**shown, **totals, "runs": [_run(one, estimate) for one in states]})
-        return
+        return damages.leave()
     table = Table(title=f"{grid.name}: {status.summary(states)}")
     columns = [axis for axis in grid.axes if axis != "seed"]
     for name in (*columns, "seeds", "state"):
@@ -101,6 +103,7 @@ def plan(
         console.print(line, markup=False)
     for one in power:
         console.print(one.line(), markup=False, highlight=False, soft_wrap=True)
+    return damages.leave()
 
 
 def _power(grid: Grid, results: Path, sd: float | None) -> Sequence[Power]:
@@ -117,7 +120,7 @@ def _power(grid: Grid, results: Path, sd: float | None) -> Sequence[Power]:
     from xsam.store import read
 
     with common.bad_input(ValueError):
-        return power_of(grid, read(results, "runs", [grid.name]))
+        return power_of(grid, read(results, "runs", [grid.name], on_damage=ignore))
 
 
 def _estimate(runs: Sequence[RunSpec], data: Path, device: str, console: Console) -> Estimate:

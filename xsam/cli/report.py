@@ -43,17 +43,21 @@ def report(
     from xsam.report import analysis, terminal, write
     from xsam.report.claims.model import load_claims
 
-    chosen = [folder.name for folder, _ in common.stored_grids(results, names)] if names else None
+    damages = common.Damages()
+    chosen = [folder.name for folder, _ in common.stored_grids(results, names, damages)] if names else None
     console = common.console()
     with common.bad_input(ValueError, FileNotFoundError):
         further = [one for path in references for one in load_claims(path).published]
-        made = analysis.load_report(results, chosen, further, None if claims is None else load_claims(claims))
+        own = None if claims is None else load_claims(claims)
+        made = analysis.load_report(results, chosen, further, own, damages)
+    if not made.grids:  # all that there is, is damaged
+        return damages.leave()
     files = write.render(made, index=chosen is None, figures=figures, page=page)
     if check:
         stale = write.stale(files, out)
         for path in stale:
             console.print(f"out of date: {path}", markup=False, soft_wrap=True)
-        raise typer.Exit(common.EXIT_INCOMPLETE if stale else 0)
+        return damages.leave(common.EXIT_INCOMPLETE if stale else 0)
     with common.bad_input(ValueError):
         written = write.write(files, out)
     for grid in made.grids:
@@ -61,3 +65,4 @@ def report(
             terminal.show(console, table)
     for folder, count in Counter(path.parent for path in written).items():
         console.print(f"wrote {count} files in {folder}", markup=False, soft_wrap=True)
+    return damages.leave()

@@ -15,6 +15,7 @@ import typer
 from xsam.cli import common
 from xsam.cli.common import BadInput
 from xsam.cli.run import DEFAULT_CHECKPOINT_SECONDS, LauncherName, Training
+from xsam.damage import OnDamage, ignore, refuse
 from xsam.grid import Grid, RunSpec
 from xsam.launch import status as look
 from xsam.store.layout import GridFolder
@@ -60,7 +61,8 @@ def reproduce(
     """
     from xsam.report.repeated import compare, spreads
 
-    then = _stored(results, run)
+    damages = common.Damages()
+    then = _stored(results, run, damages)
     with _folder(keep) as folder:
         now = _trained(then[0], GridFolder(results, then[0]["grid"]), folder, data, device)
     found = compare(then, now)
@@ -72,16 +74,16 @@ def reproduce(
         common.say(f"{then[0]['grid']} {then[0]['run_id']}: " + ("identical" if found.identical else "different"))
         for line in (*_lines(found), *(one.line() for one in told)):
             common.say(f"  {line}")
-    raise typer.Exit(0 if found.identical else 1)
+    damages.leave(0 if found.identical else 1)
 
 
-def _stored(results: Path, run: str) -> Rows:
+def _stored(results: Path, run: str, on_damage: OnDamage = refuse) -> Rows:
     """The one stored run that ``run`` names."""
     from xsam.store import read
 
     grid, _, prefix = run.rpartition("/")
     with common.bad_input(ValueError, FileNotFoundError):
-        rows = read(results)
+        rows = read(results, on_damage=on_damage)
     chosen = rows[rows["run_id"].str.startswith(prefix) & ((rows["grid"] == grid) | (grid == ""))]
     if chosen.empty:
         raise BadInput(f"{results}: no stored run {run!r}; 'xsam-bench status --results {results} --json' lists them")
@@ -89,7 +91,7 @@ def _stored(results: Path, run: str) -> Rows:
         names = ", ".join(f"{row['grid']}/{row['run_id']}" for row in chosen.head(5).to_dict("records"))
         raise BadInput(f"{run!r} fits {len(chosen)} stored runs: {names}")
     (row,) = chosen.to_dict("records")
-    return {str(name): value for name, value in row.items()}, _epochs(results, row["grid"], row["run_id"])
+    return {str(name): value for name, value in row.items()}, _epochs(results, row["grid"], row["run_id"], on_damage)
 
 
 def _cell(results: Path, row: dict[str, Any]) -> pd.DataFrame:
@@ -98,7 +100,7 @@ def _cell(results: Path, row: dict[str, Any]) -> pd.DataFrame:
 
     with common.bad_input(ValueError, FileNotFoundError):
         grid = Grid.load(GridFolder(results, row["grid"]).grid_json)
-        rows = read(results, "runs", [row["grid"]])
+        rows = read(results, "runs", [row["grid"]], on_damage=ignore)
     own = next((run for run in grid.runs if run.run_id == row["run_id"]), None)
     cell = {run.run_id for run in grid.runs if own is not None and _but_seed(run) == _but_seed(own)}
     return rows[rows["run_id"].isin(cell)]
@@ -108,11 +110,11 @@ def _but_seed(run: RunSpec) -> tuple[str, dict[str, Any]]:
     return run.method, {name: value for name, value in run.params.items() if name != "seed"}
 
 
-def _epochs(results: Path, grid: str, run_id: str) -> list[dict[str, Any]]:
+def _epochs(results: Path, grid: str, run_id: str, on_damage: OnDamage) -> list[dict[str, Any]]:
     from xsam.store import read
 
     with common.bad_input(ValueError):
-        epochs = read(results, "epochs", [grid])
+        epochs = read(results, "epochs", [grid], on_damage=on_damage)
     rows = epochs[epochs["run_id"] == run_id].to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in rows]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ import typer
 from rich.console import Console
 
 from xsam import store
-from xsam.atomic import write_json
+from xsam.atomic import is_full, refuse_full, write_json
 from xsam.cli import common
 from xsam.cli.common import BadInput
 from xsam.cli.progress import Display
@@ -83,6 +82,7 @@ class Training:
         """
         start = self._cluster(runs) if self.launcher is LauncherName.slurm else self._machine(grid, runs)
         folder = GridFolder(self.results.resolve(), grid.name)
+        _repair(folder)
         ends = store.finished_runs(folder)
         run_ids = tuple(one.run_id for one in runs)
         order = WorkOrder(
@@ -96,6 +96,7 @@ class Training:
             device=self.device,
             diagnostics=grid.diagnostics,
             devices=_devices(runs, grid.name),
+            keep_checkpoints=grid.keep_checkpoints,
         )
         over = settled_runs(order, ends)
         missing = [one for one in runs if one.run_id not in over]
@@ -110,6 +111,7 @@ class Training:
         states = start(order, runs, missing, detach)
         if detach:
             return states
+        states = self._as_stored(grid, order, states)
         self.console.print(f"{grid.name}: {status.summary(states)}")
         for state in states:
             if state.state == "failed" or state.lost:
@@ -121,6 +123,21 @@ class Training:
 
     def _tell(self, line: str) -> None:
         self.console.print(line, markup=False)
+
+    def _as_stored(self, grid: Grid, order: WorkOrder, states: States) -> States:
+        """The states, where what was finished is still stored: somebody may have removed the folder meanwhile."""
+        if not order.folder.grid_json.exists():
+            common.say(f"xsam-bench: {order.folder.grid_json}: was removed; written again", error=True)
+            _store_grid(grid, order)
+        now = status.survey(order.folder, [one.run for one in states])
+        lost = [was for was, found in zip(states, now, strict=True) if _finished(was) and not _finished(found)]
+        if lost:
+            common.say(
+                f"xsam-bench: {order.folder.root}: the rows of {len(lost)} finished runs were removed meanwhile; "
+                "the same command trains them again",
+                error=True,
+            )
+        return [found if was in lost else was for was, found in zip(states, now, strict=True)]
 
     def _machine(self, grid: Grid, runs: Sequence[RunSpec]) -> Start:
         """How runs are trained on this machine."""
@@ -149,7 +166,8 @@ class Training:
                 try:
                     return supervise(order, runs, workers, jobs, stop, display, self._tell)
                 except WorkersFail as error:
-                    print(f"xsam-bench: {order.grid}: {error}", file=sys.stderr)
+                    refuse_full(order.results)
+                    common.say(f"xsam-bench: {order.grid}: {error}", error=True)
                     raise typer.Exit(common.EXIT_INCOMPLETE) from None
 
         return start
@@ -268,13 +286,33 @@ def check_data(runs: Sequence[RunSpec], data: Path) -> None:
             require(name, data)
 
 
+def _finished(state: status.RunStatus) -> bool:
+    return state.state in status.FINISHED
+
+
+def _repair(folder: GridFolder) -> None:
+    """Set aside what is damaged of the stored runs, and say so: those runs are done again."""
+    if not folder.root.exists():
+        return
+    from xsam.store.repair import repair
+
+    damage = repair(folder)
+    for file in damage.files:
+        common.say(f"xsam-bench: {file}; set aside in {folder.damaged}, its runs are done again", error=True)
+
+
 def _store_grid(grid: Grid, order: WorkOrder) -> None:
+    path = order.folder.grid_json
     try:
-        write_json(order.folder.grid_json, grid.to_json())
+        if path.is_dir():
+            from xsam.store.repair import set_aside
+
+            set_aside(order.folder, path)
+        write_json(path, grid.to_json())
     except OSError as error:
-        raise BadInput(
-            f"cannot write {order.folder.grid_json}: {error.strerror}; choose another folder with --results"
-        ) from None
+        if is_full(error):
+            raise
+        raise BadInput(f"cannot write {path}: {error.strerror}; choose another folder with --results") from None
 
 
 def _check_disk(folder: Path, file_locks: bool) -> None:

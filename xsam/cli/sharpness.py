@@ -13,6 +13,7 @@ from rich.table import Table
 
 from xsam.cli import common
 from xsam.cli.run import Device, check_data
+from xsam.damage import DamagedFile
 from xsam.grid.diagnostics import MEASUREMENTS, Diagnostics
 from xsam.grid.grid import Grid
 from xsam.grid.spec import RunSpec
@@ -57,7 +58,8 @@ def sharpness(
 
     Example: xsam-bench sharpness 3f2a9c 77b01e --measure hessian,directions --rho 0.1
     """
-    found = [common.find_run(results, run) for run in runs]
+    damages = common.Damages()
+    found = [common.find_run(results, run, damages) for run in runs]
     given = {
         "measure": None if measure is None else measure.split(","),
         "rho": rho,
@@ -75,7 +77,7 @@ def sharpness(
 
     console, printed = common.console(), []
     for folder, run, wanted in jobs:
-        with common.bad_input(NotMeasurable, CheckpointMismatch, DataMissing):
+        with common.bad_input(NotMeasurable, CheckpointMismatch, DataMissing, DamagedFile):
             rows = measure_run(folder, run, wanted, data.resolve(), device)
         if as_json:
             readable = [{**row, "details": json.loads(row["details"])} for row in rows]
@@ -84,6 +86,7 @@ def sharpness(
             _show(console, run, rows)
     if as_json:
         common.print_json(printed)
+    damages.leave()
 
 
 def _whole(text: str) -> Any:

@@ -52,27 +52,30 @@ def status(
 
     Example: xsam-bench status quickstart
     """
-    grids = common.stored_grids(results, names)
+    if as_json and watch:
+        raise BadInput("--watch is for people, --json for programs: leave out one of them")
+    damages = common.Damages()
+    grids = common.stored_grids(results, names, damages)
     if as_json:
-        if watch:
-            raise BadInput("--watch is for people, --json for programs: leave out one of them")
-        common.print_json({folder.name: [state.to_json() for state in states] for folder, states in _surveys(grids)})
-        return
+        seen = _surveys(grids, damages)
+        common.print_json({folder.name: [state.to_json() for state in states] for folder, states in seen})
+        return damages.leave()
     console = common.console()
     if not watch:
-        console.print(_shown(_surveys(grids)))
-        return
+        console.print(_shown(_surveys(grids, damages)))
+        return damages.leave()
     with contextlib.suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
         while True:
-            surveys = _surveys(grids)
+            surveys = _surveys(grids, damages)
             live.update(_shown(surveys), refresh=True)
             if not any(_goes_on(state) for _, states in surveys for state in states):
                 break
             time.sleep(every)
+    return damages.leave()
 
 
-def _surveys(grids: list[tuple[GridFolder, Grid]]) -> list[Survey]:
-    seen = [(folder, look.survey(folder, grid.runs)) for folder, grid in grids]
+def _surveys(grids: list[tuple[GridFolder, Grid]], damages: common.Damages) -> list[Survey]:
+    seen = [(folder, look.survey(folder, grid.runs, damages)) for folder, grid in grids]
     return [(folder, states) for (folder, _), states in zip(seen, explain(seen), strict=True)]
 
 
@@ -109,9 +112,10 @@ def failures(
 
     Example: xsam-bench failures quickstart
     """
+    damages = common.Damages()
     failed = [
         (folder, state)
-        for folder, states in _surveys(common.stored_grids(results, names))
+        for folder, states in _surveys(common.stored_grids(results, names, damages), damages)
         for state in states
         if state.state == "failed" or state.lost
     ]
@@ -125,7 +129,7 @@ def failures(
             common.say("".join(f"  {line}\n" for line in (one.error or one.why).strip().splitlines()))
         if not failed:
             print("no failed runs")
-    raise typer.Exit(common.EXIT_INCOMPLETE if failed else 0)
+    return damages.leave(common.EXIT_INCOMPLETE if failed else 0)
 
 
 def logs(
@@ -137,7 +141,8 @@ def logs(
 
     Example: xsam-bench logs 3f2a9c
     """
-    folder, spec = common.find_run(results, run)
+    damages = common.Damages()
+    folder, spec = common.find_run(results, run, damages)
     path = folder.log(spec.run_id)
     if not path.exists() and not follow:
         raise BadInput(f"{path}: no log; the run was never started here")
@@ -150,8 +155,9 @@ def logs(
                 common.say(decoder.decode(file.read(), final=over), end="")
                 position = file.tell()
             if over:
-                return
+                break
             time.sleep(FOLLOW_SECONDS)
+    return damages.leave()
 
 
 def cancel(
@@ -162,8 +168,10 @@ def cancel(
 
     Example: xsam-bench cancel quickstart
     """
-    for folder, grid in common.stored_grids(results, names):
+    damages = common.Damages()
+    for folder, grid in common.stored_grids(results, names, damages):
         with common.bad_input(ClusterError):
             jobs = end.cancel_jobs(folder)
         workers = end.stop_workers(folder, grid.runs)
         common.say(f"{grid.name}: cancelled {len(jobs)} jobs, stopped {workers} workers")
+    return damages.leave()

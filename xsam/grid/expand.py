@@ -60,7 +60,8 @@ def grid_of(document: GridDocument, plan: Plan) -> Grid:
             axes[name] = values
     report, *further = reports_of(document.report, document.task, tuple(document.axes), axes, runs)
     diagnostics = None if document.diagnostics is None else diagnostics_of(document.diagnostics, runs)
-    return Grid(document.name, document.task.name, axes, report, runs, tuple(further), diagnostics)
+    keep = document.keep_checkpoints
+    return Grid(document.name, document.task.name, axes, report, runs, tuple(further), diagnostics, keep)
 
 
 def _present(axis: str, cells: Iterable[MatrixCell]) -> set[Value]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from xsam.damage import DamagedFile
 from xsam.grid.compare import Declared
 from xsam.grid.diagnostics import Diagnostics
 from xsam.grid.names import check_texts, is_axis_name, is_stored_name, is_table_name
@@ -113,6 +114,7 @@ class Grid:
         runs: in the order of the matrix (the last axis varies fastest), each run id once.
         further: its other tables.
         diagnostics: the measurements of sharpness that its runs make; None: none.
+        keep_checkpoints: leave the last checkpoint of every finished run; it changes no number.
     """
 
     name: str
@@ -122,6 +124,7 @@ class Grid:
     runs: tuple[RunSpec, ...]
     further: tuple[ReportSpec, ...] = ()
     diagnostics: Diagnostics | None = None
+    keep_checkpoints: bool = False
 
     @property
     def tables(self) -> tuple[ReportSpec, ...]:
@@ -142,6 +145,8 @@ class Grid:
             content["further_reports"] = [report.to_json() for report in self.further]
         if self.diagnostics is not None:
             content["diagnostics"] = self.diagnostics.to_json()
+        if self.keep_checkpoints:
+            content["keep_checkpoints"] = True
         return {**content, "digest": _digest(content)}
 
     @classmethod
@@ -161,11 +166,12 @@ class Grid:
             runs=runs,
             further=tuple(ReportSpec.from_json(report) for report in data.get("further_reports", ())),
             diagnostics=Diagnostics.of(data["diagnostics"]) if "diagnostics" in data else None,
+            keep_checkpoints=data.get("keep_checkpoints") is True,
         )
 
     @classmethod
     def load(cls, path: Path) -> Grid:
-        """Read ``grid.json``; a broken file is one ``ValueError`` that names it, a missing one ``FileNotFoundError``.
+        """Read ``grid.json``; a broken file is one ``DamagedFile``, a missing one ``FileNotFoundError``.
 
         What a grid file may not say is not taken from here either, since the folder may be another person's.
         """
@@ -178,8 +184,8 @@ class Grid:
             raise
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
-            raise ValueError(
-                f"{path}: not a grid that this version can read ({reason}); plan the grid again, and run writes it"
+            raise DamagedFile(
+                path, f"not a grid that this version can read ({reason}); plan the grid again, and run writes it"
             ) from None
 
 

@@ -14,7 +14,7 @@ from xsam.grid.vocabulary import PARTNER, Vocabulary, Written, check_pairs
 from xsam.parameters import nearest
 from xsam.tasks import Task, get_task
 
-KEYS = ("name", "task", "matrix", "params", "overrides", "exclude", "report", "tune", "diagnostics")
+KEYS = ("name", "task", "matrix", "params", "overrides", "exclude", "report", "tune", "diagnostics", "keep_checkpoints")
 
 Condition = Mapping[str, tuple[Written, ...]]
 
@@ -56,6 +56,7 @@ class GridDocument:
     matrix: Location
     tune: Tuning | None
     diagnostics: Node | None
+    keep_checkpoints: bool
 
 
 def document_of(root: Node) -> GridDocument:
@@ -89,6 +90,7 @@ def document_of(root: Node) -> GridDocument:
         matrix=top["matrix"].place,
         tune=tuning_of(top["tune"], axes, task, vocabulary) if "tune" in top else None,
         diagnostics=top.get("diagnostics"),
+        keep_checkpoints=_flag(top, "keep_checkpoints"),
     )
 
 
@@ -98,6 +100,13 @@ def _mapping(top: Mapping[str, Node], key: str) -> dict[str, Node]:
 
 def _list(top: Mapping[str, Node], key: str) -> tuple[Node, ...]:
     return top[key].items(key) if key in top else ()
+
+
+def _flag(top: Mapping[str, Node], key: str) -> bool:
+    value = top[key].value if key in top else False
+    if not isinstance(value, bool):
+        raise top[key].place.error(f"{key} must be true or false, not {top[key].plain()!r}")
+    return value
 
 
 def _name(node: Node) -> str:

@@ -7,12 +7,16 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xsam import store
+from xsam.damage import OnDamage, ignore
 from xsam.grid.spec import RunSpec
 from xsam.runner import lease
 from xsam.store.layout import GridFolder
+
+if TYPE_CHECKING:
+    from xsam.store.ends import Finished
 
 STATES = ("done", "diverged", "failed", "running", "interrupted", "pending")
 FINISHED = ("done", "diverged", "failed")
@@ -58,10 +62,16 @@ class RunStatus:
 
 
 def status(folder: GridFolder, run: RunSpec) -> RunStatus:
-    """Look one run up."""
-    result = store.finished(folder, run.run_id)
-    if result is not None:
-        return RunStatus(run, result.status, result.attempts, error=result.error)
+    """Look one run up; a damaged row counts as none."""
+    result = store.finished(folder, run.run_id, ignore)
+    return _unfinished(folder, run) if result is None else _finished(run, result)
+
+
+def _finished(run: RunSpec, result: Finished) -> RunStatus:
+    return RunStatus(run, result.status, result.attempts, error=result.error)
+
+
+def _unfinished(folder: GridFolder, run: RunSpec) -> RunStatus:
     number, record, held = lease.current(folder.leases(run.run_id))
     if held and record is not None:
         return RunStatus(run, "running", number, record.launch, _progress(folder, run))
@@ -75,12 +85,28 @@ def held(folder: GridFolder, run_id: str) -> bool:
     return lease.current(folder.leases(run_id))[2]
 
 
-def survey(folder: GridFolder, runs: Sequence[RunSpec]) -> list[RunStatus]:
-    """Look all runs up, in order. What no worker has touched, most of a large new grid, costs nothing."""
+def survey(
+    folder: GridFolder, runs: Sequence[RunSpec], on_damage: OnDamage = ignore, keep_index: bool = True
+) -> list[RunStatus]:
+    """Look all runs up, in order. What no worker has touched, most of a large new grid, costs nothing.
+
+    Args:
+        folder: the grid's folder.
+        runs: its runs.
+        on_damage: called with each damaged row file, which counts as none.
+        keep_index: see :func:`xsam.store.ends.stored_runs`.
+    """
     touched = folder.started()
-    if folder.has_rows("runs"):
-        touched.update(store.finished_runs(folder))
-    return [status(folder, run) if run.run_id in touched else RunStatus(run, "pending") for run in runs]
+    ends = store.finished_runs(folder, on_damage, keep_index) if folder.has_rows("runs") else {}
+    states = []
+    for run in runs:
+        if run.run_id in ends:
+            states.append(_finished(run, ends[run.run_id]))
+        elif run.run_id in touched:
+            states.append(_unfinished(folder, run))
+        else:
+            states.append(RunStatus(run, "pending"))
+    return states
 
 
 def summary(states: Iterable[RunStatus]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from xsam.damage import DamagedFile, OnDamage, refuse
 from xsam.grid.diagnostics import PER_DIRECTION
 from xsam.grid.grid import Grid, ReportSpec
 from xsam.parameters import nearest
@@ -17,6 +18,7 @@ from xsam.report.comparisons import Comparison, Place, Standing, comparisons, pr
 from xsam.report.references import Check, checks
 from xsam.report.table import Table, cells
 from xsam.store import GridFolder, grids, read
+from xsam.store.repair import tell_lost
 from xsam.store.schema import arrow_schema
 
 Measures = Mapping[str, Mapping[Place, Mapping[int, float]]]
@@ -77,6 +79,7 @@ def load_report(
     names: Iterable[str] | None = None,
     references: Sequence[Published] = (),
     claims: ClaimsFile | None = None,
+    on_damage: OnDamage = refuse,
 ) -> Report:
     """Read and analyse the grids under ``results``, all or those named.
 
@@ -85,6 +88,7 @@ def load_report(
         names: grids; all where it is not given.
         references: published values beside the packaged ones.
         claims: claims, with their published values, in place of the packaged ones.
+        on_damage: called with each damaged or lost file, whose grid or rows are then left out; raises it by default.
 
     Raises:
         ValueError: no grids, an unknown name, or a grid or file that cannot be read.
@@ -103,7 +107,7 @@ def load_report(
             raise ValueError(f"no grid {name!r} in {results}{nearest(name, found)}")
     own = packaged()
     known = (*own.published, *(() if claims is None else claims.published), *references)
-    loaded = tuple(load_grid_report(found[name], known) for name in chosen)
+    loaded = tuple(made for name in chosen if (made := _load_or_tell(found[name], known, on_damage)) is not None)
     return Report(loaded, known, judged((own if claims is None else claims).claims, loaded))
 
 
@@ -112,10 +116,25 @@ def judged(claims: Iterable[Claim], grids: Sequence[GridReport]) -> tuple[Judgem
     return judge(claims, grids, [check for grid in grids for one in grid.analyses for check in one.checks])
 
 
-def load_grid_report(folder: GridFolder, references: Sequence[Published] = ()) -> GridReport:
-    """Read and analyse one grid."""
-    grid = load_grid(folder)
-    runs, epochs, sharpness = (_rows(folder, table) for table in ("runs", "epochs", "sharpness"))
+def _load_or_tell(folder: GridFolder, known: Sequence[Published], on_damage: OnDamage) -> GridReport | None:
+    try:
+        grid = load_grid(folder)
+    except DamagedFile as damage:
+        on_damage(damage)
+        return None
+    return load_grid_report(folder, known, on_damage, grid)
+
+
+def load_grid_report(
+    folder: GridFolder,
+    references: Sequence[Published] = (),
+    on_damage: OnDamage = refuse,
+    grid: Grid | None = None,
+) -> GridReport:
+    """Read and analyse one grid (``grid``, where its ``grid.json`` was read already)."""
+    grid = grid or load_grid(folder)
+    runs, epochs, sharpness = (_rows(folder, table, on_damage) for table in ("runs", "epochs", "sharpness"))
+    tell_lost(folder, runs, {"epochs": epochs, "sharpness": sharpness}, on_damage)
     planned = {run.run_id for run in grid.runs}
     return GridReport(
         folder,
@@ -125,11 +144,11 @@ def load_grid_report(folder: GridFolder, references: Sequence[Published] = ()) -
     )
 
 
-def _rows(folder: GridFolder, table: str) -> pd.DataFrame:
+def _rows(folder: GridFolder, table: str, on_damage: OnDamage) -> pd.DataFrame:
     """The rows of ``table`` without what no report shows; of parameters the grid knows more than the rows."""
     names = [name for name in arrow_schema(table).names if not name.startswith("param_")]
     used = set(names) - (_NOT_SHOWN if table == "epochs" else set())
-    return read(folder.results, table, [folder.name], used)
+    return read(folder.results, table, [folder.name], used, on_damage)
 
 
 def load_grid(folder: GridFolder) -> Grid:

@@ -170,7 +170,7 @@ class _Stopwatch:
         slow = self._now - self._started >= SECONDS and self._steps > 1
         return self._steps >= self._wanted or slow
 
-    def checkpoint_due(self) -> bool:
+    def checkpoint_due(self, position: Position) -> bool:
         return False
 
     def save(self, position: Position) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 
 import torch
@@ -11,7 +12,7 @@ import torch
 from xsam.atomic import write_json
 from xsam.grid.spec import RunSpec
 from xsam.runner import checkpoint, memory
-from xsam.runner.checkpoint import Identity, Position
+from xsam.runner.checkpoint import CheckpointMismatch, Identity, Position
 from xsam.runner.distributed import ProcessGroup
 from xsam.runner.lease import Lease
 from xsam.runner.measurements import diagnose
@@ -19,11 +20,13 @@ from xsam.runner.order import WorkOrder
 from xsam.runner.schedule import Schedule
 from xsam.runner.stop import StopFlag
 from xsam.runner.trainer import Trainer
+from xsam.store.repair import set_aside
 from xsam.tasks import get_task
 
 PROGRESS_SECONDS = 0.5
 FIRST_SAVE_SECONDS = 1.0
 SAVING_AT_MOST = 0.05  # of the time, in the first minutes
+EPOCH_SECONDS = 5.0  # between checkpoints at the ends of epochs, which may take less time than a checkpoint
 
 
 class Follower:
@@ -35,12 +38,20 @@ class Follower:
         self.path = order.folder.checkpoint(spec.run_id)
 
     def restore(self) -> Position:
+        """Where the checkpoint left the run; its beginning where there is none, or none that can be gone on from."""
+        refused = self.group.share(self._refused())
+        if refused is not None:
+            return Position(notes=[refused])
         return checkpoint.load(self.path, self.identity, self.trainer, self.group) or Position()
+
+    def _refused(self) -> str | None:
+        """On rank 0, why the checkpoint is not gone on from; it is set aside then."""
+        return None
 
     def stop_requested(self) -> bool:
         return self.stop.requested
 
-    def checkpoint_due(self) -> bool:
+    def checkpoint_due(self, position: Position) -> bool:
         return False
 
     def save(self, position: Position) -> None:
@@ -78,13 +89,28 @@ class Leader(Follower):
             self.log.info("resumed in epoch %d after step %d", position.epoch + 1, position.step)
         return position
 
-    def checkpoint_due(self) -> bool:
-        """Soon after the start, then after pauses that double up to ``checkpoint_seconds``.
+    def _refused(self) -> str | None:
+        if not os.path.lexists(self.path):
+            return None
+        try:
+            checkpoint.check(self.path, self.identity)
+        except CheckpointMismatch as error:
+            place = set_aside(self.order.folder, self.path)
+            self.log.warning("%s; it is %s now, and the run begins anew", error, place)
+            return f"trained anew: {error}"
+        return None
+
+    def checkpoint_due(self, position: Position) -> bool:
+        """Soon after the start, then after pauses that double up to ``checkpoint_seconds``, or sooner between epochs.
 
         So a worker that dies has never lost more than about half of the time that it was at it, each life gets the run
         further, and a run that kills its workers at a certain step is found out after a few of them.
         """
-        return time.monotonic() - self.saved_at >= self.pause
+        elapsed = time.monotonic() - self.saved_at
+        if position.step:
+            return elapsed >= self.pause
+        last = position.epoch == self.schedule.epochs and self.order.keep_checkpoints
+        return last or elapsed >= min(EPOCH_SECONDS, self.pause)
 
     def save(self, position: Position) -> None:
         self.lease.check()

@@ -22,8 +22,8 @@ class Callbacks(Protocol):
     def stop_requested(self) -> bool:
         """Whether to save and stop at this step boundary."""
 
-    def checkpoint_due(self) -> bool:
-        """Whether to save in the middle of an epoch."""
+    def checkpoint_due(self, position: Position) -> bool:
+        """Whether to save now: in an epoch, or between two, where ``position.step`` is 0."""
 
     def save(self, position: Position) -> None:
         """Write a checkpoint."""
@@ -91,7 +91,7 @@ def train(
             position.loss_sum = position.loss_sum + loss
             position.step += 1
             callbacks.step_done(position, loss)
-            stop, save = group.agree(callbacks.stop_requested(), callbacks.checkpoint_due())
+            stop, save = group.agree(callbacks.stop_requested(), callbacks.checkpoint_due(position))
             if stop or save:
                 clock.tick("train_seconds")
                 callbacks.save(position)
@@ -119,9 +119,11 @@ def train(
         clock.skip()
         if diverged:
             return "diverged"
-        callbacks.save(position)
-        clock.tick()
-        (stop,) = group.agree(callbacks.stop_requested())
-        if stop and position.epoch < schedule.epochs:
+        stop, save = group.agree(callbacks.stop_requested(), callbacks.checkpoint_due(position))
+        stop = stop and position.epoch < schedule.epochs
+        if stop or save:
+            callbacks.save(position)
+            clock.tick()
+        if stop:
             raise Interrupted
     return "done"

@@ -44,7 +44,10 @@ def measure(folder: GridFolder, spec: RunSpec, wanted: Diagnostics, data_dir: Pa
     path = folder.checkpoint(spec.run_id)
     position = checkpoint.load(path, Identity(spec.run_id, trainer.problem.data_checksum), trainer)
     if position is None:
-        raise NotMeasurable(f"{path}: no checkpoint; 'xsam-bench run' in another results folder trains the run again")
+        raise NotMeasurable(
+            f"{path}: no checkpoint, which goes when its run is finished, unless the grid file says "
+            "'keep_checkpoints: true'; with it, 'xsam-bench run' in another results folder trains the run again"
+        )
     epoch = position.epoch - 1
     rows = diagnose(wanted, trainer.problem, epoch)
     replaced = {row["measure"] for row in rows}

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xsam.atomic import write_json
+from xsam.damage import ignore
 from xsam.grid.diagnostics import Diagnostics
 from xsam.grid.spec import RunSpec
 from xsam.store.layout import GridFolder
 
 if TYPE_CHECKING:
-    from xsam.store.frames import Finished
+    from xsam.store.ends import Finished
 
 SNAPSHOT = "runs.json"
 
@@ -40,6 +41,7 @@ class WorkOrder:
         device: torch's name of the device, or "auto" for the first GPU where there is one.
         diagnostics: what to measure of the runs while they train; None: nothing.
         devices: processes that do each run together, which are the tasks of one job (the parameter ``devices``).
+        keep_checkpoints: leave the last checkpoint of a finished run where it is.
     """
 
     results: Path
@@ -52,6 +54,7 @@ class WorkOrder:
     device: str = "auto"
     diagnostics: Diagnostics | None = None
     devices: int = 1
+    keep_checkpoints: bool = False
 
     @property
     def folder(self) -> GridFolder:
@@ -108,7 +111,7 @@ def settled(order: WorkOrder, run_id: str) -> bool:
     """Whether this launch has nothing left to do for the run: it is done, diverged, or failed and not to be retried."""
     from xsam.store import finished
 
-    result = finished(order.folder, run_id)
+    result = finished(order.folder, run_id, ignore)
     return result is not None and _settles(result, run_id, order)
 
 

@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import random
+import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from xsam.atomic import is_full
 from xsam.grid.spec import RunSpec
 from xsam.runner import memory, precision
 from xsam.runner.callbacks import Follower, Leader
@@ -28,6 +30,8 @@ from xsam.runner.provenance import provenance
 from xsam.runner.stop import Interrupted, StopFlag
 from xsam.runner.trainer import Trainer
 from xsam.store import write_epochs, write_run, write_sharpness
+from xsam.store.layout import TABLES
+from xsam.store.repair import clear
 from xsam.tasks import get_task
 from xsam.tasks.seeding import derive
 
@@ -52,6 +56,9 @@ def execute(
         LeaseLost: another worker has the run; nothing was written.
     """
     started = utc_now()
+    folder = order.folder
+    tables = (folder.table_file(table, spec.run_id) for table in TABLES)
+    clear(folder, (*tables, folder.log(spec.run_id), folder.progress(spec.run_id)))
     for leftover in order.folder.state(spec.run_id).glob(".*.tmp"):  # of a worker that was killed while it wrote
         leftover.unlink(missing_ok=True)
     with _log_to(order.folder.log(spec.run_id)) as log:
@@ -68,6 +75,8 @@ def execute(
                 raise SystemExit(1) from None
             raise
         except Exception as error:  # a run's failure is its own result, whatever it is
+            if is_full(error):  # which is no run's
+                raise
             trace = group.cause(error)
             if trace is None:
                 log.error("another process of this run died: %s", error)
@@ -85,6 +94,8 @@ def execute(
         _write_row(spec, order, lease, started, row)
         log.info("%s", row["status"])
         if row["status"] != "failed":
+            if not order.keep_checkpoints:
+                order.folder.checkpoint(spec.run_id).unlink(missing_ok=True)
             return True
         if group.size > 1:
             raise SystemExit(1)
@@ -177,6 +188,9 @@ def _train(
     return {
         "status": status,
         "resumed_from_step": resumed_from,
+        "note": "; ".join(position.notes) or None,
+        "epoch_rows": len(position.history),
+        "sharpness_rows": len(position.sharpness),
         "forwards": optimizer.forwards,
         "backwards": optimizer.backwards,
         "skipped_steps": optimizer.skipped,
@@ -246,10 +260,18 @@ def _where(spec: RunSpec) -> str:
     return f"{spec.params['model']}, {spec.params['dataset']}"
 
 
+class _LogFile(logging.FileHandler):
+    """A log that is not worth an error: where it cannot be written, what it would have said is not said."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
+
+
 @contextlib.contextmanager
 def _log_to(path: Path) -> Iterator[logging.Logger]:
     """The run's log file: its own lines, and the warnings of everything it calls."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log = logging.getLogger("xsam.run")
     log.setLevel(logging.INFO)

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from xsam.atomic import in_words, is_full
 from xsam.grid.spec import RunSpec
 from xsam.runner import lease as leases
 from xsam.runner.lease import Lease, LeaseLost
@@ -35,7 +36,17 @@ def work(order: WorkOrder, stop: StopFlag | None = None) -> int:
 
     Raises:
         ValueError: the launch's snapshot is gone or damaged.
+        SystemExit: the disk is full, which is no run's fault: nothing is written for the run in hand.
     """
+    try:
+        return _work(order, stop)
+    except OSError as error:
+        if is_full(error):
+            raise SystemExit(f"xsam-bench: {in_words(error)}") from None
+        raise
+
+
+def _work(order: WorkOrder, stop: StopFlag | None) -> int:
     if stop is None:
         stop = StopFlag()
         stop.install()

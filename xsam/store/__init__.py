@@ -18,8 +18,8 @@ from xsam.store.layout import GridFolder, grids
 
 if TYPE_CHECKING:
     from xsam.store.compaction import compact as compact
-    from xsam.store.frames import finished as finished
-    from xsam.store.frames import finished_runs as finished_runs
+    from xsam.store.ends import finished as finished
+    from xsam.store.ends import finished_runs as finished_runs
     from xsam.store.frames import read as read
     from xsam.store.rows import write_epochs as write_epochs
     from xsam.store.rows import write_run as write_run
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 _LAZY = {
     "compact": "compaction",
-    "finished": "frames",
-    "finished_runs": "frames",
+    "finished": "ends",
+    "finished_runs": "ends",
     "read": "frames",
     "write_epochs": "rows",
     "write_run": "rows",

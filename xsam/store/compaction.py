@@ -6,23 +6,33 @@ import fcntl
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
-from xsam.store.frames import finished_runs, grid_table, identity
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from xsam.damage import DamagedFile, OnDamage, refuse
+from xsam.store.ends import finished_runs, identity
+from xsam.store.frames import grid_table
 from xsam.store.layout import TABLES, GridFolder
 from xsam.store.rows import write_table
 
 
-def compact(folder: GridFolder) -> int:
+def compact(folder: GridFolder, on_damage: OnDamage = refuse) -> int:
     """Merge the files of finished runs into ``runs.parquet``, ``epochs.parquet`` and ``sharpness.parquet``.
 
     May run while workers train: only runs with a row are merged, and a file that a worker replaced meanwhile stays. May
     be killed at any point and run again: a table's rows are in its compacted file, on the disk, before the first of its
     single files is removed, and readers count a run that is in both once.
 
+    Args:
+        folder: the grid's folder.
+        on_damage: called with each :class:`~xsam.damage.DamagedFile`, which then stays where it is; a table whose
+            compacted file is damaged stays as it was. Raises it by default, before anything of its table is changed.
+
     Returns:
         The number of runs whose own file was merged (0 when there was nothing to do).
 
     Raises:
-        ValueError: a file cannot be read (its table then stays as it was), or another process is compacting this grid.
+        ValueError: a file cannot be read, or another process is compacting this grid.
 
     Example:
         >>> compact(GridFolder(Path("results"), "fashion"))              # doctest: +SKIP
@@ -31,23 +41,40 @@ def compact(folder: GridFolder) -> int:
     with _alone(folder):
         for leftover in folder.root.glob(".*.parquet.*.tmp"):  # of a compaction that was killed while it wrote
             leftover.unlink(missing_ok=True)
-        run_ids = finished_runs(folder).keys()
-        merged = {table: _merge(folder, table, run_ids) for table in TABLES}
+        run_ids = finished_runs(folder, on_damage).keys()
+        merged = {table: _merge(folder, table, run_ids, on_damage) for table in TABLES}
     return merged["runs"]
 
 
-def _merge(folder: GridFolder, table: str, run_ids: Collection[str]) -> int:
+def forget(folder: GridFolder, run_ids: Collection[str]) -> None:
+    """Take the rows of these runs out of the compacted table of runs, so that they count as not finished."""
+    with _alone(folder):
+        path = folder.compacted("runs")
+        if path.exists():
+            rows = grid_table(folder, "runs", (), keep_extra=True)
+            lost = pa.array(run_ids, pa.string())
+            kept = rows.filter(pc.invert(pc.is_in(rows.column("run_id"), value_set=lost)))
+            write_table(path, kept, use_dictionary=True)
+
+
+def _merge(folder: GridFolder, table: str, run_ids: Collection[str], on_damage: OnDamage) -> int:
     """Merge one table's files of ``run_ids`` and remove those that the compacted file now holds; their number."""
     # The versions before the rows: a file that is replaced between the two is merged in its new form, and stays.
     paths = [path for path in folder.singles(table).glob("*.parquet") if path.stem in run_ids]
     versions = {path: identity(path) for path in paths}
+    damaged: list[DamagedFile] = []
     if versions:
-        rows = grid_table(folder, table, run_ids, keep_extra=True)
+        rows = grid_table(folder, table, run_ids, keep_extra=True, on_damage=damaged.append)
+        for damage in damaged:
+            on_damage(damage)
+        if any(damage.path == folder.compacted(table) for damage in damaged):
+            return 0
         write_table(folder.compacted(table), rows, use_dictionary=True)
-    for path, version in versions.items():
-        if identity(path) == version:
+    merged = versions.keys() - {damage.path for damage in damaged}
+    for path in merged:
+        if identity(path) == versions[path]:
             path.unlink()
-    return len(paths)
+    return len(merged)
 
 
 @contextmanager

@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
-from functools import lru_cache, partial
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from xsam.damage import DamagedFile, OnDamage, refuse
 from xsam.metrics import Metric
 from xsam.parameters import nearest
 from xsam.store import layout
+from xsam.store.files import each, parquet, with_values
 from xsam.store.layout import GridFolder
-from xsam.store.schema import chosen_metrics, fitted, part_of_schema
+from xsam.store.schema import NewerFormat, chosen_metrics, fitted, part_of_schema
 
 _ORDER = {
     "runs": ["grid", "run_id"],
     "epochs": ["grid", "run_id", "epoch"],
     "sharpness": ["grid", "run_id", "epoch", "measure"],
 }
-_END = ["run_id", "status", "finished_at", "attempts", "error"]
-_LATER = ["launch", "deaths"]  # columns that older files lack
-_READERS = 2  # threads: more of them wait longer for each other than they save in waiting for a disk
-
-_Found = TypeVar("_Found")
+_BATCH = 200  # single files whose columns become one: thousands of short pieces take more memory than their content
 
 
 def read(
@@ -39,6 +32,7 @@ def read(
     table: str = "runs",
     grids: Iterable[str] | None = None,
     columns: Collection[str] | None = None,
+    on_damage: OnDamage = refuse,
 ) -> pd.DataFrame:
     """The rows of ``table`` of every grid under ``results``, or of those named in ``grids``.
 
@@ -56,6 +50,8 @@ def read(
         table: ``"runs"``, ``"epochs"`` or ``"sharpness"``.
         grids: grids to read; ``ValueError`` with the nearest name for one that is not there.
         columns: columns to read beside those that every row has; all by default, which takes longer.
+        on_damage: called with each :class:`~xsam.damage.DamagedFile`, whose rows are then left out; raises it by
+            default.
 
     Raises:
         ValueError: a file cannot be read; the message names it. An unknown column.
@@ -70,7 +66,8 @@ def read(
     values = {name for metric in metrics.values() for name in metric.columns}
     needed = part_of_schema(table, None if stored is None else stored | values).names
     parts = [
-        _under_rule(folder, grid_table(folder, table, columns=needed), metrics) for folder in _chosen(results, grids)
+        _under_rule(folder, grid_table(folder, table, columns=needed, on_damage=on_damage), metrics)
+        for folder in _chosen(results, grids)
     ]
     whole = pa.schema([*part_of_schema(table, needed), *(pa.field(name, pa.float64()) for name in metrics)])
     rows = pa.concat_tables([whole.empty_table(), *(part.cast(whole) for part in parts)])
@@ -129,6 +126,7 @@ def grid_table(
     run_ids: Collection[str] | None = None,
     keep_extra: bool = False,
     columns: Collection[str] | None = None,
+    on_damage: OnDamage = refuse,
 ) -> pa.Table:
     """The rows of one grid, each run once, under the current schema.
 
@@ -138,22 +136,36 @@ def grid_table(
         run_ids: read only these single files (of the compacted file, everything).
         keep_extra: keep columns that are no longer registered, behind the others.
         columns: read only these columns, and those that every row has.
+        on_damage: as in :func:`read`.
     """
     schema = part_of_schema(table, columns)
     wanted = set(schema.names)
 
     def load(path: Path) -> pa.Table | None:
-        found = _parquet(path, None if keep_extra else partial(_with_values, wanted=wanted))
+        found = parquet(path, None if keep_extra else partial(with_values, wanted=wanted))
         try:
             return None if found is None else fitted(found, table, keep_extra, schema)
-        except ValueError as error:
+        except NewerFormat as error:
             raise ValueError(f"{path}: {error}") from None
+        except ValueError as error:
+            raise DamagedFile(path, str(error)) from None
+
+    def load_single(path: Path) -> pa.Table | None:
+        found = load(path)
+        if found is not None and found.num_rows and found.column("run_id").unique().to_pylist() != [path.stem]:
+            raise DamagedFile(path, "damaged (it holds rows of another run)")
+        return found
 
     paths = sorted(folder.singles(table).glob("*.parquet"))
+    paths = [path for path in paths if run_ids is None or path.stem in run_ids]
     # Singles first: one that is compacted and removed meanwhile is then found in the compacted file.
-    singles = _map(load, [path for path in paths if run_ids is None or path.stem in run_ids])
-    merged = load(folder.compacted(table))
-    compacted = [] if merged is None else [_without(merged, singles)]
+    singles: list[pa.Table] = []
+    for start in range(0, len(paths), _BATCH):
+        some = [one for _, one in each(load_single, paths[start : start + _BATCH], on_damage)]
+        if some:
+            singles.append(pa.concat_tables(some, promote_options="default").combine_chunks())
+    merged = [one for _, one in each(load, [folder.compacted(table)], on_damage)]
+    compacted = [_without(one, singles) for one in merged]
     rows = pa.concat_tables([schema.empty_table(), *compacted, *singles], promote_options="default")
     names = pa.repeat(pa.scalar(folder.name, pa.string()), rows.num_rows)
     position = rows.schema.get_field_index("grid")
@@ -168,121 +180,3 @@ def _without(compacted: pa.Table, singles: Sequence[pa.Table]) -> pa.Table:
         [pa.array([], pa.string()), *(one for part in singles for one in part.column("run_id").chunks)]
     )
     return compacted.filter(pc.invert(pc.is_in(compacted.column("run_id"), value_set=again.unique())))
-
-
-class Finished(NamedTuple):
-    """What a run's stored row says of its end.
-
-    Attributes:
-        status: ``"done"``, ``"failed"`` or ``"diverged"``.
-        finished_at: when (UTC).
-        attempts: how many workers had started it; 0 where the row does not say.
-        error: the traceback of a failed run.
-        launch: the launch whose worker wrote the row; None in older rows.
-        deaths: how many workers died in the run, one after the other, where it was given up for that; else None.
-    """
-
-    status: str
-    finished_at: datetime
-    attempts: int
-    error: str | None
-    launch: str | None = None
-    deaths: int | None = None
-
-
-def finished(folder: GridFolder, run_id: str) -> Finished | None:
-    """How the run ended, ``None`` where it has no row.
-
-    Reads a few columns of the run's own file and, once for each version of it, of the compacted one.
-
-    Example:
-        >>> finished(GridFolder(Path("results"), "quickstart"), "0123456789abcdef") is None
-        True
-    """
-    single = _ends(folder.run_file(run_id)) or {}
-    return single.get(run_id) or _compacted_ends(folder).get(run_id)
-
-
-def finished_runs(folder: GridFolder) -> dict[str, Finished]:
-    """Run id → how it ended, of every run of the grid that has a row, sorted by run id."""
-    singles = _map(_ends, folder.singles("runs").glob("*.parquet"))
-    ends = {**_compacted_ends(folder), **{run_id: end for part in singles for run_id, end in part.items()}}
-    return dict(sorted(ends.items()))
-
-
-def _compacted_ends(folder: GridFolder) -> dict[str, Finished]:
-    path = folder.compacted("runs")
-    return _cached_ends(path, identity(path)) if path.exists() else {}
-
-
-@lru_cache(maxsize=64)
-def _cached_ends(path: Path, _identity: tuple[int, ...]) -> dict[str, Finished]:
-    return _ends(path) or {}
-
-
-def _ends(path: Path) -> dict[str, Finished] | None:
-    """Run id → how it ended, from columns that files of every version have; ``None`` where the file is gone."""
-    table = _parquet(path, lambda _: [*_END, *_LATER])
-    if table is None:
-        return None
-    for name in _END:
-        if name not in table.column_names:
-            raise ValueError(f"{path}: not a table of runs: it lacks the column {name}")
-    columns = [table.column(name).to_pylist() for name in _END]
-    columns += [
-        table.column(name).to_pylist() if name in table.column_names else [None] * table.num_rows for name in _LATER
-    ]
-    return {
-        run_id: Finished(status, finished_at, attempts or 0, error, launch, deaths)
-        for run_id, status, finished_at, attempts, error, launch, deaths in zip(*columns, strict=True)
-    }
-
-
-def identity(path: Path) -> tuple[int, ...]:
-    """What tells one version of an atomically replaced file from the next."""
-    stat = os.stat(path)
-    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
-
-
-def _parquet(path: Path, choose: Callable[[pq.FileMetaData], list[str]] | None) -> pa.Table | None:
-    """The columns of the file that ``choose`` names, or all of them, or ``None`` where the file is gone.
-
-    A damaged file is one ``ValueError`` that names it.
-    """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    try:
-        file = pq.ParquetFile(pa.BufferReader(content))
-        return file.read(columns=None if choose is None else choose(file.metadata), use_threads=False)
-    except (OSError, pa.ArrowException) as error:
-        raise ValueError(f"{path}: damaged ({error}); remove it, and the run is done again") from None
-
-
-def _with_values(metadata: pq.FileMetaData, wanted: Collection[str]) -> list[str]:
-    """Those of the ``wanted`` columns of which the file does not say that they hold nothing.
-
-    Reading a column that holds nothing takes as long as any other, and most of a small file's do.
-    """
-    if not metadata.num_row_groups:
-        return list(wanted)
-    names: dict[str, None] = {}
-    for group in map(metadata.row_group, range(metadata.num_row_groups)):
-        for chunk in map(group.column, range(metadata.num_columns)):
-            name, _, inside = chunk.path_in_schema.partition(".")  # inside a list, where an empty one counts as null
-            if inside or not chunk.is_stats_set or chunk.statistics.null_count != chunk.num_values:
-                names[name] = None
-    return [name for name in names if name in wanted]
-
-
-def _map(load: Callable[[Path], _Found | None], paths: Iterable[Path]) -> list[_Found]:
-    """What ``load`` finds in each file, in the order of ``paths``, without the files that are gone."""
-    listed = list(paths)
-    size = max(1, -(-len(listed) // _READERS))
-
-    def share(start: int) -> list[_Found]:  # one task a thread: each task costs, and most files are small
-        return [found for path in listed[start : start + size] if (found := load(path)) is not None]
-
-    with ThreadPoolExecutor(_READERS) as pool:
-        return [found for part in pool.map(share, range(0, len(listed), size)) for found in part]

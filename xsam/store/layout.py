@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,12 +82,22 @@ class GridFolder:
 
     def started(self) -> set[str]:
         """Ids of the runs that a worker has ever touched, from one look at the disk."""
-        states = self.root / "state"
-        return {path.name for path in states.iterdir()} if states.is_dir() else set()
+        names = os.listdir(self.states) if self.states.is_dir() else ()
+        return {name for name in names if not name.startswith(".")}
+
+    @property
+    def states(self) -> Path:
+        """What runs need while they are trained, a folder a run."""
+        return self.root / "state"
+
+    @property
+    def damaged(self) -> Path:
+        """Where damaged files are set aside."""
+        return self.root / "damaged"
 
     def state(self, run_id: str) -> Path:
         """The folder of what a run needs while it is trained."""
-        return self.root / "state" / run_id
+        return self.states / run_id
 
     def checkpoint(self, run_id: str) -> Path:
         """The run's checkpoint."""

@@ -11,8 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xsam.atomic import write_bytes
+from xsam.store.ends import summary_of
 from xsam.store.layout import GridFolder
 from xsam.store.schema import to_table
+from xsam.store.seal import seal
 
 
 def write_run(folder: GridFolder, row: Mapping[str, Any]) -> Path:
@@ -34,7 +36,7 @@ def write_run(folder: GridFolder, row: Mapping[str, Any]) -> Path:
         '0123456789abcdef.parquet'
     """
     table = to_table("runs", [_complete(row, grid=folder.name)])
-    return write_table(folder.run_file(row["run_id"]), table, use_dictionary=False)
+    return write_table(folder.run_file(row["run_id"]), table, use_dictionary=False, summary=summary_of(row))
 
 
 def write_epochs(folder: GridFolder, run_id: str, rows: Sequence[Mapping[str, Any]]) -> Path:
@@ -49,7 +51,10 @@ def write_sharpness(folder: GridFolder, run_id: str, rows: Sequence[Mapping[str,
 
 def _write_rows(folder: GridFolder, table: str, run_id: str, rows: Sequence[Mapping[str, Any]]) -> Path:
     complete = [_complete(row, run_id=run_id, grid=folder.name) for row in rows]
-    return write_table(folder.table_file(table, run_id), to_table(table, complete), use_dictionary=False)
+    summary = {"run_id": run_id, "rows": len(complete)}
+    return write_table(
+        folder.table_file(table, run_id), to_table(table, complete), use_dictionary=False, summary=summary
+    )
 
 
 def _complete(row: Mapping[str, Any], **place: str) -> dict[str, Any]:
@@ -59,13 +64,14 @@ def _complete(row: Mapping[str, Any], **place: str) -> dict[str, Any]:
     return {**row, **place}
 
 
-def write_table(path: Path, table: pa.Table, *, use_dictionary: bool) -> Path:
-    """Write ``table`` to ``path`` as parquet, atomically; returns ``path``.
+def write_table(path: Path, table: pa.Table, *, use_dictionary: bool, summary: Mapping[str, Any] | None = None) -> Path:
+    """Write ``table`` to ``path`` as sealed parquet (:mod:`xsam.store.seal`), atomically; returns ``path``.
 
     Args:
         path: the file, which may be there.
         table: under one of the schemas.
         use_dictionary: store equal values once, which repays itself over many runs.
+        summary: what the seal says of the content; by default the number of rows.
     """
     buffer = BytesIO()
     # The one statistic that readers use: that a column holds nothing. Most parameters are of other tasks and methods.
@@ -73,5 +79,5 @@ def write_table(path: Path, table: pa.Table, *, use_dictionary: bool) -> Path:
     empty = [name for name, values in columns if values.null_count == table.num_rows]
     compression = "zstd" if table.num_rows > 1 else "none"  # a single value does not get shorter
     pq.write_table(table, buffer, compression=compression, use_dictionary=use_dictionary, write_statistics=empty)
-    write_bytes(path, buffer.getvalue())
+    write_bytes(path, seal(buffer.getvalue(), {"rows": table.num_rows} if summary is None else summary))
     return path

@@ -20,6 +20,12 @@ from xsam.optim.registry import BASE, BASES, METHODS
 from xsam.parameters import Parameter, nearest
 
 VERSION = 1
+
+
+class NewerFormat(ValueError):
+    """A file that a newer version of this package wrote: it is not damaged, and stays."""
+
+
 STATUSES = ("done", "failed", "diverged")
 
 _TEXT, _INTEGER, _REAL, _TIME = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", tz="UTC")
@@ -29,13 +35,12 @@ _FIXED: Mapping[str, Mapping[str, pa.DataType]] = {
     "runs": {
         **dict.fromkeys(("run_id", "grid", "task", "model", "dataset", "optimizer", "method"), _TEXT),
         **dict.fromkeys(("ascent_steps", "seed"), _INTEGER),
-        **dict.fromkeys(("status", "error"), _TEXT),
-        "launch": _TEXT,
+        **dict.fromkeys(("status", "error", "note", "launch"), _TEXT),
         **dict.fromkeys(("attempts", "deaths", "resumed_from_step"), _INTEGER),
         **dict.fromkeys(("started_at", "finished_at"), _TIME),
         **dict.fromkeys(("forwards", "backwards", "skipped_steps"), _INTEGER),
         **dict.fromkeys(("wall_seconds", "train_seconds", "eval_seconds", "search_seconds"), _REAL),
-        **dict.fromkeys(("peak_memory_bytes", "parameters"), _INTEGER),
+        **dict.fromkeys(("peak_memory_bytes", "parameters", "epoch_rows", "sharpness_rows"), _INTEGER),
         "provenance": _TEXT,
     },
     "epochs": {
@@ -185,7 +190,7 @@ def fitted(found: pa.Table, table: str, keep_extra: bool = False, schema: pa.Sch
         raise ValueError(f"not a table of {table} written by xsam-bench")
     version = int(metadata.get(b"xsam_version", b"0"))
     if version > VERSION:
-        raise ValueError(f"written in format {version} by a newer xsam-bench; this one reads up to {VERSION}")
+        raise NewerFormat(f"written in format {version} by a newer xsam-bench; this one reads up to {VERSION}")
     target = _target(schema, tuple(found.column_names))
     if keep_extra:
         extra = [field for field in found.schema if field.name not in schema.names]
