@@ -218,3 +218,15 @@ def test_the_index_says_what_the_files_say(folder: GridFolder, row: Row) -> None
     assert stored_runs(folder) == read_from_files
     assert read_from_files["r005"].epochs == 5
     assert read_from_files["r005"].end.error == "e5"
+
+
+def test_the_summary_of_a_row_says_what_its_parquet_says(folder: GridFolder, row: Row) -> None:
+    strange = {"seed": 4, "param_hidden": [1, 2], "param_augment": False, "param_rho": 0.1, "note": 'a "ü"\n'}
+    write_run(folder, row("r1", **strange, wall_seconds=float("inf"), test_accuracy_final=float("nan")))
+    write_run(folder, row("r2", param_hidden=[], param_rho=1e-300, attempts=3, status="failed", error="x"))
+    by_summary = read(folder.results)
+    for run_id in ("r1", "r2"):
+        path = folder.run_file(run_id)
+        pq.write_table(pq.read_table(path), path)  # without a seal
+    pd.testing.assert_frame_equal(read(folder.results), by_summary)
+    assert by_summary["wall_seconds"][0] == float("inf")

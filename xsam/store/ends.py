@@ -65,12 +65,6 @@ class Stored(NamedTuple):
     single: bool
 
 
-def summary_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What the seal of a run's file says of its row (column → value); the inverse is in :func:`stored_runs`."""
-    values = {name: row.get(name) for name in (*_NEEDED, *_LATER)}
-    return {**values, "finished_at": row["finished_at"].isoformat()}
-
-
 def finished(folder: GridFolder, run_id: str, on_damage: OnDamage = refuse) -> Finished | None:
     """How the run ended, ``None`` where it has no row.
 
@@ -142,8 +136,10 @@ def _single(path: Path) -> dict[str, Any] | None:
     content = content_of(path)
     if content is None:
         return None
-    summary = content.summary
-    if summary is None or not {*_NEEDED, *_LATER} <= summary.keys():
+    row = (content.summary or {}).get("row")
+    if row is not None:
+        summary = {name: row.get(name) for name in (*_NEEDED, *_LATER)}
+    else:
         rows = _parsed(path)
         if rows is None:
             return None

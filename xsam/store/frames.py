@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -15,9 +16,9 @@ from xsam.damage import DamagedFile, OnDamage, refuse
 from xsam.metrics import Metric
 from xsam.parameters import nearest
 from xsam.store import layout
-from xsam.store.files import each, parquet, with_values
+from xsam.store.files import Content, content_of, each, parquet, with_values
 from xsam.store.layout import GridFolder
-from xsam.store.schema import NewerFormat, chosen_metrics, fitted, part_of_schema
+from xsam.store.schema import VERSION, NewerFormat, arrow_schema, chosen_metrics, fitted, of_summaries, part_of_schema
 
 _ORDER = {
     "runs": ["grid", "run_id"],
@@ -140,9 +141,10 @@ def grid_table(
     """
     schema = part_of_schema(table, columns)
     wanted = set(schema.names)
+    known = set(arrow_schema(table).names)
 
-    def load(path: Path) -> pa.Table | None:
-        found = parquet(path, None if keep_extra else partial(with_values, wanted=wanted))
+    def load(path: Path, content: Content | None = None) -> pa.Table | None:
+        found = parquet(path, None if keep_extra else partial(with_values, wanted=wanted), content)
         try:
             return None if found is None else fitted(found, table, keep_extra, schema)
         except NewerFormat as error:
@@ -150,8 +152,17 @@ def grid_table(
         except ValueError as error:
             raise DamagedFile(path, str(error)) from None
 
-    def load_single(path: Path) -> pa.Table | None:
-        found = load(path)
+    def load_single(path: Path) -> pa.Table | Mapping[str, Any] | None:
+        content = content_of(path)
+        if content is None:
+            return None
+        if content.summary and "row" in content.summary and table == "runs":
+            summary = content.summary
+            if summary["version"] == VERSION and (not keep_extra or known.issuperset(summary["row"])):
+                if summary["row"]["run_id"] != path.stem:
+                    raise DamagedFile(path, "damaged (it holds the row of another run)")
+                return summary
+        found = load(path, content)
         if found is not None and found.num_rows and found.column("run_id").unique().to_pylist() != [path.stem]:
             raise DamagedFile(path, "damaged (it holds rows of another run)")
         return found
@@ -162,8 +173,12 @@ def grid_table(
     singles: list[pa.Table] = []
     for start in range(0, len(paths), _BATCH):
         some = [one for _, one in each(load_single, paths[start : start + _BATCH], on_damage)]
-        if some:
-            singles.append(pa.concat_tables(some, promote_options="default").combine_chunks())
+        parts = [one for one in some if isinstance(one, pa.Table)]
+        summaries = [one for one in some if not isinstance(one, pa.Table)]
+        if summaries:
+            parts.append(of_summaries(summaries, schema))
+        if parts:
+            singles.append(pa.concat_tables(parts, promote_options="default").combine_chunks())
     merged = [one for _, one in each(load, [folder.compacted(table)], on_damage)]
     compacted = [_without(one, singles) for one in merged]
     rows = pa.concat_tables([schema.empty_table(), *compacted, *singles], promote_options="default")

@@ -11,9 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xsam.atomic import write_bytes
-from xsam.store.ends import summary_of
 from xsam.store.layout import GridFolder
-from xsam.store.schema import to_table
+from xsam.store.schema import summary_of, to_table
 from xsam.store.seal import seal
 
 
@@ -35,8 +34,10 @@ def write_run(folder: GridFolder, row: Mapping[str, Any]) -> Path:
         >>> write_run(folder, row).name
         '0123456789abcdef.parquet'
     """
-    table = to_table("runs", [_complete(row, grid=folder.name)])
-    return write_table(folder.run_file(row["run_id"]), table, use_dictionary=False, summary=summary_of(row))
+    complete = _complete(row, grid=folder.name)
+    table = to_table("runs", [complete])
+    summary = summary_of(complete)
+    return write_table(folder.run_file(row["run_id"]), table, use_dictionary=False, summary=summary)
 
 
 def write_epochs(folder: GridFolder, run_id: str, rows: Sequence[Mapping[str, Any]]) -> Path:

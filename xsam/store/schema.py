@@ -158,6 +158,37 @@ def _fits(value: Any, kind: pa.DataType) -> bool:
     return isinstance(value, str if kind == _TEXT else bool)
 
 
+def summary_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of ``runs`` as the seal of its file has it, in JSON values: read in a tenth of the time of the parquet."""
+    values = {name: _plain(value) for name, value in row.items() if value is not None}
+    return {"version": VERSION, "row": {name: value for name, value in values.items() if value is not None}}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, bool | str):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    number = float(value)
+    return None if number != number else number  # NaN is null
+
+
+def of_summaries(summaries: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    """The rows that :func:`summary_of` wrote down, under ``schema``, a part of that of ``runs``."""
+    rows = [summary["row"] for summary in summaries]
+    columns = []
+    for field in schema:
+        values = [row.get(field.name) for row in rows]
+        if field.type == _TIME:
+            values = [None if value is None else datetime.fromisoformat(value) for value in values]
+        columns.append(pa.array(values, type=field.type))
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
 def part_of_schema(table: str, columns: Collection[str] | None = None) -> pa.Schema:
     """The fields of ``table``'s schema that are in ``columns``, and those that every row has; all by default.
 

@@ -37,7 +37,7 @@ def seal(content: bytes, summary: Mapping[str, Any]) -> bytes:
     ({'rows': 1}, [1])
     """
     place = _footer(content)
-    text = json.dumps(summary, allow_nan=False).encode()
+    text = json.dumps(summary).encode()
     opening = _BEGIN + len(text).to_bytes(4, "little") + text
     digest = hashlib.sha256(content[:place] + opening + content[place:]).digest()
     return b"".join([content[:place], opening, digest, _END, content[place:]])
