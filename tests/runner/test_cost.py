@@ -29,6 +29,13 @@ CASES: dict[str, tuple[str, dict[str, Any], float, int]] = {
     "momentum_sam": ("momentum_sam", {}, 1, 0),
     "looksam": ("looksam", {"refresh_every": 2}, 1.5, 0),
     "lookbehind_sam, 3 ascent steps": ("lookbehind_sam", {"ascent_steps": 3}, 4, 0),
+    "stable_sam, 2 ascent steps": ("stable_sam", {"ascent_steps": 2}, 3, 0),
+    "sam_on": ("sam_on", {"model": "resnet8", "train_subset": 128}, 2, 0),  # an MLP has no normalisation layer
+    "le_sam": ("le_sam", {}, 2, 0),
+    "gam": ("gam", {}, 4, 0),
+    "random_sam": ("random_sam", {}, 1, 0),
+    "sam, in the second half": ("sam", {"active_from": 0.5}, 1.5, 0),
+    "xsam, in the second half": ("xsam", {"active_from": 0.5}, 1.5, PROBES / 2),
     "xsam": ("xsam", {}, 2, PROBES),
     "xsam, 2 ascent steps": ("xsam", {"ascent_steps": 2}, 3, PROBES),
     "xsam, coarse": ("xsam", {"alpha_max": 1.5, "alpha_step": 0.5}, 2, 4),
@@ -45,7 +52,7 @@ def test_every_method_is_among_the_cases() -> None:
 @pytest.mark.parametrize("accumulation", [1, 3])
 def test_a_runs_passes_are_those_of_its_methods_formula(case: str, accumulation: int, tmp_path: Path) -> None:
     method, given, passes, probes = CASES[case]
-    spec = spec_of(tmp_path, method, **given, accumulation=accumulation, train_subset=600)
+    spec = spec_of(tmp_path, method, **{"accumulation": accumulation, "train_subset": 600, **given})
     trainer = fresh(spec, tmp_path)
     steps = EPOCHS * trainer.problem.steps_per_epoch
     calls = {"forward": 0, "backward": 0}
