@@ -168,7 +168,7 @@ def test_measured_sharpness_becomes_maps(long_runs: GridReport) -> None:
     assert (heat["kind"], heat["at"], heat["path"]) == ("heat", [[1000], [0.0, 1.0, 2.0]], [[1000], [1.0]])
     assert np.ravel(heat["z"]) == pytest.approx([0.25, 1.0, 0.5])
     (line,) = figures["eigenvalues"]["lines"]
-    assert line == [0, "xsam", [1.0], [12.0], [0.0]]
+    assert line == [2, "xsam", [1.0], [12.0], [0.0]]
 
 
 def test_the_figures_of_the_fixtures_have_the_means_of_the_table() -> None:

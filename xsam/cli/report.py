@@ -34,6 +34,9 @@ def report(
         typer.Option(metavar="FILE", help="Judge these claims in place of the paper's.", show_default=False),
     ] = None,
     figures: Annotated[bool, typer.Option("--figures/--no-figures", help="Draw the figures too.")] = True,
+    all_figures: Annotated[
+        bool, typer.Option("--all-figures", help="Draw every figure, and not only some of every kind.")
+    ] = False,
     page: Annotated[bool, typer.Option("--page/--no-page", help="Write the page of all grids too.")] = True,
 ) -> None:
     """Make the tables and figures of every grid in a results folder, or of those named, and show the tables.
@@ -52,7 +55,7 @@ def report(
         made = analysis.load_report(results, chosen, further, own, damages)
     if not made.grids:  # all that there is, is damaged
         return damages.leave()
-    files = write.render(made, index=chosen is None, figures=figures, page=page)
+    files = write.render(made, index=chosen is None, figures=figures, page=page, all_figures=all_figures)
     if check:
         stale = write.stale(files, out)
         for path in stale:

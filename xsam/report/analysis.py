@@ -12,6 +12,7 @@ from xsam.damage import DamagedFile, OnDamage, refuse
 from xsam.grid.diagnostics import PER_DIRECTION
 from xsam.grid.grid import Grid, ReportSpec
 from xsam.parameters import nearest
+from xsam.report.caveats import caveats
 from xsam.report.claims.judge import Judgement, judge
 from xsam.report.claims.model import Claim, ClaimsFile, Published, packaged
 from xsam.report.comparisons import Comparison, Place, Standing, comparisons, primary, standings
@@ -37,6 +38,7 @@ class Analysis:
         standings: wins and ranks of each column.
         checks: published values beside our cells.
         measures: measure of sharpness → place → seed → its value when it was last taken.
+        caveats: sentences about what the numbers alone would hide (:mod:`xsam.report.caveats`).
     """
 
     table: Table
@@ -45,6 +47,7 @@ class Analysis:
     standings: tuple[Standing, ...]
     checks: tuple[Check, ...]
     measures: Measures
+    caveats: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ def load_grid_report(
     return GridReport(
         folder,
         grid,
-        tuple(analyse(grid, report, runs, sharpness, references) for report in grid.tables),
+        tuple(analyse(grid, report, runs, sharpness, references, epochs) for report in grid.tables),
         *(frame[frame["run_id"].isin(planned)].reset_index(drop=True) for frame in (runs, epochs, sharpness)),
     )
 
@@ -165,13 +168,15 @@ def analyse(
     runs: pd.DataFrame,
     sharpness: pd.DataFrame | None = None,
     references: Sequence[Published] = (),
+    epochs: pd.DataFrame | None = None,
 ) -> Analysis:
-    """One of ``grid``'s tables, from rows of the tables ``runs`` and ``sharpness``."""
+    """One of ``grid``'s tables, from rows of the tables ``runs``, ``sharpness`` and ``epochs``."""
     table = cells(runs, grid, report)
     declared = primary(table)
     compared = comparisons(table, declared)
     measures = {} if sharpness is None else measures_of(table, sharpness)
-    return Analysis(table, declared, compared, standings(table, compared), checks(table, references), measures)
+    told = () if epochs is None else caveats(table, runs, epochs)
+    return Analysis(table, declared, compared, standings(table, compared), checks(table, references), measures, told)
 
 
 def measures_of(table: Table, sharpness: pd.DataFrame) -> Measures:

@@ -217,12 +217,18 @@ def partner(table: Table, place: Place, label: Value) -> Place | None:
 
 def _pairs(table: Table) -> Iterator[Pair]:
     for row, column, _ in table.planned():
-        if table.report.baseline:
-            base = partner(table, (row, column), table.report.baseline)
-        else:
-            base = (row, table.columns[0]) if (row, table.columns[0]) in table.cells else None
-        if base is not None and base != (row, column):
+        base = baseline_of(table, (row, column))
+        if base is not None:
             yield (row, column), base
+
+
+def baseline_of(table: Table, place: Place) -> Place | None:
+    """What a cell is compared with: the table's ``baseline`` there, or else its first column; None where it is that."""
+    if table.report.baseline:
+        base = partner(table, place, table.report.baseline)
+    else:
+        base = (place[0], table.columns[0]) if (place[0], table.columns[0]) in table.cells else None
+    return None if base == place else base
 
 
 def _complete(table: Table, place: Place) -> Cell | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from xsam.metrics import Metric
 from xsam.parameters import Value
-from xsam.report.comparisons import is_searched_xsam
+from xsam.report.caveats import limit_shares
+from xsam.report.comparisons import baseline_of, is_searched_xsam
 from xsam.report.table import ABSENT, Cell, Key, Table
-from xsam.report.text import column_label, key_label
+from xsam.report.text import baseline_label, key_label, side_label
 
 BANDS, CURVES, POINTS = "bands", "curves", "points"
 
@@ -28,9 +29,27 @@ Numbers = NDArray[np.float64]
 Curve = tuple[NDArray[np.int64], Numbers]  # epochs from 0, and a value at each
 Band = tuple[Numbers, Numbers, Numbers]  # epochs from 1, mean, standard deviation (0 with one seed)
 
+_LONG = 10  # epochs from which curves are shown as differences
 _LONGEST = 400  # points of a curve: more cannot be seen at a column's width
 _SPACED = ("lr", "rho", "rho_per_step", "probe_radius", "weight_decay")  # what is searched by factors
 _COSTS = {"backwards": "backward passes", "wall_seconds": "wall seconds"}
+
+
+# These labels look the same in the figures of every grid; any other one takes its place after them in its own grid.
+_PLACES = ("sgd", "sam", "xsam", "asam", "gsam", "wsam", "looksam")
+_SAME = {"adam": "sgd", "adamw": "sgd"}
+
+
+def places_of(labels: Iterable[str]) -> dict[str, int]:
+    """Label → its place, which says what it looks like, in every figure.
+
+    >>> places_of(["adam", "xsam", "xsam_alpha_1.3"])
+    {'adam': 0, 'xsam': 2, 'xsam_alpha_1.3': 7}
+    """
+    listed = list(dict.fromkeys(labels))
+    known = {label: _PLACES.index(_SAME.get(label, label)) for label in listed if _SAME.get(label, label) in _PLACES}
+    others = [label for label in listed if label not in known]
+    return {label: known[label] if label in known else len(_PLACES) + others.index(label) for label in listed}
 
 
 @dataclass(frozen=True)
@@ -38,7 +57,7 @@ class Line:
     """One side of a panel.
 
     Attributes:
-        place: which side of the table it is, and so what it looks like, the same in every panel.
+        place: what it looks like: the same for a label in every figure (:func:`places_of`).
         label: what the legend calls it.
         x: where it is known; one NaN where it does not depend on x.
         mean, spread: mean and sample standard deviation over seeds at each x.
@@ -66,6 +85,7 @@ class Panel:
         title, x, y: what stands above it and beside its axes.
         lines: its sides.
         log_x: whether x is best seen by factors.
+        within: what the values can be at all; bands and bars end there.
     """
 
     name: str
@@ -75,6 +95,7 @@ class Panel:
     y: str
     lines: tuple[Line, ...]
     log_x: bool = False
+    within: tuple[float, float] = (-math.inf, math.inf)
 
 
 def panels_of(table: Table, epochs: pd.DataFrame) -> Iterator[Panel]:
@@ -91,40 +112,92 @@ def panels_of(table: Table, epochs: pd.DataFrame) -> Iterator[Panel]:
         >>> [panel.name for panel in panels_of(grid.analyses[0].table, grid.epochs)]    # doctest: +SKIP
         ['learning-curve-mlp-digits', 'alpha-mlp-digits']
     """
-    yield from learning_panels(table, epochs)
-    yield from alpha_panels(table, epochs)
-    yield from sweep_panels(table)
-    yield from cost_panels(table)
+    yield from _in_turns(
+        list(sweep_panels(table)),
+        list(learning_panels(table, epochs)),
+        list(alpha_panels(table, epochs)),
+        list(cost_panels(table)),
+    )
+
+
+def _in_turns(*kinds: list[Panel]) -> Iterator[Panel]:
+    """One of each kind, then the next of each: so that the first few panels are some of every kind."""
+    for place in range(max(map(len, kinds), default=0)):
+        yield from (kind[place] for kind in kinds if place < len(kind))
 
 
 def learning_panels(table: Table, epochs: pd.DataFrame) -> Iterator[Panel]:
     """One panel a row: the table's metric over the epochs; none for a metric that is not measured every epoch."""
-    name = table.metric.name
-    if name in epochs.columns:
-        yield from _over_epochs(
-            table, epochs, name, _with_unit(name, table.metric), "learning-curve", lambda cell: True
-        )
+    name, metric = table.metric.name, table.metric
+    if name not in epochs.columns:
+        return
+    curves = curves_of(epochs, name)
+    unit = _with_unit(name, metric)
+    for row, panel in _over_epochs(table, curves, unit, "learning-curve", lambda cell: True):
+        differences = tuple(_differences(table, row, curves))
+        if differences and max(len(line.x) for line in panel.lines) >= _LONG:
+            yield replace(panel, y=f"{unit} − that of {baseline_label(table)}", lines=differences)
+        else:
+            yield replace(panel, within=(metric.lowest, metric.highest))
+
+
+def _differences(table: Table, row: Key, curves: Mapping[str, Curve]) -> Iterator[Line]:
+    """Each column minus its baseline at every epoch, paired by seed: the levels themselves hide what differs."""
+    places = _places(table)
+    for key in table.columns:
+        base, cell = baseline_of(table, (row, key)), table.cells.get((row, key))
+        if cell is None or base is None:
+            continue
+        theirs = {one.seed: curves[one.run_id] for one in table.cells[base].outcomes if one.run_id in curves}
+        paired = {
+            one.run_id: _minus(curves[one.run_id], theirs[one.seed])
+            for one in cell.outcomes
+            if one.run_id in curves and one.seed in theirs
+        }
+        band = band_of(cell, paired)
+        if band is not None:
+            yield Line(places[row, key], side_label(table, key), *band)
+
+
+def _minus(ours: Curve, theirs: Curve) -> Curve:
+    common = _common(ours[0], theirs[0])
+    mine, other = (values[np.searchsorted(epochs, common)] for epochs, values in (ours, theirs))
+    return common, mine - other
 
 
 def alpha_panels(table: Table, epochs: pd.DataFrame) -> Iterator[Panel]:
-    """One panel a row: XSAM's searched alpha over the epochs."""
-    yield from _over_epochs(table, epochs, "alpha", "alpha", "alpha", lambda cell: is_searched_xsam(cell.spec))
+    """One panel a row: XSAM's searched alpha over the epochs, with the share of searches that end on their limit."""
+    curves, shares = curves_of(epochs, "alpha"), limit_shares(table, epochs)
+    for row, panel in _over_epochs(table, curves, "alpha", "alpha", lambda cell: is_searched_xsam(cell.spec)):
+        found = [share for (where, _), share in shares.items() if where == row]
+        limit = f"; {sum(found) / len(found):.0%} of searches end on alpha_max" if any(found) else ""
+        yield replace(panel, title=f"{panel.title}{limit}", within=(0.0, math.inf))
 
 
 def _over_epochs(
-    table: Table, epochs: pd.DataFrame, column: str, unit: str, prefix: str, wanted: Callable[[Cell], bool]
-) -> Iterator[Panel]:
-    curves = curves_of(epochs, column)
-    names = file_names(prefix, table.rows)
+    table: Table, curves: Mapping[str, Curve], unit: str, prefix: str, wanted: Callable[[Cell], bool]
+) -> Iterator[tuple[Key, Panel]]:
+    names, places = file_names(prefix, table.rows), _places(table)
     for row in table.rows:
         lines = []
-        for place, key in enumerate(table.columns):
+        for key in table.columns:
             cell = table.cells.get((row, key))
             band = band_of(cell, curves) if cell is not None and wanted(cell) else None
             if band is not None:
-                lines.append(Line(place, column_label(table, key), *band))
+                lines.append(Line(places[row, key], side_label(table, key), *band))
         if lines:
-            yield Panel(names[row], BANDS, title_of(table, row), "epoch", unit, tuple(lines))
+            yield row, Panel(names[row], BANDS, title_of(table, row), "epoch", unit, tuple(lines))
+
+
+def _places(table: Table) -> dict[tuple[Key, Key], int]:
+    """Row and column → place: that of the cell's label; columns of one label (several k) differ in their dashes."""
+    labels = places_of(table.labels)
+    variants: dict[str, dict[Key, int]] = {}
+    found: dict[tuple[Key, Key], int] = {}
+    for row, column, cell in table.planned():
+        own = variants.setdefault(cell.spec.optimizer, {})
+        found[row, column] = labels[cell.spec.optimizer] + len(COLOURS) * own.setdefault(column, len(own))
+    return found
 
 
 def curves_of(epochs: pd.DataFrame, column: str) -> Mapping[str, Curve]:
@@ -197,7 +270,7 @@ def _sweeps(table: Table, axis: str, position: int) -> Iterator[Panel]:
         group.setdefault(tuple(whole[place] for place in sides), {})[value] = cell
     names = file_names(axis.replace("_", "-"), groups)
     for key, group in groups.items():
-        lines = [_sweep(place, key_label(side), cells) for place, (side, cells) in enumerate(group.items())]
+        lines = [_sweep(_side_place(table, group, side), key_label(side), cells) for side, cells in group.items()]
         drawn = tuple(line for line in lines if len(line.x))
         if any(len(line.x) > 1 for line in drawn):
             least = min(at for line in drawn for at in line.x if not math.isnan(at))
@@ -210,7 +283,15 @@ def _sweeps(table: Table, axis: str, position: int) -> Iterator[Panel]:
                 _with_unit(table.column, table.metric),
                 drawn,
                 log_x,
+                (table.metric.lowest, table.metric.highest),
             )
+
+
+def _side_place(table: Table, group: Mapping[Key, Mapping[Value, Cell]], side: Key) -> int:
+    """The place of a side's label; sides of one label differ in their dashes."""
+    names = {one: next(iter(cells.values())).spec.optimizer for one, cells in group.items()}
+    alike = [one for one, name in names.items() if name == names[side]]
+    return places_of(table.labels)[names[side]] + len(COLOURS) * alike.index(side)
 
 
 def _sweep(place: int, label: str, cells: Mapping[Value, Cell]) -> Line:
@@ -223,12 +304,13 @@ def _sweep(place: int, label: str, cells: Mapping[Value, Cell]) -> Line:
 
 def cost_panels(table: Table) -> Iterator[Panel]:
     """Two panels a row: each column's mean over its backward passes, and over its wall time."""
+    places = _places(table)
     for cost, unit in _COSTS.items():
         names = file_names(f"cost-{cost.replace('_', '-')}", table.rows)
         for row in table.rows:
             lines = [
-                Line(place, column_label(table, key), [at], *([value] for value in _mean_and_spread(cell)))
-                for place, key in enumerate(table.columns)
+                Line(places[row, key], side_label(table, key), [at], *([value] for value in _mean_and_spread(cell)))
+                for key in table.columns
                 if (cell := table.cells.get((row, key))) is not None
                 and cell.mean is not None
                 and (at := cell.cost(cost)) is not None

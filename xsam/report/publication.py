@@ -17,7 +17,7 @@ from itertools import groupby
 from xsam.grid.grid import TABLE
 from xsam.parameters import Value
 from xsam.report.comparisons import OPTIMIZER, Comparison, Place, partner
-from xsam.report.formats import BEST, Text
+from xsam.report.formats import BEST, Sheet, Text
 from xsam.report.table import ABSENT, PROBLEMS, Cell, Key, Table
 from xsam.report.text import label, leading
 
@@ -191,6 +191,32 @@ def result_table(table: Table) -> PaperTable:
         lambda at: Text(cell_words(table, table.cells[arrangement.places[at]]), marked.get(at, "")),
         table.report.caption,
     )  # fmt: skip
+
+
+def scope(table: Table) -> str:
+    """What was run, in a sentence: how many methods on which models and data, seeds, epochs, and what is shown."""
+    specs = [cell.spec for _, _, cell in table.planned()]
+
+    def listed(axis: str) -> str:
+        return ", ".join(
+            dict.fromkeys(name_of(table, axis, spec.params[axis]) for spec in specs if axis in spec.params)
+        )
+
+    methods = len({spec.optimizer for spec in specs})
+    epochs = sorted({int(str(spec.params["epochs"])) for spec in specs if "epochs" in spec.params})
+    trained = f", {' or '.join(map(str, epochs))} epochs" if 0 < len(epochs) < 4 else ""
+    shown = f"{_lower(table.metric.title)}, {_rule(table)}" if table.rule else _lower(table.metric.title)
+    plural = "s" * (methods != 1)
+    return f"{methods} method{plural}: {listed('model')} on {listed('dataset')}; {_seeds(table)}{trained}; {shown}."
+
+
+def result_sheet(table: Table) -> Sheet:
+    """The results as a paper prints them, for formats that are not LaTeX."""
+    made = result_table(table)
+    outer = [name for name, width in made.groups for _ in range(width)] or [""] * len(made.header)
+    header = [f"{group}, {name}" if group else name for group, name in zip(outer, made.header, strict=True)]
+    rows = tuple((Text(name), *texts) for name, texts in made.rows)
+    return Sheet("results", "Results", (made.corner, *header), 1, rows, (made.caption,))
 
 
 def difference_table(table: Table, compared: Sequence[Comparison]) -> PaperTable:

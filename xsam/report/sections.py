@@ -61,7 +61,7 @@ def means(analysis: Analysis) -> Sheet:
         name = column_label(table, column)
         header += [name, *(f"{name}: {extra}" for extra in beside)]
     rows = tuple((*label_texts(row), *texts(row)) for row in table.rows)
-    return Sheet("means", table.title, tuple(header), len(table.row_axes), rows, tuple(_notes(table)))
+    return Sheet("means", table.title, tuple(header), len(table.row_axes), rows, (*_notes(table), *analysis.caveats))
 
 
 def _beside(name: str, analysis: Analysis) -> Callable[[Place], str]:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from xsam.grid.diagnostics import PER_DIRECTION
 from xsam.report.formats import Sheet, Text
-from xsam.report.panels import CURVES, Line, Numbers, Panel, file_names
+from xsam.report.panels import CURVES, Line, Numbers, Panel, file_names, places_of
 
 DIRECTIONS = {
     "local": "g₀",
@@ -158,7 +158,7 @@ class Map:
     marks: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
-def measured_panels(rows: pd.DataFrame) -> Iterator[Panel]:
+def measured_panels(rows: pd.DataFrame, labels: Sequence[str] = ()) -> Iterator[Panel]:
     """How well directions point, and the largest eigenvalues.
 
     Directions are panels for each optimizer: at the end of training over the ascent steps looked at, and with the
@@ -173,7 +173,7 @@ def measured_panels(rows: pd.DataFrame) -> Iterator[Panel]:
         yield from _share_panels("direction-quality-training", k, "epoch", over)
     eigenvalues = rows[rows["measure"] == "top_eigenvalue"]
     if not eigenvalues.empty:
-        yield _eigenvalues(last_epoch(eigenvalues))
+        yield _eigenvalues(last_epoch(eigenvalues), places_of((*labels, *map(str, rows["optimizer"].unique()))))
 
 
 def _share_panels(prefix: str, addition: str, x: str, shares: pd.DataFrame) -> Iterator[Panel]:
@@ -189,14 +189,13 @@ def _share_panels(prefix: str, addition: str, x: str, shares: pd.DataFrame) -> I
         yield Panel(names[(label,)], CURVES, title, x, "share of the best rise", tuple(lines))
 
 
-def _eigenvalues(rows: pd.DataFrame) -> Panel:
+def _eigenvalues(rows: pd.DataFrame, places: Mapping[str, int]) -> Panel:
     # A base optimizer has no k, and is a level line.
     sides = dict(iter(rows.assign(run_k=rows["run_k"].astype(float)).groupby("optimizer", sort=True)))
     # Base optimizers first, as tables have them, so that a side looks the same in every figure.
     order = sorted(sides, key=lambda label: bool(sides[label]["run_k"].notna().any()))
     lines = (
-        _line(place, str(label), sides[label].groupby("run_k", dropna=False)["value"])
-        for place, label in enumerate(order)
+        _line(places[str(label)], str(label), sides[label].groupby("run_k", dropna=False)["value"]) for label in order
     )
     title, x = "largest Hessian eigenvalue, end of training", "ascent steps k in training"
     return Panel("eigenvalues", CURVES, title, x, "λ₁", tuple(lines))

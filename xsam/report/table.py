@@ -131,6 +131,7 @@ class Table:
         column: the column of the table ``runs`` that holds the metric under the rule (``"test_accuracy_final"``).
         rows, columns: their keys in table order: the values of these axes, ``ABSENT`` on an axis that is not used.
         cells: (row, column) → cell, for every planned one.
+        labels: the grid's labels of ``optimizer``, whether the table shows them or not.
         strangers: run ids that have rows in the folder and are not in the grid.
     """
 
@@ -142,6 +143,7 @@ class Table:
     rows: tuple[Key, ...]
     columns: tuple[Key, ...]
     cells: Mapping[tuple[Key, Key], Cell]
+    labels: tuple[str, ...]
     strangers: tuple[str, ...]
 
     @property
@@ -206,6 +208,8 @@ def cells(frame: pd.DataFrame, grid: Grid, report: ReportSpec | None = None) -> 
         rows=_ordered((row for row, _ in placed), report.rows, grid),
         columns=_ordered((key for _, key in placed), report.columns, grid),
         cells={place: Cell(tuple(outcomes[run.run_id] for run in runs)) for place, runs in placed.items()},
+        labels=tuple(map(str, grid.axes.get("optimizer", ())))
+        or tuple(dict.fromkeys(run.optimizer for run in grid.runs)),
         strangers=tuple(sorted(stored.keys() - {run.run_id for run in grid.runs})),
     )
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from xsam.metrics import NEITHER
 from xsam.parameters import Value
 from xsam.report.formats import BEST, Text
-from xsam.report.table import PROBLEMS, Cell, Key, Table
+from xsam.report.table import ABSENT, PROBLEMS, Cell, Key, Table
 from xsam.stats import BETTER, FEWEST_PAIRS, Difference, decide_family, paired_difference
 
 _Name = TypeVar("_Name")
@@ -38,6 +38,13 @@ def key_label(key: Key) -> str:
 def column_label(table: Table, key: Key) -> str:
     """A column's values, or what it shows where the table has no column axes."""
     return key_label(key) or table.column
+
+
+def side_label(table: Table, key: Key) -> str:
+    """A column's values, as far as they tell it from other columns: without axes that have one value in all of them."""
+    values = [{column[place] for column in table.columns} - {ABSENT} for place in range(len(table.column_axes))]
+    kept = tuple(value for value, known in zip(key, values, strict=True) if len(known) > 1)
+    return key_label(kept) or column_label(table, key)
 
 
 def number(table: Table, value: float, sign: bool = False) -> str:

@@ -16,6 +16,7 @@ from xsam.report.formats import Sheet, bullets, escape, html_page, markdown, mar
 from xsam.report.latex import latex_files
 from xsam.report.publication import declared_table, difference_table, measure_table, result_table, time_table
 from xsam.report.sections import cost_baselines, sheets
+from xsam.report.selection import MOST
 from xsam.report.sharpness import direction_sheet
 from xsam.text import is_below
 
@@ -78,7 +79,9 @@ def stale(files: Iterable[tuple[str, bytes]], out: Path) -> list[Path]:
     return [path for path, content in paths if not path.is_file() or path.read_bytes() != content]
 
 
-def render(report: Report, index: bool = True, figures: bool = True, page: bool = True) -> Iterator[tuple[str, bytes]]:
+def render(
+    report: Report, index: bool = True, figures: bool = True, page: bool = True, all_figures: bool = False
+) -> Iterator[tuple[str, bytes]]:
     """Each file's name below the folder of reports, and its content; the arguments are those of :func:`write_report`.
 
     ``index`` is whether to render what is about all grids, the page among it.
@@ -95,7 +98,7 @@ def render(report: Report, index: bool = True, figures: bool = True, page: bool 
         if figures:
             from xsam.report.figures import figure_files  # matplotlib, which tables do without
 
-            for file, content in figure_files(grid):
+            for file, content in figure_files(grid, None if all_figures else MOST):
                 yield f"{grid.grid.name}/figures/{file}", content
     if index:
         yield "README.md", _index(report).encode()

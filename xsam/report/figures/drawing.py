@@ -22,7 +22,7 @@ def panel_figure(panel: Panel) -> Figure:
     with styled():
         figure, axes = new_figure(panel.title, panel.x, panel.y)
         for line in panel.lines:
-            _draw(axes, line, panel.kind)
+            _draw(axes, line, panel)
         _mark_x(axes, panel)
         add_legend(figure, axes)
     return figure
@@ -40,21 +40,20 @@ def _mark_x(axes: Axes, panel: Panel) -> None:
         axes.xaxis.set_major_locator(ticks(whole=all(value.is_integer() for value in at)))
 
 
-def _draw(axes: Axes, line: Line, kind: str) -> None:
+def _draw(axes: Axes, line: Line, panel: Panel) -> None:
     style = look(line.place)
+    kind = panel.kind
+    mean, spread = np.asarray(line.mean, dtype=float), np.asarray(line.spread, dtype=float)
+    low, high = (np.clip(end, *panel.within) for end in (mean - spread, mean + spread))
     if kind == BANDS:
-        low, high = (
-            [mean + sign * spread for mean, spread in zip(line.mean, line.spread, strict=True)] for sign in (-1, 1)
-        )
         axes.plot(line.x, line.mean, color=style["color"], linestyle=style["linestyle"], label=line.label)
         axes.fill_between(line.x, low, high, color=style["color"], alpha=0.18, linewidth=0)
     elif line.is_level:
-        mean, spread = line.mean[0], line.spread[0]
-        axes.axhline(mean, color=style["color"], linestyle=":", label=line.label)
-        axes.axhspan(mean - spread, mean + spread, color=style["color"], alpha=0.1, linewidth=0)
+        axes.axhline(mean[0], color=style["color"], linestyle=":", label=line.label)
+        axes.axhspan(low[0], high[0], color=style["color"], alpha=0.1, linewidth=0)
     else:
         style["linestyle"] = "none" if kind == POINTS else style["linestyle"]
-        axes.errorbar(line.x, line.mean, line.spread, capsize=2, label=line.label, **style)
+        axes.errorbar(line.x, mean, np.abs([mean - low, high - mean]), capsize=2, label=line.label, **style)
 
 
 _LEVELS = 20

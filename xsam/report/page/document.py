@@ -15,12 +15,15 @@ from markupsafe import Markup
 
 from xsam.grid.grid import TABLE
 from xsam.report.analysis import Analysis, GridReport, Report
+from xsam.report.caveats import LIMITS, limit_shares
 from xsam.report.claims.judge import CLAIMS_NOTE, Evidence
 from xsam.report.formats import Sheet, html_table
 from xsam.report.page.compact import script_json
 from xsam.report.page.figures import page_figures
 from xsam.report.page.runs import LOG_LINES, MOST_LOGS, runs_data
 from xsam.report.panels import COLOURS
+from xsam.report.publication import result_sheet, scope
+from xsam.report.selection import selected
 from xsam.report.sharpness import direction_sheet
 from xsam.report.text import p_text
 from xsam.stats import TOO_FEW
@@ -37,6 +40,8 @@ class Section:
         name, task: the grid's.
         done, planned: numbers of runs.
         tables: title → the sheets of each table; what was measured of directions is a table of its own.
+        figures_in_all: how many figures there are beside those on the page.
+        scope: sentences about what was run.
         figures, runs: JSON values (:mod:`xsam.report.page.figures`, :mod:`xsam.report.page.runs`).
     """
 
@@ -46,6 +51,8 @@ class Section:
     planned: int
     tables: tuple[tuple[str, tuple[Sheet, ...]], ...]
     figures: tuple[dict[str, Any], ...]
+    figures_in_all: int
+    scope: tuple[str, ...]
     runs: dict[str, Any]
 
 
@@ -87,13 +94,28 @@ def _section(grid: GridReport, tables: Sequence[tuple[Sheet, ...]]) -> Section:
         len(grid.grid.runs),
         tuple(_titled(grid, tables)),
         tuple(page_figures(grid)),
+        selected(grid)[1],
+        tuple(dict.fromkeys(_scope(grid))),
         runs,
     )
 
 
+def _scope(grid: GridReport) -> Iterator[str]:
+    """What was run and what must be said of it; the tables' notes say where searches end on their limit."""
+    shares: list[float] = []
+    for one in grid.analyses:
+        yield scope(one.table)
+        yield from (sentence for sentence in one.caveats if not sentence.startswith(LIMITS))
+        shares += limit_shares(one.table, grid.epochs).values()
+    if any(shares):
+        yield f"{LIMITS}: {min(shares):.0%} to {max(shares):.0%} of a cell's."
+
+
 def _titled(grid: GridReport, tables: Sequence[tuple[Sheet, ...]]) -> Iterator[tuple[str, tuple[Sheet, ...]]]:
     for analysis, made in zip(grid.analyses, tables, strict=True):
-        yield _title(analysis), made
+        declared = [sheet for sheet in made if sheet.name == "declared"]
+        others = [sheet for sheet in made if sheet.name != "declared"]
+        yield _title(analysis), (*declared, result_sheet(analysis.table), *others)
     if (directions := direction_sheet(grid.sharpness, grid.runs)) is not None:
         yield directions.title, (directions,)
 

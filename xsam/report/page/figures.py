@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 from xsam.report.analysis import GridReport
 from xsam.report.page.compact import numbers
-from xsam.report.panels import Panel, panels_of
-from xsam.report.sharpness import HEAT, Map, labelled, measured_maps, measured_panels
+from xsam.report.panels import Panel
+from xsam.report.selection import MOST, selected
+from xsam.report.sharpness import HEAT, Map
 
 
-def page_figures(report: GridReport) -> Iterator[dict[str, Any]]:
-    """Each figure of a grid's first table, and those of what was measured of its runs' sharpness.
+def page_figures(report: GridReport, most: int | None = MOST) -> Iterator[dict[str, Any]]:
+    """Each figure that :func:`xsam.report.selection.selected` chooses.
 
     All have ``name``, ``kind``, ``title``, ``x`` and ``y`` (axis titles). Panels have ``log`` and ``lines``: place,
     label, x, mean, spread each. Maps have ``unit``, ``at`` (x and y) and ``z`` (a list of rows); a ``"heat"`` also has
     ``path`` (x and y of a line on it), a ``"plane"`` ``limits`` (of its colours, or null), ``radii`` and ``marks``
     (name → radius, name → x and y).
     """
-    for panel in panels_of(report.analyses[0].table, report.epochs):
-        yield _panel(panel)
-    if report.sharpness.empty:
-        return
-    rows = labelled(report.sharpness, report.runs)
-    yield from map(_panel, measured_panels(rows))
-    yield from map(_map, measured_maps(rows))
+    for shown in selected(report, most)[0]:
+        yield _map(shown) if isinstance(shown, Map) else _panel(shown)
 
 
 def _panel(panel: Panel) -> dict[str, Any]:
@@ -36,6 +33,7 @@ def _panel(panel: Panel) -> dict[str, Any]:
         "x": panel.x,
         "y": panel.y,
         "log": panel.log_x,
+        "within": [None if math.isinf(end) else end for end in panel.within],
         "lines": [
             [line.place, line.label, numbers(line.x, 8), numbers(line.mean), numbers(line.spread)]
             for line in panel.lines

@@ -31,11 +31,16 @@ function named(place, label) {
   return { name: plain(label), legendgroup: String(place), hovertemplate: "%{y:.5~g} ± %{customdata:.3~g}" };
 }
 
-function band([place, label, x, mean, spread], theme) {
+// Bands end where values cannot be.
+function clipped(value, [lowest, highest]) {
+  return Math.min(highest ?? Infinity, Math.max(lowest ?? -Infinity, value));
+}
+
+function band([place, label, x, mean, spread], theme, within = [null, null]) {
   const known = mean.map((_, at) => at).filter((at) => mean[at] !== null && spread[at] !== null);
   const at = known.map((one) => x[one]);
-  const high = known.map((one) => mean[one] + spread[one]);
-  const low = known.map((one) => mean[one] - spread[one]);
+  const high = known.map((one) => clipped(mean[one] + spread[one], within));
+  const low = known.map((one) => clipped(mean[one] - spread[one], within));
   const area = {
     x: [...at, ...at.toReversed()],
     y: [...high, ...low.toReversed()],
@@ -102,7 +107,7 @@ function circle(name, radius) {
 
 function tracesOf(figure, theme) {
   if (figure.z) return map(figure, theme);
-  if (figure.kind === "bands") return figure.lines.flatMap((line) => band(line, theme));
+  if (figure.kind === "bands") return figure.lines.flatMap((line) => band(line, theme, figure.within));
   const range = rangeOf(figure.lines);
   return figure.lines.map((line) => curve(line, theme, figure.kind === "curves", range));
 }
@@ -143,6 +148,18 @@ function forget(place) {
   figures.waiting.delete(place);
   figures.observer.unobserve(place);
   if (figures.drawn.delete(place)) Plotly.purge(place);
+}
+
+// Draws the rest while nothing else is to be done, so that a picture of the whole page has every figure.
+function drawWhenIdle() {
+  const idle = globalThis.requestIdleCallback ?? ((work) => setTimeout(work, 50));
+  const next = () => {
+    const [place, figure] = figures.waiting.entries().next().value ?? [];
+    if (!place) return;
+    draw(place, figure);
+    idle(next);
+  };
+  idle(next);
 }
 
 function drawAgain() {

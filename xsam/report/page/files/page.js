@@ -80,6 +80,7 @@ function start() {
   startTheme();
   startLinks(lists);
   startPrinting();
+  drawWhenIdle();
 }
 
 start();

@@ -1,0 +1,53 @@
+"""Which figures a grid has: those of all its tables, a few of every kind unless all are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain, zip_longest
+
+from xsam.grid.grid import TABLE
+from xsam.report.analysis import GridReport
+from xsam.report.panels import Panel, panels_of
+from xsam.report.sharpness import Map, labelled, measured_maps, measured_panels
+
+_MEASURED = (
+    "eigenvalues", "direction-quality-training", "direction-quality", "alpha-landscape", "ascent-plane", "random-plane",
+)  # fmt: skip
+MOST = 12  # figures of a grid; more are not looked at, and all can be asked for
+
+
+def selected(report: GridReport, most: int | None = MOST) -> tuple[list[Panel | Map], int]:
+    """The figures of a grid, at most ``most`` (None: all), and how many there are in all.
+
+    Tables take turns, as do the kinds of figures within each; what was measured of sharpness has half the places.
+    """
+    tables = list(_in_turns(*(_panels(report, number) for number in range(len(report.analyses)))))
+    measured: list[Panel | Map] = []
+    if not report.sharpness.empty:
+        rows = labelled(report.sharpness, report.runs)
+        measured = _kinds([*measured_panels(rows, report.analyses[0].table.labels), *measured_maps(rows)])
+    whole = len(tables) + len(measured)
+    if most is None or whole <= most:
+        return [*tables, *measured], whole
+    own = max(most - len(tables), min(len(measured), most // 2))
+    return [*tables[: most - own], *measured[:own]], whole
+
+
+def _panels(report: GridReport, number: int) -> list[Panel | Map]:
+    """The panels of one table; the names of those that have another one's are told apart by the table's name."""
+    table = report.analyses[number].table
+    prefix = "" if table.report.name == TABLE else f"{table.report.name.replace('_', '-')}-"
+    return [replace(panel, name=f"{prefix}{panel.name}") for panel in panels_of(table, report.epochs)]
+
+
+def _kinds(measured: list[Panel | Map]) -> list[Panel | Map]:
+    """What was measured of sharpness, one of each kind and then the next of each, XSAM's first."""
+    kinds: dict[str, list[Panel | Map]] = {}
+    for one in sorted(measured, key=lambda one: not one.name.endswith("xsam")):
+        kinds.setdefault(next((kind for kind in _MEASURED if one.name.startswith(kind)), ""), []).append(one)
+    return list(_in_turns(*(kinds[kind] for kind in (*_MEASURED, "") if kind in kinds)))
+
+
+def _in_turns(*kinds: list[Panel | Map]) -> Iterator[Panel | Map]:
+    return (one for one in chain.from_iterable(zip_longest(*kinds)) if one is not None)
