@@ -8,6 +8,7 @@ packages=(
   chromium                                                     # the report page
   texlive-latex-recommended                                    # its tables
   g++                                                          # torch.compile
+  qemu-user                                                    # the same bits on other CPUs
 )
 
 [ "${1:-1}" != 0 ] || exit 0

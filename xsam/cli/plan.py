@@ -15,7 +15,7 @@ from rich.table import Table
 
 from xsam.cli import common
 from xsam.cli.common import BadInput
-from xsam.cli.run import Device, check_data
+from xsam.cli.run import Device, check_data, enter_numerics
 from xsam.damage import ignore
 from xsam.grid import Grid, RunSpec
 from xsam.grid.cost import PassCount, passes_of, total_passes
@@ -125,6 +125,7 @@ def _power(grid: Grid, results: Path, sd: float | None) -> Sequence[Power]:
 
 def _estimate(runs: Sequence[RunSpec], data: Path, device: str, console: Console) -> Estimate:
     check_data(runs, data)
+    enter_numerics(runs, device)
     from xsam.runner.calibrate import calibrate  # imports torch
 
     name, timings = calibrate(runs, data, device, lambda line: console.print(line, markup=False, highlight=False))

@@ -154,11 +154,14 @@ def _json(found: Repetition) -> dict[str, Any]:
         "identical": found.identical,
         "numbers": [{**asdict(one), "difference": one.difference} for one in found.numbers],
         "unstored": list(found.unstored),
+        "explanation": found.explanation,
         "circumstances": [asdict(one) for one in found.circumstances],
     }
 
 
 def _lines(found: Repetition) -> Iterator[str]:
+    if found.explanation:
+        yield f"why: {found.explanation}"
     for one in found.numbers:
         if one.epoch is None:
             by = "" if one.difference is None else f" ({one.difference:+.3g})"

@@ -22,11 +22,13 @@ from xsam.launch import status
 from xsam.launch.profile import Profile as ClusterProfile
 from xsam.launch.profile import load_profile
 from xsam.launch.starts import WorkersFail
-from xsam.launch.supervise import supervise
+from xsam.launch.supervise import look, supervise
+from xsam.runner import numerics
 from xsam.runner.order import WorkOrder, settled_runs, tried_again, utc_now
 from xsam.runner.stop import StopFlag
 from xsam.store import GridFolder, locks
 from xsam.tasks import DataMissing
+from xsam.tasks.config import PORTABLE
 from xsam.tasks.data import data_sets, require
 
 
@@ -80,6 +82,7 @@ class Training:
 
         With ``detach``, as soon as workers are started. Raises ``BadInput`` where nothing can be trained.
         """
+        check_numerics(runs, self.device, here=self.launcher is LauncherName.local)
         start = self._cluster(runs) if self.launcher is LauncherName.slurm else self._machine(grid, runs)
         folder = GridFolder(self.results.resolve(), grid.name)
         _repair(folder)
@@ -90,7 +93,7 @@ class Training:
             grid=grid.name,
             run_ids=run_ids,
             data_dir=self.data.resolve(),
-            launch=f"{utc_now():%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}",
+            launch=_new_launch(),
             again=tried_again(ends, run_ids, self.retry_failed),
             checkpoint_seconds=self.checkpoint_seconds,
             device=self.device,
@@ -146,10 +149,17 @@ class Training:
         jobs = _jobs(self.jobs, runs, grid.name)
 
         def start(order: WorkOrder, runs: Sequence[RunSpec], missing: Sequence[RunSpec], detach: bool) -> States:
+            gpus = visible_gpus() if self.device != "cpu" else ()
+            launches = [LocalLauncher(part, jobs, gpus) for part in _apart(order, missing)]
             with common.bad_input(OSError):
-                order.write_snapshot(missing)
-            workers = LocalLauncher(order, jobs, visible_gpus() if self.device != "cpu" else ())
+                for workers in launches:
+                    workers.order.write_snapshot(missing)
             if detach:
+                if len(launches) > 1:
+                    raise BadInput(
+                        f"{order.grid}: workers compute with one setting of numerics, and these runs have two; "
+                        "start them one after the other, with --only numerics=native first"
+                    )
                 started = workers.start(min(jobs, len(missing)))
                 if not started:
                     raise BadInput(
@@ -160,11 +170,21 @@ class Training:
                     f"{order.grid}: started {started} workers; 'xsam-bench status' tells how far they are"
                 )
                 return status.survey(order.folder, runs)
-            stop = StopFlag(before_exit=workers.kill)
+
+            def kill() -> None:
+                for workers in launches:
+                    workers.kill()
+
+            stop = StopFlag(before_exit=kill)
             stop.install()
             with Display(self.console, order.grid) as display:
                 try:
-                    return supervise(order, runs, workers, jobs, stop, display, self._tell)
+                    for workers in launches:
+                        chosen = runs if len(launches) == 1 else _those(runs, workers.order.run_ids)
+                        states = supervise(workers.order, chosen, workers, jobs, stop, display, self._tell)
+                        if any(one.state not in status.FINISHED for one in states):
+                            break  # stopped or cancelled
+                    return states if len(launches) == 1 else look(order, runs, {})
                 except WorkersFail as error:
                     refuse_full(order.results)
                     common.say(f"xsam-bench: {order.grid}: {error}", error=True)
@@ -183,7 +203,8 @@ class Training:
         def start(order: WorkOrder, runs: Sequence[RunSpec], missing: Sequence[RunSpec], detach: bool) -> States:
             with common.bad_input(ClusterError, OSError):
                 wanted = slurm.uncovered(order.folder, [one.run_id for one in missing])
-                arrays = slurm.submit(order.part(wanted), missing, profile) if wanted else []
+                parts = _apart(order, _those(missing, wanted))
+                arrays = [array for part in parts for array in slurm.submit(part, missing, profile)]
             already = len(missing) - len(wanted)
             self.console.print(
                 f"{order.grid}: submitted {len(wanted)} runs"
@@ -277,6 +298,54 @@ def _jobs(jobs: int | None, runs: Sequence[RunSpec], grid: str) -> int:
             f"{grid}: {jobs} jobs of {threads} threads need {jobs * threads} cores, there are {cores}; use fewer jobs"
         )
     return jobs
+
+
+def check_numerics(runs: Sequence[RunSpec], device: str, here: bool = True) -> None:
+    """Refuse runs with a setting of ``numerics`` that ``device``, or the CPU where they train ``here``, cannot keep."""
+    with common.bad_input(numerics.NotPortable):
+        for setting in {one.config.training.numerics for one in runs}:
+            if here:
+                numerics.check(setting, device)
+            else:
+                numerics.check(setting, device, "x86_64", numerics.NEEDED)
+
+
+def enter_numerics(runs: Sequence[RunSpec], device: str) -> None:
+    """Bring this process to the one setting of ``numerics`` that ``runs`` have, before it loads torch."""
+    settings = {one.config.training.numerics for one in runs}
+    if len(settings) > 1:
+        raise BadInput(
+            "some of these runs have portable numerics and some native, and one process has one of them: "
+            "choose those with numerics=native first"
+        )
+    check_numerics(runs, device)
+    with common.bad_input(numerics.NotPortable):
+        for setting in settings:
+            numerics.enter(setting)
+
+
+def _apart(order: WorkOrder, runs: Sequence[RunSpec]) -> list[WorkOrder]:
+    """The order's part for each setting of ``numerics`` that ``runs`` have, since a worker's process has one of them.
+
+    Each part is a launch of its own, the first of them the order's. Portable runs train on the CPU.
+    """
+    shares: dict[str, list[str]] = {}
+    for one in runs:
+        shares.setdefault(one.config.training.numerics, []).append(one.run_id)
+    launches = [order.launch, *(_new_launch() for _ in shares)]
+    return [
+        replace(order.part(run_ids), launch=launch, device="cpu" if setting == PORTABLE else order.device)
+        for (setting, run_ids), launch in zip(shares.items(), launches, strict=False)
+    ]
+
+
+def _those(runs: Sequence[RunSpec], run_ids: Sequence[str]) -> list[RunSpec]:
+    chosen = set(run_ids)
+    return [one for one in runs if one.run_id in chosen]
+
+
+def _new_launch() -> str:
+    return f"{utc_now():%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
 
 
 def check_data(runs: Sequence[RunSpec], data: Path) -> None:

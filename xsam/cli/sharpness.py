@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from xsam.cli import common
-from xsam.cli.run import Device, check_data
+from xsam.cli.run import Device, check_data, enter_numerics
 from xsam.damage import DamagedFile
 from xsam.grid.diagnostics import MEASUREMENTS, Diagnostics
 from xsam.grid.grid import Grid
@@ -70,6 +70,7 @@ def sharpness(
     with common.bad_input(ValueError):
         jobs = [(folder, run, _wanted(Grid.load(folder.grid_json), run, given)) for folder, run in found]
     check_data([run for _, run in found], data)
+    enter_numerics([run for _, run in found], device)
 
     from xsam.runner.checkpoint import CheckpointMismatch
     from xsam.runner.measure import NotMeasurable

@@ -14,20 +14,39 @@ from xsam.grid.spec import RunSpec
 from xsam.metrics import stored_columns
 from xsam.store.schema import arrow_schema
 from xsam.tasks import get_task
+from xsam.tasks.config import PORTABLE
 
 Row = Mapping[str, Any]
 
+# In the order in which they explain other numbers: the code comes last, since a change of it that moves a number raises
+# NUMERICS. The kernel and the number of cores cannot move one.
 PARTS = {
-    "code": "code",
-    "packages": "versions",
-    "python": "versions",
-    "platform": "versions",
-    "cpu": "hardware",
-    "cores": "hardware",
+    "data_checksum": "data",
     "device": "hardware",
     "gpu": "hardware",
+    "arithmetic": "arithmetic",
+    "cpu": "hardware",
     "threads": "hardware",
-    "data_checksum": "data",
+    "packages": "versions",
+    "python": "versions",
+    "code": "code",
+}
+# Of ``xsam.runner.numerics.facts``, the most telling first.
+_ARITHMETIC = (
+    "capability",
+    "environment",
+    "flags",
+    "blas",
+    "onednn",
+    "libc",
+    "intra_op_threads",
+    "inter_op_threads",
+)
+_CAUSES = {
+    "NUMERICS": "the task's NUMERICS was raised since: the same parameters are known to give other numbers",
+    "data checksum": "the data are other ones",
+    "device": "it was trained on another kind of device",
+    "gpu": "it was trained on another GPU",
 }
 _COUNTS = ("forwards", "backwards", "skipped_steps", "parameters")  # beside the task's metrics
 
@@ -59,7 +78,8 @@ class Circumstance:
     """Something of where a number comes from that is not the same.
 
     Attributes:
-        part: ``"code"``, ``"versions"``, ``"hardware"`` or ``"data"``.
+        part: ``"data"``, ``"hardware"``, ``"arithmetic"`` (which instructions and libraries compute on a CPU),
+            ``"versions"`` or ``"code"``.
         name: what it is, such as ``"torch"``.
         then, now: as they were stored; ``None`` where it was not there.
     """
@@ -78,16 +98,38 @@ class Repetition:
         numbers: everything that differs in the run's row, then in its epochs.
         unstored: columns with a value now and none in the stored rows, which are older than they.
         circumstances: what of code, versions, hardware and data differs.
+        portable: whether the run has portable numerics.
     """
 
     numbers: tuple[Number, ...]
     unstored: tuple[str, ...]
     circumstances: tuple[Circumstance, ...]
+    portable: bool = False
 
     @property
     def identical(self) -> bool:
         """Whether every stored number is the same to its last bit; timings and memory are none of them."""
         return not self.numbers
+
+    @property
+    def explanation(self) -> str | None:
+        """In one sentence why numbers differ, as far as what was stored tells; ``None`` where they are the same."""
+        if self.identical:
+            return None
+        differs = {one.name: one for one in self.circumstances}
+        for name, words in _CAUSES.items():
+            if name in differs:
+                return words
+        changed = [one for one in self.circumstances if one.part == "arithmetic"]
+        if not changed:
+            return None
+        if self.portable:
+            return f"numerics are portable, and yet the numbers differ where {changed[0].name} does: this is a fault"
+        then = "not stored then" if changed[0].then is None else f"{changed[0].then} then"
+        return (
+            "the last bits of native numerics depend on the CPU's instructions and on the libraries that use them "
+            f"({changed[0].name}: {then}, {changed[0].now} now); with numerics: portable they do not"
+        )
 
 
 @dataclass(frozen=True)
@@ -157,6 +199,7 @@ def compare(then: tuple[Row, Sequence[Row]], now: tuple[Row, Sequence[Row]]) -> 
         tuple(one for one in found if one.then is not None),
         tuple(dict.fromkeys(one.name for one in found if one.then is None)),
         (*_numerics(then[0]), *circumstances(*(json.loads(row["provenance"]) for row, _ in (then, now)))),
+        portable=spec_of(then[0]).params.get("numerics") == PORTABLE,
     )
 
 
@@ -179,7 +222,9 @@ def circumstances(then: Row, now: Row) -> Iterator[Circumstance]:
     ['torch']
     """
     for key, part in PARTS.items():
-        if key == "code":
+        if key == "arithmetic":
+            yield from _arithmetic(then, now)
+        elif key == "code":
             yield from _code(then.get(key, {}), now.get(key, {}))
         elif key == "packages":
             ours, theirs = then.get(key, {}), now.get(key, {})
@@ -188,6 +233,23 @@ def circumstances(then: Row, now: Row) -> Iterator[Circumstance]:
                     yield Circumstance(part, name, ours.get(name), theirs.get(name))
         elif then.get(key) != now.get(key):
             yield Circumstance(part, key.replace("_", " "), then.get(key), now.get(key))
+
+
+def _arithmetic(then: Row, now: Row) -> Iterator[Circumstance]:
+    ours, theirs = then.get("arithmetic"), now.get("arithmetic")
+    if ours is None or theirs is None:  # an older row has the CPU's name alone
+        if theirs is not None and then.get("cpu") != now.get("cpu"):
+            yield Circumstance("arithmetic", "capability", None, theirs.get("capability"))
+        return
+    for name in _ARITHMETIC:
+        if ours.get(name) != theirs.get(name):
+            yield Circumstance("arithmetic", name.replace("_", " "), _shown(ours.get(name)), _shown(theirs.get(name)))
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}={text}" for name, text in value.items()) or "no variables"
+    return " ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def _code(then: Row, now: Row) -> Iterator[Circumstance]:

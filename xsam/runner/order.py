@@ -32,7 +32,7 @@ class WorkOrder:
 
     Attributes:
         results: the results folder; ``grid`` names the grid in it.
-        run_ids: the runs to do, in order; the launch's snapshot says what each of them is.
+        run_ids: the runs to do, in order, all of one setting of ``numerics``; the launch's snapshot says what each is.
         data_dir: where prepared data are.
         launch: id of the launch.
         again: run id → launch of its failed row, of the failures that this launch tries again (``""``: a row that is

@@ -14,6 +14,7 @@ import torch
 
 import xsam
 from xsam.grid.spec import RunSpec, canonical_json
+from xsam.runner import numerics
 
 PACKAGES = (
     "torch",
@@ -41,6 +42,7 @@ def provenance(spec: RunSpec, data_checksum: str, device: torch.device) -> str:
             "device": device.type,
             "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
             "threads": spec.params["threads"],
+            "arithmetic": numerics.facts(),
             "data_checksum": data_checksum,
             "config": spec.to_json(),
         }

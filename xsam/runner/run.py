@@ -19,7 +19,7 @@ import torch
 
 from xsam.atomic import is_full
 from xsam.grid.spec import RunSpec
-from xsam.runner import memory, precision
+from xsam.runner import memory, numerics, precision
 from xsam.runner.callbacks import Follower, Leader
 from xsam.runner.checkpoint import Position
 from xsam.runner.distributed import ALONE, ProcessGroup
@@ -33,6 +33,7 @@ from xsam.store import write_epochs, write_run, write_sharpness
 from xsam.store.layout import TABLES
 from xsam.store.repair import clear
 from xsam.tasks import get_task
+from xsam.tasks.config import PORTABLE
 from xsam.tasks.seeding import derive
 
 
@@ -159,10 +160,11 @@ def fresh_trainer(spec: RunSpec, data_dir: Path, device_name: str, group: Proces
     Args:
         spec: the run.
         data_dir: where prepared data are.
-        device_name: torch's name of the device, or "auto" for a GPU where there is one.
+        device_name: torch's name of the device, or "auto" for a GPU where there is one and the run's ``numerics`` are
+            native.
         group: the processes that train it together.
     """
-    device = _device(device_name)
+    device = _device_for(spec.config.training.numerics, device_name)
     stream = ("training", group.rank) if group.rank else ("training",)  # each process has dropout masks of its own
     set_up_torch(spec.config.training.threads, derive(spec.config.seed, *stream))
     precision.set_up(spec.config.training.precision, device)
@@ -240,6 +242,7 @@ def set_up_torch(threads: int, seed: int) -> None:
     (1, True)
     """
     torch.set_num_threads(threads)
+    numerics.set_up_torch()
     torch.use_deterministic_algorithms(True, warn_only=True)
     # It would write NaN into every new tensor first, 5% of a ResNet's step, for kernels that read what nobody wrote.
     deterministic: Any = torch.utils.deterministic  # its properties are not in its types
@@ -248,6 +251,13 @@ def set_up_torch(threads: int, seed: int) -> None:
     torch.manual_seed(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)
+
+
+def _device_for(setting: str, name: str) -> torch.device:
+    """The device ``name`` for a run with this ``numerics``; raises ``NotPortable`` where it cannot be had."""
+    numerics.check(setting, name)
+    numerics.enter(setting)
+    return torch.device("cpu") if setting == PORTABLE else _device(name)
 
 
 def _device(name: str) -> torch.device:

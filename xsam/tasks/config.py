@@ -18,6 +18,8 @@ from xsam.parameters import ParameterError, Parameters
 # With two ways to say one thing, whichever the user gave last counts.
 ALTERNATIVES = (("epochs", "pass_budget"), ("warmup_epochs", "warmup_updates"))
 
+PORTABLE = "portable"
+
 Schedule = Annotated[
     Literal["cosine", "constant", "multistep", "inverse_sqrt"],
     Field("learning rate over the epochs; inverse_sqrt: over the steps"),
@@ -94,6 +96,13 @@ class TrainingConfig(Config):
         int, Field("processes that train one run, each on its share of a batch", at_least=1, omit_at_default=True)
     ] = 1
     threads: Annotated[int, Field("CPU threads of a run; they can change the last bits of a sum", at_least=1)] = 1
+    numerics: Annotated[
+        Literal["native", "portable"],
+        Field(
+            "portable: on a CPU, with instructions that give the same bits on every x86-64 CPU with AVX2; slower",
+            omit_at_default=True,
+        ),
+    ] = "native"
 
     @classmethod
     def of(cls, params: Parameters, **others: Any) -> Self:
@@ -133,6 +142,17 @@ class TrainingConfig(Config):
             )
         if any(later <= earlier for earlier, later in itertools.pairwise(self.milestones)):
             raise ParameterError(f"milestones must rise, not {list(self.milestones)}", "milestones")
+        if self.numerics == PORTABLE and self.precision != "fp32":
+            raise ParameterError(
+                f"precision {self.precision} has kernels of each CPU's own: numerics portable needs fp32",
+                "numerics",
+                "precision",
+            )
+        if self.numerics == PORTABLE and self.compile:
+            raise ParameterError(
+                "compile makes code for the CPU that it runs on: leave it out, or set numerics native",
+                "compile",
+            )
 
     def paid_by_budget(self, method: str, passes_per_step: Fraction) -> Self:
         """With the epochs that ``pass_budget`` pays for, where it has one.
