@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint con
 ALONE := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 PYTEST := $(ALONE) -n 2 --dist worksteal
 
-.PHONY: quickstart test test-fast test-gpu test-portable lint format system-deps clean
+.PHONY: quickstart test test-fast test-gpu test-portable test-repeat lint format system-deps clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/xsam-bench run configs/quickstart.yaml
@@ -38,6 +38,13 @@ test-gpu: $(VENV)/.installed-dev
 # Training as on a processor with fewer instructions: sums come in another order, and so do the last bits.
 test-portable: $(VENV)/.installed-dev
 	tests/portable.sh $(PYTEST) -m "not slow and not alone" tests/runner tests/optim tests/sharpness tests/tasks
+
+# make test-repeat TIMES=20 TESTS=tests/slurm: the tests of faults, signals, leases and clusters (by default all of them)
+# so often alone, and so often beside two busy processes, with counts.
+TIMES := 20
+TESTS := tests
+test-repeat: $(VENV)/.installed-dev system-deps
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.repeat $(TIMES) -m faults $(TESTS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.gate import Gate
+
 # torch's cache of compiled graphs takes graphs that were made for other instructions for its own: garbage, silently.
 os.environ.setdefault(
     "TORCHINDUCTOR_CACHE_DIR",
@@ -56,6 +58,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.results = folder / "results"
+        self.gate = Gate(folder.parent / f"{folder.name} gate")  # what the command starts can be held there
 
     def write_grid(self, text: str, name: str = "grid.yaml") -> Path:
         path = self.folder / name
@@ -67,7 +70,7 @@ class Bench:
         return subprocess.Popen(
             [sys.executable, "-m", "xsam.cli.main", *map(str, arguments)],
             cwd=self.folder,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", **self.gate.environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -16,9 +12,10 @@ import pytest
 
 from tests.cli.conftest import GRID
 from tests.conftest import Bench
+from tests.waiting import wait_until
 from xsam.store import GridFolder, read
 
-MANY = 400
+MANY = 40
 
 
 def content(results: Path) -> list[pd.DataFrame]:
@@ -46,21 +43,23 @@ def test_compaction_says_what_it_did_and_changes_no_row(stored: Bench) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_runs_that_go_on_are_left_alone(bench: Bench) -> None:
-    grid = bench.write_grid(GRID.replace("epochs: 2", "epochs: 40"))
+    grid = bench.write_grid(GRID)
+    bench.gate.hold()
     bench("run", grid, "--jobs", 1, "--detach")
-    deadline = time.monotonic() + 120
-    while not singles(bench.results):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    (first,) = bench.gate.wait()
+    bench.gate.hold(passing=[first])
+    wait_until(lambda: set(bench.gate.held()) - {first}, "the second run")
     said = bench("compact")
+    bench.gate.open()
     bench("run", grid)  # waits for the worker
     assert "unfinished alone" in said
     bench("compact")
     runs, epochs = content(bench.results)
     assert list(runs["status"]) == ["done"] * 6
     assert list(runs["attempts"]) == [1] * 6
-    assert epochs.groupby("run_id").size().eq(40).all()
+    assert epochs.groupby("run_id").size().eq(2).all()
 
 
 def multiply(folder: GridFolder, count: int) -> None:
@@ -76,35 +75,32 @@ def multiply(folder: GridFolder, count: int) -> None:
             )
 
 
-def writing(folder: GridFolder) -> bool:
-    return any(folder.root.glob(".*.parquet.*.tmp"))
-
-
-def merged(folder: GridFolder) -> bool:
-    return folder.compacted("runs").exists()
-
-
-def removing(folder: GridFolder) -> bool:
-    return len(singles(folder.results)) < 2 * (MANY + 6)
+MOMENTS = {
+    "the runs written": ("os.rename", "*.runs.parquet.*"),
+    "the runs merged": ("os.remove", "*/runs/*.parquet"),
+    "some of them removed": ("os.remove", f"*/runs/{MANY // 2:016d}.parquet"),
+    "the epochs written": ("os.rename", "*.epochs.parquet.*"),
+    "some of them removed, too": ("os.remove", f"*/epochs/{MANY // 2:016d}.parquet"),
+}
 
 
 @pytest.mark.slow
-def test_a_compaction_that_is_killed_loses_nothing(stored: Bench) -> None:
-    multiply(GridFolder(stored.results, "small"), MANY)
+@pytest.mark.faults
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_compaction_that_is_killed_loses_nothing(stored: Bench, moment: str) -> None:
+    folder = GridFolder(stored.results, "small")
+    multiply(folder, MANY)
     before = content(stored.results)
     assert len(before[0]) == MANY + 6
-    moments: list[Callable[[GridFolder], bool]] = [lambda _: True, writing, merged, removing]
-    for number, moment in enumerate(moments):
-        folder = GridFolder(stored.folder / f"copy {number}", "small")
-        shutil.copytree(stored.results, folder.results)
-        process = stored.start("compact", "--results", folder.results)
-        while process.poll() is None and not moment(folder):
-            time.sleep(0.0002)
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGKILL)
-        process.communicate()
-        same(before, content(folder.results))
-        stored("compact", "--results", folder.results)
-        same(before, content(folder.results))
-        assert singles(folder.results) == []
-        assert not writing(folder), "what the killed one had begun to write is gone"
+    stored.gate.hold_before(*MOMENTS[moment])
+    process = stored.start("compact")
+    ((pid,),) = stored.gate.wait().values()
+    assert pid == process.pid
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    stored.gate.open()
+    same(before, content(stored.results))
+    stored("compact")
+    same(before, content(stored.results))
+    assert singles(stored.results) == []
+    assert not list(folder.root.glob(".*.tmp")), "what the killed one had begun to write is gone"

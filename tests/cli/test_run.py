@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import Bench
+from tests.waiting import PATIENCE
 from xsam.store import read
 
 SMALL = """
@@ -129,8 +130,14 @@ def test_a_diverged_run_is_a_result(bench: Bench) -> None:
 @pytest.mark.slow
 def test_detached_workers_finish_alone(bench: Bench) -> None:
     grid = bench.write_grid(SMALL)
-    bench("run", grid, "--detach")
-    bench("run", grid)  # waits for what is still running
+    bench.gate.hold()
+    bench("run", grid, "--detach", "--jobs", 1)
+    bench.gate.wait()
+    another = bench.start("run", grid, "--jobs", 2)  # waits for what is still running
+    bench.gate.wait(2)
+    bench.gate.open()
+    output, error = another.communicate(timeout=PATIENCE)
+    assert another.returncode == 0, output + error
     assert list(read(bench.results)["status"]) == ["done"] * 6
     assert (read(bench.results)["attempts"] == 1).all()
 
@@ -170,26 +177,31 @@ def test_every_verb_helps_with_an_example(bench: Bench) -> None:
         assert f"xsam-bench {verb}" in bench(verb, "--help").partition("Example:")[2]
 
 
+FACTS = ("/100", "loss", "test accuracy", "left")  # of a run in its second epoch
+
+
 @pytest.mark.slow
 def test_a_terminal_gets_a_live_display(bench: Bench) -> None:
     grid = bench.write_grid(SMALL.replace("epochs: 2", "epochs: 100"))
+    bench.gate.hold(epoch=1)
     master, slave = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "xsam.cli.main", "run", str(grid), "--only", "seed=0", "--jobs", "1"],
         cwd=bench.folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160", "TERM": "xterm"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160", "TERM": "xterm", **bench.gate.environment},
         stdin=slave,
         stdout=slave,
         stderr=slave,
         start_new_session=True,
     )
     os.close(slave)
-    shown = b""
+    shown, held = b"", True
     with contextlib.suppress(OSError):  # how the end of a terminal reads
         while part := os.read(master, 65536):
             shown += part
+            if held and all(fact in shown.decode(errors="ignore") for fact in FACTS):
+                bench.gate.open()
+                held = False
     os.close(master)
     assert process.wait() == 0
-    text = shown.decode()
-    for fact in ("/100", "loss", "test accuracy", "left", "3/3 runs"):
-        assert fact in text
+    assert "3/3 runs" in shown.decode()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import signal
-import time
 
 import pytest
 
 from tests.conftest import Bench
+from tests.waiting import PATIENCE, wait_until
 from xsam.store import read
 
 GRID = """
@@ -29,19 +29,22 @@ tune:
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_tuning_extends_to_larger_rates_writes_a_grid_that_runs_and_goes_on_where_it_was_stopped(bench: Bench) -> None:
     grid = bench.write_grid(GRID)
+    bench.gate.hold()
     process = bench.start("tune", grid, "--jobs", 1)
-    deadline = time.monotonic() + 120
-    while not list(bench.results.glob("small@tune/runs/*")):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    (first,) = bench.gate.wait()
+    bench.gate.hold(passing=[first])
+    wait_until(lambda: set(bench.gate.held()) - {first}, "the second run")
     process.send_signal(signal.SIGINT)
-    output, error = process.communicate(timeout=120)
+    output, error = process.communicate(timeout=PATIENCE)
+    bench.gate.open()
     assert process.returncode == 1, output + error
     assert "not finished; give the same command again" in output
     assert not (bench.folder / "grid_tuned.yaml").exists()
     before = read(bench.results)
+    assert list(before["run_id"]) == [first]
 
     bench("tune", grid, "--results", bench.results)
     after = read(bench.results)

@@ -5,36 +5,36 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 import torch
 
 from tests.conftest import Bench
-from xsam.grid import Grid
+from tests.waiting import PATIENCE, wait_until
+from xsam.grid import load_grid
 from xsam.runner import lease
 from xsam.store import read
 from xsam.store.layout import GridFolder
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.faults]
 
-# Dropout-free and tiny, yet every epoch has 90 steps, so that most moments are in the middle of one.
 GRID = """
 name: disturbed
 task: vision
 matrix:
   optimizer: [sgd, xsam]
   seed: [0, 1]
-params: {model: mlp, dataset: digits, hidden: [256, 256], epochs: 4, batch_size: 16, lr: 0.02, augment: crop_flip}
+params: {model: mlp, dataset: digits, hidden: [64, 64], epochs: 4, batch_size: 64, lr: 0.02, augment: crop_flip}
 """
 NAME = "disturbed"
-# A checkpoint every few steps, so that a kill in the middle of an epoch always finds one there.
-RUN = ("--checkpoint-seconds", "0.02")
+STEPS = 21  # an epoch: 1,293 images
+EPOCH, STEP = 1, 10  # where runs are held, in the middle of an epoch
+REACHED = EPOCH * STEPS + STEP
+# A checkpoint after every step: one that is held has its last from the step before.
+RUN = ("--checkpoint-seconds", "0")
 
 
 @pytest.fixture(scope="module")
@@ -64,19 +64,11 @@ def folder_of(bench: Bench) -> GridFolder:
 
 
 def run_ids(bench: Bench) -> list[str]:
-    return [run.run_id for run in Grid.load(folder_of(bench).grid_json).runs]
-
-
-def position(path: Path) -> tuple[int, int]:
-    """Epoch and step of a checkpoint."""
-    content = torch.load(path, weights_only=True)
-    return content["position"]["epoch"], content["position"]["step"]
+    return [run.run_id for run in load_grid(bench.folder / "grid.yaml").runs]
 
 
 def holders(bench: Bench) -> dict[str, int]:
     """run id → pid of the worker that holds it now."""
-    if not folder_of(bench).grid_json.exists():
-        return {}
     found = {}
     for run_id in run_ids(bench):
         _, record, held = lease.current(folder_of(bench).leases(run_id))
@@ -85,63 +77,37 @@ def holders(bench: Bench) -> dict[str, int]:
     return found
 
 
-def wait_until(found: Callable[[], Any], seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.005)
-    return value
+def held(bench: Bench, runs: int = 1) -> dict[str, int]:
+    """Wait until so many runs are held in the middle of an epoch; run id → pid of its worker."""
+    found = {run_id: pid for run_id, (pid,) in bench.gate.wait(runs).items()}
+    assert holders(bench) == found
+    return found
 
 
-@contextmanager
-def stopped(pids: list[int]) -> Iterator[None]:
-    """Hold processes still, so that what they were doing can be looked at before they are killed."""
+def assert_saved(bench: Bench, run_ids: Iterable[str]) -> None:
+    """Each run's checkpoint is of the step before the one that it is held after."""
+    for run_id in run_ids:
+        position = torch.load(folder_of(bench).checkpoint(run_id), weights_only=True)["position"]
+        assert (position["epoch"], position["step"]) == (EPOCH, STEP - 1)
+
+
+def kill(pids: Iterable[int]) -> None:
     for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    yield
-    for pid in pids:
-        os.kill(pid, signal.SIGCONT)
+        os.kill(pid, signal.SIGKILL)
 
 
-def catch_in_mid_epoch(bench: Bench, finished: int, workers: int = 1) -> dict[str, tuple[int, tuple[int, int]]]:
-    """Wait until ``finished`` runs are done and another is caught in the middle of an epoch; its worker stays stopped.
-
-    All ``workers`` that still have a run to train hold one at that moment, and stay stopped. Returns run id → (worker's
-    pid, its checkpoint's epoch and step) of these.
-    """
-
-    def look() -> dict[str, tuple[int, tuple[int, int]]] | None:
-        folder = folder_of(bench)
-        done = len(list(folder.singles("runs").glob("*.parquet")))
-        if done < finished or not folder.grid_json.exists():
-            return None
-        held = holders(bench)
-        for pid in held.values():
-            os.kill(pid, signal.SIGSTOP)
-        caught = {
-            run_id: (pid, position(folder.checkpoint(run_id)))
-            for run_id, pid in held.items()
-            if folder.checkpoint(run_id).exists() and not folder.run_file(run_id).exists()
-        }
-        busy = len(caught) == len(held) == min(workers, len(run_ids(bench)) - done)
-        if busy and any(step > 0 for _, (_, step) in caught.values()):
-            return caught
-        for pid in held.values():
-            os.kill(pid, signal.SIGCONT)
-        return None
-
-    caught: dict[str, tuple[int, tuple[int, int]]] = wait_until(look)
-    return caught
+def finish(process: subprocess.Popen[str]) -> str:
+    """Wait for a command that succeeds; returns all that it says."""
+    output, error = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, output + error
+    return output + error
 
 
-def assert_resumed_from_the_checkpoint(bench: Bench, caught: dict[str, tuple[int, tuple[int, int]]]) -> None:
-    """A killed run went on from the very step of its last checkpoint: nothing before it was trained again."""
+def assert_resumed(bench: Bench, run_ids: Iterable[str], step: int) -> None:
+    """A run went on from the very step of its last checkpoint: nothing before it was trained again."""
     rows = read(bench.results).set_index("run_id")
-    for run_id, (_, (epoch, step)) in caught.items():
-        steps_per_epoch = rows.loc[run_id, "backwards"] // (4 * (2 if rows.loc[run_id, "method"] == "xsam" else 1))
-        assert rows.loc[run_id, "resumed_from_step"] == epoch * steps_per_epoch + step
-        assert rows.loc[run_id, "resumed_from_step"] > 0
-        assert rows.loc[run_id, "attempts"] == 2
+    for run_id in run_ids:
+        assert (rows.loc[run_id, "resumed_from_step"], rows.loc[run_id, "attempts"]) == (step, 2)
 
 
 def assert_none_trained_twice(bench: Bench) -> None:
@@ -150,32 +116,35 @@ def assert_none_trained_twice(bench: Bench) -> None:
         assert log.count("INFO done") == 1, log
 
 
-def finish(process: subprocess.Popen[str]) -> None:
-    process.communicate(timeout=120)
-
-
 @pytest.mark.parametrize("finished", [0, 1, 3])
 def test_a_killed_worker_is_replaced_and_its_run_resumed(
     bench: Bench, undisturbed: tuple[pd.DataFrame, pd.DataFrame], finished: int
 ) -> None:
-    front_end = bench.start("run", bench.write_grid(GRID), "--jobs", 1, *RUN)
-    caught = catch_in_mid_epoch(bench, finished)
-    for pid, _ in caught.values():
-        os.kill(pid, signal.SIGKILL)
-    output, error = front_end.communicate(timeout=120)
-    assert front_end.returncode == 0, output + error
+    grid = bench.write_grid(GRID)
+    bench.gate.hold(EPOCH, STEP, passing=run_ids(bench)[:finished])
+    front_end = bench.start("run", grid, "--jobs", 1, *RUN)
+    caught = held(bench)
+    assert list(caught) == [run_ids(bench)[finished]]
+    assert_saved(bench, caught)
+    kill(caught.values())
+    bench.gate.open()
+    finish(front_end)
     assert_same_numbers(bench, undisturbed)
-    assert_resumed_from_the_checkpoint(bench, caught)
+    assert_resumed(bench, caught, REACHED - 1)
     assert_none_trained_twice(bench)
 
 
 def test_workers_live_on_without_their_front_end(bench: Bench, undisturbed: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     grid = bench.write_grid(GRID)
+    bench.gate.hold()
     front_end = bench.start("run", grid, "--jobs", 1, *RUN)
-    wait_until(lambda: holders(bench))
+    held(bench)
     front_end.kill()
     front_end.wait()
-    bench("run", grid, "--jobs", 1)
+    another = bench.start("run", grid, "--jobs", 2)  # one has its place already
+    held(bench, 2)
+    bench.gate.open()
+    finish(another)
     assert_same_numbers(bench, undisturbed)
     assert_none_trained_twice(bench)
     assert set(read(bench.results)["attempts"]) == {1}, "the new front end left the living worker its run"
@@ -186,27 +155,33 @@ def test_killed_all_at_once_the_same_command_goes_on(
     bench: Bench, undisturbed: tuple[pd.DataFrame, pd.DataFrame], finished: int
 ) -> None:
     grid = bench.write_grid(GRID)
+    bench.gate.hold(EPOCH, STEP, passing=run_ids(bench)[:finished])
     front_end = bench.start("run", grid, "--jobs", 2, *RUN)
-    caught = catch_in_mid_epoch(bench, finished, workers=2)
+    caught = held(bench, 2)
+    assert_saved(bench, caught)
     front_end.kill()
-    for pid, _ in caught.values():
-        os.kill(pid, signal.SIGKILL)
+    kill(caught.values())
     front_end.wait()
     status = bench("status", NAME)
-    assert "interrupted" in status
+    assert "2 interrupted" in status
     assert "running" not in status
+    bench.gate.open()
     bench("run", grid, "--jobs", 2)
     assert_same_numbers(bench, undisturbed)
-    assert_resumed_from_the_checkpoint(bench, caught)
+    assert_resumed(bench, caught, REACHED - 1)
     assert_none_trained_twice(bench)
 
 
 def test_two_front_ends_share_a_grid(bench: Bench, undisturbed: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     grid = bench.write_grid(GRID)
-    front_ends = [bench.start("run", grid, "--jobs", 1) for _ in range(2)]
+    bench.gate.hold()
+    front_ends = []
+    for workers in (1, 2):  # in all
+        front_ends.append(bench.start("run", grid, "--jobs", workers))
+        held(bench, workers)
+    bench.gate.open()
     for front_end in front_ends:
-        output, error = front_end.communicate(timeout=120)
-        assert front_end.returncode == 0, output + error
+        finish(front_end)
     assert_same_numbers(bench, undisturbed)
     assert_none_trained_twice(bench)
 
@@ -215,13 +190,14 @@ def test_a_checkpoint_that_cannot_be_trusted_is_set_aside_and_the_run_begins_ane
     bench: Bench, undisturbed: tuple[pd.DataFrame, pd.DataFrame]
 ) -> None:
     grid = bench.write_grid(GRID)
+    bench.gate.hold(EPOCH, STEP)
     front_end = bench.start("run", grid, "--jobs", 1, *RUN)
-    caught = catch_in_mid_epoch(bench, 0)
+    caught = held(bench)
     front_end.kill()
     front_end.wait()
-    for pid, _ in caught.values():
-        os.kill(pid, signal.SIGKILL)
-    run_id = next(iter(caught))
+    kill(caught.values())
+    bench.gate.open()
+    (run_id,) = caught
     path = folder_of(bench).checkpoint(run_id)
     content = torch.load(path, weights_only=True)
     name = next(iter(content["model"]))
@@ -239,25 +215,35 @@ def test_a_checkpoint_that_cannot_be_trusted_is_set_aside_and_the_run_begins_ane
 
 def test_ctrl_c_once_saves_and_stops(bench: Bench, undisturbed: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     grid = bench.write_grid(GRID)
+    bench.gate.hold(EPOCH, STEP)
     front_end = bench.start("run", grid, "--jobs", 1, "--checkpoint-seconds", 600)
-    run_id = wait_until(lambda: next(iter(holders(bench)), None))
-    wait_until(lambda: folder_of(bench).progress(run_id).exists())
+    caught = held(bench)
     os.killpg(front_end.pid, signal.SIGINT)
-    output, error = front_end.communicate(timeout=60)
+    output, error = front_end.communicate(timeout=PATIENCE)
     assert front_end.returncode == 1, output + error
     assert not holders(bench)
-    assert "interrupted" in output
+    assert "1 interrupted" in output
+    bench.gate.open()
     bench("run", grid, "--jobs", 1)
     assert_same_numbers(bench, undisturbed)
-    assert read(bench.results).set_index("run_id").loc[run_id, "resumed_from_step"] > 0
+    assert_resumed(bench, caught, REACHED)
 
 
 def test_ctrl_c_twice_stops_at_once(bench: Bench) -> None:
-    front_end = bench.start("run", bench.write_grid(GRID), "--jobs", 1)
-    (pid,) = wait_until(lambda: list(holders(bench).values()))
+    grid = bench.write_grid(GRID)
+    bench.gate.hold()
+    front_end = bench.start("run", grid, "--jobs", 1)
+    (pid,) = held(bench).values()
     os.kill(pid, signal.SIGSTOP)  # a worker that cannot reach its next step
     os.killpg(front_end.pid, signal.SIGINT)
-    time.sleep(1)
+    wait_until(lambda: awaits(pid, signal.SIGTERM), "the first Ctrl-C at the worker")
     os.killpg(front_end.pid, signal.SIGINT)
-    front_end.communicate(timeout=10)
-    wait_until(lambda: not holders(bench), seconds=10)
+    front_end.communicate(timeout=PATIENCE)
+    wait_until(lambda: not holders(bench), "the worker's end")
+
+
+def awaits(pid: int, number: signal.Signals) -> bool:
+    """Whether a stopped process has a signal before it."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    masks = [int(line.split()[1], 16) for line in lines if line.startswith(("SigPnd", "ShdPnd"))]
+    return any(mask >> (number - 1) & 1 for mask in masks)

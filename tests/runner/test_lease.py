@@ -14,22 +14,27 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import wait_until
 from xsam.runner import lease as leases
 from xsam.runner.lease import Lease, LeaseLost, Record
 from xsam.runner.process import Process
 
+pytestmark = pytest.mark.faults
+
 HOLD = """
-import sys, time
+import sys
 from pathlib import Path
 from xsam.runner.lease import Lease
 lease = Lease.acquire(Path(sys.argv[1]), launch="child")
 print(lease.number, flush=True)
-time.sleep(60)
+sys.stdin.read()  # until the test ends
 """
 
 
 def hold_in_child(folder: Path) -> subprocess.Popen[str]:
-    child = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert child.stdout is not None
     assert child.stdout.readline().strip() == "1"
     return child
@@ -48,11 +53,9 @@ def test_a_live_holder_keeps_others_out_and_a_killed_one_does_not(tmp_path: Path
     child = hold_in_child(tmp_path)
     assert Lease.acquire(tmp_path, "mine") is None
     child.send_signal(signal.SIGKILL)
-    child.poll()  # not waited for: a dead child that nobody has reaped must count as dead
-    deadline = time.monotonic() + 10
-    while (lease := Lease.acquire(tmp_path, "mine")) is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    # Not waited for: a dead child that nobody has reaped must count as dead.
+    lease = wait_until(lambda: Lease.acquire(tmp_path, "mine"), "the dead child's lease")
+    assert lease is not None
     assert lease.number == 2
     child.wait()
     lease.release()
@@ -128,10 +131,7 @@ def test_a_holder_refreshes_its_lease(tmp_path: Path, monkeypatch: pytest.Monkey
     assert lease is not None
     path = tmp_path / "000001.json"
     os.utime(path, (1.0, 1.0))
-    deadline = time.monotonic() + 10
-    while path.stat().st_mtime == 1.0:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: path.stat().st_mtime != 1.0, "a refreshed lease")
     lease.release()
 
 

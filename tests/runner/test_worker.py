@@ -19,6 +19,8 @@ from xsam.runner.stop import StopFlag
 from xsam.runner.worker import MAX_DEATHS, work
 from xsam.store import finished
 
+pytestmark = pytest.mark.faults
+
 GRID = """
 name: deadly
 task: vision

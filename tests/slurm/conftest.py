@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from shlex import quote
@@ -16,8 +15,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from tests import waiting
 from tests.conftest import Bench
-from xsam.atomic import write_bytes
+from tests.gate import HOOK, Gate
 from xsam.grid import Grid
 from xsam.runner import lease
 from xsam.store import read
@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 SCRIPT = HERE.parents[1] / "slurm" / "dev-cluster.sh"
 DAEMONS = ("munged", "slurmctld", "slurmd", "slurmdbd", "mariadbd")
 MAX_ARRAY_SIZE = 7
-PATIENCE = 180.0  # seconds; a loaded machine takes a while to import torch
+PATIENCE = waiting.PATIENCE
 
 GRID = """
 name: GRIDNAME
@@ -37,8 +37,9 @@ matrix:
   dataset: [digits]
   optimizer: [sgd, xsam]
   seed: [0, 1]
-params: {hidden: [16], epochs: 60, batch_size: 128, lr: 0.05}
+params: {hidden: [16], epochs: 4, batch_size: 128, lr: 0.05}
 """
+EPOCH, STEP = 1, 5  # where runs are held
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,6 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.slurm)
             item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.faults)
             item.add_marker(pytest.mark.alone)
             item.add_marker(pytest.mark.needs(*DAEMONS))
 
@@ -99,39 +101,40 @@ def worker_id(request: pytest.FixtureRequest) -> str:
 
 def ask(*command: str) -> str:
     """A command's standard output."""
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
 
 
 def wait_until(found: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s\n{ask('squeue', '--states=all')}"
-        time.sleep(0.3)
-    return value
+    """As :func:`tests.waiting.wait_until`; says how the queue stands where it was in vain."""
+    try:
+        return waiting.wait_until(found, what, seconds, every=0.3)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{ask('squeue', '--states=all')}") from None
 
 
 class Launch:
-    """A grid on the cluster, whose runs go slowly until they are released."""
+    """A grid on the cluster, whose runs can be held."""
 
     def __init__(self, bench: Bench, name: str, text: str = GRID, **profile: Any) -> None:
         self.bench = bench
         self.folder = GridFolder(bench.results, name)
         self.grid = bench.write_grid(text.replace("GRIDNAME", name), f"{name}.yaml")
-        self.gate = bench.folder.parent / f"{name}.gate"
+        self.gate = Gate(bench.folder.parent / f"{name}.gate")
         self.profile = bench.folder / f"{name}-profile.yaml"
-        paths = f"PYTHONPATH={quote(str(HERE / 'gate'))} XSAM_TEST_GATE={quote(str(self.gate))}"
-        setup = [f"export {paths}", *profile.pop("setup", [])]
+        paths = f"PYTHONPATH={quote(str(HOOK))}${{PYTHONPATH:+:$PYTHONPATH}}"
+        gate = f"XSAM_TEST_GATE={quote(str(self.gate.folder))}"
+        setup = [f"export {paths} {gate}", *profile.pop("setup", [])]
         content = {"time": 10, "mem": "600M", "warn_seconds": 20, "runs_per_job": 4, **profile, "setup": setup}
         self.profile.write_text(json.dumps(content), encoding="utf-8")
-        self.options = ("--launcher", "slurm", "--profile", self.profile, "--checkpoint-seconds", "0.02")
+        self.options = ("--launcher", "slurm", "--profile", self.profile, "--checkpoint-seconds", "0")
 
-    def hold(self, seconds: float = 0.2) -> None:
-        """Let each step of the runs that begin, or go on, take so much longer."""
-        write_bytes(self.gate, str(seconds).encode(), durable=False)
+    def hold(self, deaf: bool = False) -> None:
+        """Hold runs in their second epoch; ``deaf``: even those that are asked to stop."""
+        self.gate.hold(EPOCH, STEP, deaf=deaf)
 
     def release(self) -> None:
-        """Let them go on as fast as they can."""
-        self.gate.unlink()
+        """Let them go on."""
+        self.gate.open()
 
     def submit(self, *more: object) -> str:
         return self.bench("run", self.grid, *self.options, "--detach", *more)
@@ -161,15 +164,12 @@ class Launch:
         return found
 
     def training(self, count: int = 1) -> dict[str, lease.Record]:
-        """Wait until so many runs are trained and each has a checkpoint in the middle of its work."""
-
-        def look() -> dict[str, lease.Record] | None:
-            held = self.holders()
-            saved = all(self.folder.checkpoint(run_id).exists() for run_id in held)
-            return held if len(held) >= count and saved else None
-
-        found: dict[str, lease.Record] = wait_until(look, f"{count} runs in training")
-        return found
+        """Wait until so many runs are held, each with a checkpoint in the middle of its work."""
+        wait_until(lambda: len(self.gate.held()) >= count, f"{count} runs in training")
+        held = self.holders()
+        assert {run_id: [record.holder.pid] for run_id, record in held.items()} == self.gate.held()
+        assert all(self.folder.checkpoint(run_id).exists() for run_id in held)
+        return held
 
     def settle(self) -> None:
         """Wait until the jobs that are there have finished everything, without another ``run``."""

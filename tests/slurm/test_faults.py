@@ -34,7 +34,7 @@ def test_a_killed_worker_is_replaced_within_its_job(bench: Bench, undisturbed: p
     disturbed = launch.training()
     pid, _ = only(launch)
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: launch.holders() and only(launch)[0] != pid, "another worker")
+    wait_until(lambda: [pid] not in launch.gate.held().values() and launch.gate.held(), "another worker")
     launch.release()
     launch.settle()
     launch.check(undisturbed, disturbed)
@@ -60,6 +60,7 @@ def test_a_cancelled_job_is_submitted_again(bench: Bench, undisturbed: pd.DataFr
     launch.submit()
     disturbed = launch.training()
     assert "submitted 0 runs; 4 are waiting or running already" in launch.submit()
+    wait_until(lambda: launch.states()[0].get("progress"), "progress in status")
     states = launch.states()
     assert [state["status"] for state in states] == ["running", "pending", "pending", "pending"]
     assert states[0]["progress"]["eta_seconds"] > 0
@@ -128,7 +129,7 @@ def test_jobs_at_their_time_limit(bench: Bench, undisturbed: pd.DataFrame) -> No
     late.hold()
     late.submit()
     disturbed = {late: late.training()}
-    late.hold(seconds=600)
+    late.hold(deaf=True)
     warned.hold()
     warned.submit()
     disturbed[warned] = warned.training()

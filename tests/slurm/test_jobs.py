@@ -7,7 +7,6 @@ import re
 import signal
 import stat
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -38,10 +37,12 @@ def test_120_runs_survive_their_front_end_and_equal_local_ones(
     bench: Bench, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     launch = Launch(bench, "many", MANY, runs_per_job=30)
+    launch.gate.hold()
     front_end = bench.start("run", launch.grid, *launch.options)
     wait_until(lambda: any('"job": "' in path.read_text() for path in launch.folder.launches.glob("*.json")), "a job")
     os.killpg(front_end.pid, signal.SIGKILL)
     front_end.communicate()
+    launch.release()
 
     plain = Bench(tmp_path_factory.mktemp("plain"))
     plain("run", plain.write_grid(MANY.replace("GRIDNAME", "many")))
@@ -73,9 +74,7 @@ def test_what_the_cluster_cannot_give_is_reported_at_once(
     bench: Bench, request_: dict[str, object], message: str
 ) -> None:
     launch = Launch(bench, "impossible", MANY, **request_)
-    started = time.monotonic()
     shown = bench("run", launch.grid, *launch.options, "--detach", status=2)
-    assert time.monotonic() - started < 60
     assert re.search(message, shown)
     assert "'impossible-profile'" in shown
     assert "xsam-" not in ask("squeue", "--noheader", "--format=%j")

@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from tests.conftest import Bench
-from xsam.runner import lease
+from tests.waiting import PATIENCE
 from xsam.store import read
-from xsam.store.layout import GridFolder
 
-pytestmark = [pytest.mark.slow, pytest.mark.fairseq]
+pytestmark = [pytest.mark.slow, pytest.mark.fairseq, pytest.mark.faults]
 
 GRID = """
 name: toy
@@ -60,23 +58,20 @@ def test_kill_and_resume_is_bitwise(bench_with_data: Bench):
     assert len(outputs) == 8
     assert all(content.count(b"\n") == 200 for content in outputs.values())
 
-    folder = GridFolder(bench.results, "toy")
-    process = bench.start("run", "grid.yaml", "--jobs", 1, "--checkpoint-seconds", 0.02)
-    deadline = time.monotonic() + 120
-    while not (saved := list(folder.root.glob("state/*/checkpoint.pt"))):  # of the first run, in its first epoch
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
-    _, record, held = lease.current(folder.leases(saved[0].parent.name))
-    assert held
-    assert record is not None
-    os.kill(record.holder.pid, signal.SIGKILL)
-    output, error = process.communicate(timeout=300)  # the front end starts another worker
+    bench.gate.hold(epoch=1, step=3)
+    process = bench.start("run", "grid.yaml", "--jobs", 1, "--checkpoint-seconds", 0)
+    ((run_id, (pid,)),) = bench.gate.wait().items()
+    os.kill(pid, signal.SIGKILL)
+    bench.gate.open()
+    output, error = process.communicate(timeout=PATIENCE)  # the front end starts another worker
     assert process.returncode == 0, output + error
     again_runs, again_epochs, again_outputs = numbers(bench.results)
     pd.testing.assert_frame_equal(again_runs, runs, check_exact=True)
     pd.testing.assert_frame_equal(again_epochs, epochs, check_exact=True)
     assert again_outputs == outputs
-    assert read(bench.results)["resumed_from_step"].max() > 0
+    resumed = read(bench.results).set_index("run_id")["resumed_from_step"]
+    assert resumed[run_id] > 2, "in the second epoch"
+    assert resumed.drop(run_id).eq(0).all()
 
 
 def test_missing_data_is_said_with_the_command_that_prepares_them(bench: Bench):

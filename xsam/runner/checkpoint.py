@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
-import numpy as np
 import torch
 
 from xsam.atomic import replacing
+from xsam.runner import randomness
 from xsam.runner.distributed import ALONE, ProcessGroup
 from xsam.runner.trainer import Trainer
 
@@ -69,7 +68,7 @@ def save(path: Path, identity: Identity, position: Position, trainer: Trainer, g
 
     Every process of ``group`` takes part, and rank 0 writes. Replicas differ in their random states alone.
     """
-    states = group.gather(_random_state())
+    states = group.gather(randomness.state())
     if group.rank:
         return
     position_now = {**vars(position), "loss_sum": float(position.loss_sum)}
@@ -168,24 +167,5 @@ def load(path: Path, identity: Identity, trainer: Trainer, group: ProcessGroup =
     check(path, identity)
     content = torch.load(path, map_location=trainer.device, weights_only=True)
     trainer.load_state_dict(content)
-    _set_random_state(content["rng"][group.rank])
+    randomness.set_state(content["rng"][group.rank])
     return Position(**content["position"])
-
-
-def _random_state() -> dict[str, Any]:
-    kind, keys, *rest = np.random.get_state(legacy=True)
-    return {
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "python": random.getstate(),
-        "numpy": (kind, torch.tensor(np.asarray(keys, dtype=np.int64)), *rest),  # weights_only knows no numpy arrays
-    }
-
-
-def _set_random_state(state: dict[str, Any]) -> None:
-    torch.set_rng_state(state["torch"].cpu())
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])
-    random.setstate(state["python"])
-    kind, keys, *rest = state["numpy"]
-    np.random.set_state((kind, keys.cpu().numpy().astype(np.uint32), *rest))

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import math
 import os
-import random
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
@@ -14,12 +13,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from xsam.atomic import is_full
 from xsam.grid.spec import RunSpec
-from xsam.runner import memory, numerics, precision
+from xsam.runner import memory, numerics, precision, randomness
 from xsam.runner.callbacks import Follower, Leader
 from xsam.runner.checkpoint import Position
 from xsam.runner.distributed import ALONE, ProcessGroup
@@ -166,10 +164,13 @@ def fresh_trainer(spec: RunSpec, data_dir: Path, device_name: str, group: Proces
     """
     device = _device_for(spec.config.training.numerics, device_name)
     stream = ("training", group.rank) if group.rank else ("training",)  # each process has dropout masks of its own
-    set_up_torch(spec.config.training.threads, derive(spec.config.seed, *stream))
+    seed = derive(spec.config.seed, *stream)
+    set_up_torch(spec.config.training.threads, seed)
     precision.set_up(spec.config.training.precision, device)
     memory.reset_peak(device)
-    return Trainer(spec, get_task(spec.task).open(spec.config, data_dir, device), group)
+    trainer = Trainer(spec, get_task(spec.task).open(spec.config, data_dir, device), group)
+    randomness.seed(seed)  # once more: the first run of a process imports libraries, and some draw a number then
+    return trainer
 
 
 def _train(
@@ -248,9 +249,7 @@ def set_up_torch(threads: int, seed: int) -> None:
     deterministic: Any = torch.utils.deterministic  # its properties are not in its types
     deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
-    torch.manual_seed(seed)
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
+    randomness.seed(seed)
 
 
 def _device_for(setting: str, name: str) -> torch.device:

@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from xsam.grid.spec import RunSpec
 from xsam.optim import registry
+from xsam.runner import randomness
 from xsam.runner.average import WeightAverage
 from xsam.runner.distributed import ALONE, ProcessGroup
 from xsam.runner.precision import autocast, grad_scaler
@@ -103,10 +104,15 @@ class Trainer:
 
     @contextmanager
     def apart(self) -> Iterator[None]:
-        """Inside, the problem's network is its bare model, which one process may call without the others."""
+        """Look at the model without changing the run.
+
+        Inside, the problem's network is its bare model, which one process may call without the others; afterwards the
+        random states are what they were.
+        """
         network, self.problem.network = self.problem.network, self.problem.model
         try:
-            yield
+            with randomness.kept():
+                yield
         finally:
             self.problem.network = network
 
