@@ -22,8 +22,8 @@ name: sharp
 task: vision
 matrix: {model: [mlp], dataset: [digits], optimizer: [sgd, xsam], seed: [0]}
 params: {hidden: [8], epochs: 3, batch_size: 256, lr: 0.05, val_fraction: 0}
-keep_checkpoints: true
 """
+KEEP = "keep_checkpoints: true\n"
 BLOCK = """
 diagnostics: {measure: [directions, hessian, measures, alpha], every: 2, batches: 2, samples: 3, eigenvalues: 2,
   steps: 2, rho: 0.1, ascent_steps: [1, 2]}
@@ -34,7 +34,7 @@ TRAINED = ["run_id", "epoch", "train_loss", "test_loss", "test_accuracy", "alpha
 
 @pytest.mark.slow
 def test_a_grid_measures_while_it_trains_and_trains_as_without(bench: Bench) -> None:
-    bench("run", bench.write_grid(PLAIN + BLOCK), "--jobs", 1)
+    bench("run", bench.write_grid(PLAIN + BLOCK + KEEP), "--jobs", 1)
     measured = read(bench.results, "sharpness")
     epochs = read(bench.results, "epochs")
     bench("run", bench.write_grid(PLAIN), "--jobs", 1, "--results", "plain")
