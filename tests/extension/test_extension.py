@@ -92,7 +92,7 @@ ADDITIONS = {
         "report/panels.py",
         {
             "from xsam.parameters import Value\n": "from xsam.report.toy_panel import toy_panels\n",
-            "    yield from alpha_panels(table, epochs)\n": "    yield from toy_panels(table)\n",
+            "        list(alpha_panels(table, epochs)),\n": "        list(toy_panels(table)),\n",
         },
     ),
 }

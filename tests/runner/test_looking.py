@@ -53,9 +53,9 @@ LOOKING_PARAMETERS = {"eval_batch_size", "test_subset", "eval_sets", "ema_decay"
 TRAINING_PARAMETERS = {
     *("accumulation", "augment", "batch_size", "channels_last", "compile", "crop_scale_min", "cutout"),
     *("cutout_probability", "dataset", "decay_factor", "devices", "epochs", "erasing_probability", "hidden", "init"),
-    *("label_noise", "label_smoothing", "max_grad_norm", "max_updates", "milestones", "model", "pass_budget"),
-    *("precision", "schedule", "seed", "threads", "train_subset", "val_fraction", "warmup_epochs", "warmup_start"),
-    "warmup_updates",
+    *("label_noise", "label_smoothing", "max_grad_norm", "max_updates", "milestones", "model", "numerics"),
+    *("pass_budget", "precision", "schedule", "seed", "threads", "train_subset", "val_fraction", "warmup_epochs"),
+    *("warmup_start", "warmup_updates"),
 }
 LOOKING_ORDERS = {"checkpoint_seconds", "diagnostics", "keep_checkpoints"}
 ORDERS = {"results", "grid", "run_ids", "data_dir", "launch", "again", "device", "devices"}
@@ -125,14 +125,16 @@ def check(method: str, model: str, precision: str, looking: Given) -> None:
             assert checkpoint.read_bytes() == before
 
 
-@pytest.mark.parametrize("method", registry.METHODS)
+@pytest.mark.parametrize("method", [name for name in registry.METHODS if name != "sam_on"])
 def test_everything_at_once_changes_no_number(method: str) -> None:
     check(method, "mlp", "fp32", EVERYTHING)
 
 
-def test_everything_at_once_changes_no_running_statistics() -> None:
+@pytest.mark.parametrize(("method", "precision"), [("xsam", "bf16"), ("sam_on", "fp32")])
+def test_everything_at_once_changes_no_running_statistics(method: str, precision: str) -> None:
+    """On a network with normalisation layers, without which sam_on is refused."""
     measured = [name for name in MEASUREMENTS if name not in ("density", "planes")]  # which take long
-    check("xsam", "resnet8", "bf16", {**EVERYTHING, "diagnostics": {"measure": measured, "every": None, **SIZES}})
+    check(method, "resnet8", precision, {**EVERYTHING, "diagnostics": {"measure": measured, "every": None, **SIZES}})
 
 
 def test_further_test_sets_change_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ name: small
 task: vision
 matrix: {optimizer: [sgd, sam], numerics: [native, portable]}
 params: {model: mlp, dataset: digits, hidden: [16], epochs: 2, lr: 0.05}
+keep_checkpoints: true
 """
 CPUS = ("Haswell-v4", "EPYC")  # from two makers; neither has AVX-512
 
