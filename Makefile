@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint con
 ALONE := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 PYTEST := $(ALONE) -n 2 --dist worksteal
 
-.PHONY: quickstart test test-fast test-gpu test-portable test-repeat lint format system-deps clean
+.PHONY: quickstart test test-fast test-gpu test-portable test-emulated test-repeat lint format system-deps clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/xsam-bench run configs/quickstart.yaml
@@ -34,6 +34,10 @@ test-fast: $(VENV)/.installed-dev
 # What only a GPU can show; every test says that it is skipped where there is none.
 test-gpu: $(VENV)/.installed-dev
 	$(ALONE) -m gpu tests/optim
+
+# Every model trained on two emulated processors, bit for bit as on this one: emulation takes its time.
+test-emulated: $(VENV)/.installed-dev system-deps
+	$(ALONE) -m thorough tests/runner/test_numerics.py
 
 # Training as on a processor with fewer instructions: sums come in another order, and so do the last bits.
 test-portable: $(VENV)/.installed-dev
