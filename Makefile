@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint con
 ALONE := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 PYTEST := $(ALONE) -n 2 --dist worksteal
 
-.PHONY: quickstart test test-fast test-gpu test-portable test-emulated test-repeat lint format system-deps clean
+.PHONY: quickstart test test-fast test-gpu test-portable test-campaign test-emulated test-repeat lint format system-deps clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/xsam-bench run configs/quickstart.yaml
@@ -35,13 +35,19 @@ test-fast: $(VENV)/.installed-dev
 test-gpu: $(VENV)/.installed-dev
 	$(ALONE) -m gpu tests/optim
 
+# A hundred kills and freezes of real workers and front ends over 60 runs: no bit may change. It takes the whole machine.
+test-campaign: $(VENV)/.installed-dev
+	$(ALONE) -m thorough tests/launch/test_faults_campaign.py
+
 # Every model trained on two emulated processors, bit for bit as on this one: emulation takes its time.
 test-emulated: $(VENV)/.installed-dev system-deps
 	$(ALONE) -m thorough tests/runner/test_numerics.py
 
 # Training as on a processor with fewer instructions: sums come in another order, and so do the last bits.
+# make test-portable PORTABLE_TESTS="tests/runner tests/optim tests/sharpness tests/tasks": more of them
+PORTABLE_TESTS ?= tests/runner
 test-portable: $(VENV)/.installed-dev
-	tests/portable.sh $(PYTEST) -m "not slow and not alone" tests/runner tests/optim tests/sharpness tests/tasks
+	tests/portable.sh $(PYTEST) -m "not slow and not alone" $(PORTABLE_TESTS)
 
 # make test-repeat TIMES=20 TESTS=tests/slurm: the tests of faults, signals, leases and clusters (by default all of them)
 # so often alone, and so often beside two busy processes, with counts.

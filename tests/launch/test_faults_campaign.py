@@ -17,7 +17,7 @@ from tests.conftest import Bench
 from tests.launch import processes
 from xsam.store import GridFolder, read
 
-pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(3000)]
+pytestmark = [pytest.mark.faults, pytest.mark.thorough, pytest.mark.alone, pytest.mark.timeout(3000)]
 
 RUNS = 60
 JOBS = 2
