@@ -13,4 +13,4 @@ esac
 taken=$("$python" -c 'import torch; print(torch.backends.cpu.get_cpu_capability())')
 echo "native instructions: $native; training with: $taken"
 [ "$taken" != "$native" ]
-exec "$@"
+exec env "$@"  # which takes assignments too
