@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +16,8 @@ from xsam.store.ends import finished_runs, identity
 from xsam.store.frames import grid_table
 from xsam.store.layout import TABLES, GridFolder
 from xsam.store.rows import write_table
+
+_REMOVERS = 8  # threads
 
 
 def compact(folder: GridFolder, on_damage: OnDamage = refuse) -> int:
@@ -71,9 +75,14 @@ def _merge(folder: GridFolder, table: str, run_ids: Collection[str], on_damage: 
             return 0
         write_table(folder.compacted(table), rows, use_dictionary=True)
     merged = versions.keys() - {damage.path for damage in damaged}
-    for path in merged:
+
+    def remove(path: Path) -> None:
         if identity(path) == versions[path]:
             path.unlink()
+
+    # A disk that is told of every freed block takes its time for each; many at once take it together.
+    with ThreadPoolExecutor(min(_REMOVERS, 1 + len(merged) // 100)) as pool:
+        list(pool.map(remove, merged))
     return len(merged)
 
 
