@@ -32,9 +32,9 @@ MODELS: Mapping[str, Mapping[str, Any]] = {
     "mlp": {"hidden": (48, 40), "optimizer": "asam", "base": "adamw", "steps": 3, "drawn": True},
     "resnet8": {"channels_last": True, "steps": 2, "drawn": True},
     "resnet18": {"optimizer": "sgd"},
-    "vgg11_bn": {"size": 32, "optimizer": "sgd"},
+    "vgg11_bn": {"size": 32, "batch_size": 1, "optimizer": "sgd"},
     "densenet121": {"optimizer": "sgd"},
-    "timm/vit_tiny_patch16_224": {"size": 32, "optimizer": "sgd"},
+    "timm/vit_tiny_patch16_224": {"size": 32, "batch_size": 1, "optimizer": "sgd"},
 }
 # The smallest translation model that has every kind of layer, trained with Adam.
 TRANSLATION = {"model": "transformer", "dataset": "parallel_text", "bpe_merges": 40, "embed_dim": 16, "ffn_dim": 32}
@@ -59,7 +59,8 @@ def vision(name: str) -> tuple[str, str]:
 
     options = dict(MODELS[name])
     size, method, drawn = options.pop("size", 8), options.pop("optimizer", "xsam"), options.pop("drawn", False)
-    count = BATCH * options.pop("steps", 1)
+    batch = options.setdefault("batch_size", BATCH)
+    count = batch * options.pop("steps", 1)
     noise = bytearray(random.Random(0).randbytes(count * CHANNELS * size * size))
     images = torch.frombuffer(noise, dtype=torch.uint8).view(count, CHANNELS, size, size)
     labels = torch.arange(count) % CLASSES
@@ -69,7 +70,6 @@ def vision(name: str) -> tuple[str, str]:
         "model": name,
         "dataset": "cifar10",
         "val_fraction": 0.0,
-        "batch_size": BATCH,
         "augment": "crop_flip",
         "label_smoothing": 0.1,
     }
