@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint con
 ALONE := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 PYTEST := $(ALONE) -n 2 --dist worksteal
 
-.PHONY: quickstart test test-fast test-gpu test-portable test-campaign test-emulated test-repeat lint format system-deps clean
+.PHONY: quickstart test test-fast test-gpu test-portable test-emulated test-repeat lint format system-deps clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/xsam-bench run configs/quickstart.yaml
@@ -34,10 +34,6 @@ test-fast: $(VENV)/.installed-dev
 # What only a GPU can show; every test says that it is skipped where there is none.
 test-gpu: $(VENV)/.installed-dev
 	$(ALONE) -m gpu tests/optim
-
-# A hundred kills and freezes of real workers and front ends over 60 runs: no bit may change. It takes the whole machine.
-test-campaign: $(VENV)/.installed-dev
-	$(ALONE) -m thorough tests/launch/test_faults_campaign.py
 
 # Every model trained on two emulated processors, bit for bit as on this one: emulation takes its time.
 test-emulated: $(VENV)/.installed-dev system-deps
