@@ -1,19 +1,22 @@
 # The two commands that need nothing but Python 3.11 or later: make quickstart, make test.
 # PYTHON=python3.12   the interpreter that makes the environment
-# For work on the project: make lint, format, test-fast, and test-portable, which trains with fewer instructions.
+# TORCH=cpu           torch without CUDA, from PyTorch's own index, when the environment is made: gigabytes less
+# For work on the project: make lint, format, docs, test-fast, and test-portable, which trains with fewer instructions.
 # SYSTEM_DEPS=0       leave Debian packages alone; tests that need a missing one say so and are skipped
 # XSAM_REQUIRE_ALL=1  let tests that need a missing program, package or fairseq fail instead, as .ci/run does
 
 PYTHON ?= python3
 SYSTEM_DEPS ?= 1
+TORCH ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
+TORCH_INDEX := https://download.pytorch.org/whl/cpu
 # One thread a process: several run at a time, and sums keep their last bits.
 ALONE := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 PYTEST := $(ALONE) -n 2 --dist worksteal
 
-.PHONY: quickstart test test-fast test-gpu test-portable test-emulated test-repeat lint format system-deps clean
+.PHONY: quickstart test test-fast test-gpu test-portable test-emulated test-repeat lint format system-deps docs clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/xsam-bench run configs/quickstart.yaml
@@ -56,10 +59,15 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/hadolint containers/Dockerfile
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The site of docs/, in build/site: it needs no network, neither here nor where it is read. A dead link is an error.
+docs: $(VENV)/.installed-dev
+	$(BIN)/python -m mkdocs build --strict --quiet
 
 system-deps:
 	@tests/system-deps.sh "$(SYSTEM_DEPS)"
@@ -72,12 +80,13 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(PIP) --editable .
+	$(if $(filter cpu,$(TORCH)),$(PIP) --index-url $(TORCH_INDEX) torch torchvision)
+	$(PIP) --editable '.[bench]'
 	touch $@
 
 # The wheel of fairseq by its hash, and without its dependencies; on other systems there is none, and its tests skip.
 # It comes last: pip would call every later installation an error, since torchaudio, which is not used here, is missing.
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-fairseq.txt
-	$(PIP) --editable '.[dev,translation]'
+	$(PIP) --editable '.[bench,dev,docs,translation]'
 	$(BIN)/python -m pip --disable-pip-version-check install --no-deps --require-hashes -r requirements-fairseq.txt
 	touch $@

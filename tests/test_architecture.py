@@ -16,7 +16,7 @@ ROOT = Path(xsam.__file__).parent
 # From the bottom up: a part may import those in rows below its own, and itself. Parts of one row know nothing of each
 # other.
 LAYERS = (
-    ("parameters", "text", "atomic", "damage"),
+    ("parameters", "text", "atomic", "damage", "templates"),
     ("config", "metrics"),
     ("optim", "stats"),
     ("sharpness", "tasks"),

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,9 +19,17 @@ from xsam.damage import DamagedFile, OnDamage, refuse
 from xsam.grid import Grid, GridError, RunSpec, load_grid, select
 from xsam.parameters import nearest
 from xsam.store.layout import GridFolder, grids
+from xsam.templates import grids as grids_of_package
 from xsam.text import inert
 
-GridFile = Annotated[Path, typer.Argument(metavar="GRID", help="The grid's YAML file.", show_default=False)]
+GridFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="GRID",
+        help="The grid's YAML file, or the name of one that comes with the package, such as quickstart.",
+        show_default=False,
+    ),
+]
 Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Folder of the results.")]
 Data = Annotated[
     Path,
@@ -62,10 +70,29 @@ def bad_input(*kinds: type[Exception]) -> Iterator[None]:
         raise BadInput(in_words(error) if isinstance(error, OSError) else str(error)) from error
 
 
+def packaged(given: Path, known: Mapping[str, Path], kind: str) -> Path:
+    """The file that ``given`` is, or the one of this name that comes with the package (``known``: name → file).
+
+    A file of the user's own comes first; what ends like a file is one.
+    """
+    name = given.as_posix()
+    if given.is_file() or given.suffix in (".yaml", ".yml"):
+        return given
+    if name in known:
+        return known[name]
+    if given.exists():
+        raise BadInput(f"{given}: is no file; give the {kind}'s YAML file")
+    raise BadInput(
+        f"{given}: no such file, and no {kind} of this name comes with the package{nearest(name, known)}; "
+        "'xsam-bench init --list' shows them"
+    )
+
+
 def load(path: Path, sets: Sequence[str], only: Sequence[str]) -> tuple[Grid, tuple[RunSpec, ...]]:
-    """The grid in ``path`` and those of its runs that ``--only`` leaves."""
+    """The grid in ``path``, a file or a packaged grid's name, and those of its runs that ``--only`` leaves."""
+    file = packaged(path, grids_of_package(), "grid")
     with bad_input(GridError):
-        grid = load_grid(path, sets)
+        grid = load_grid(file, sets)
         return grid, select(grid, only)
 
 

@@ -28,7 +28,7 @@ def doctor(
 
     Data sets are as they were when they were prepared; 'xsam-bench data verify NAME' reads one from end to end.
 
-    Example: xsam-bench doctor --grid configs/quickstart.yaml
+    Example: xsam-bench doctor --grid quickstart
     """
     runs = () if grid_file is None else common.load(grid_file, (), ())[1]
     from xsam.doctor import examine, needs_of

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from xsam.atomic import in_words
-from xsam.cli import common, compact, compare, data, doctor, plan, report, reproduce, run, sharpness, status, tune
+from xsam.cli import common, compact, compare, data, doctor, init, plan, report, reproduce, run, sharpness, status, tune
 from xsam.cli.common import BadInput, say
 
 app = typer.Typer(
@@ -18,7 +18,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-for module in (plan, run, status, tune, report, compare, sharpness, reproduce, compact, doctor):
+for module in (init, plan, run, status, tune, report, compare, sharpness, reproduce, compact, doctor):
     module.register(app)
 app.add_typer(data.app, name="data")
 

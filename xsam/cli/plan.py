@@ -69,7 +69,7 @@ def plan(
     and evaluations; starting up and saving checkpoints come on top. For each comparison that the grid declares: how
     large a true difference its seeds show in 80% of such experiments.
 
-    Example: xsam-bench plan configs/quickstart.yaml --only optimizer=xsam --calibrate
+    Example: xsam-bench plan quickstart --only optimizer=xsam --calibrate
     """
     grid, runs = common.load(grid_file, sets, only)
     damages = common.Damages()

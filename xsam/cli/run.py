@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from xsam import store
+from xsam import store, templates
 from xsam.atomic import is_full, refuse_full, write_json
 from xsam.cli import common
 from xsam.cli.common import BadInput
@@ -42,7 +42,7 @@ class LauncherName(StrEnum):
 Launch = Annotated[LauncherName, typer.Option("--launcher", help="Who starts the workers.")]
 Profile = Annotated[
     Path | None,
-    typer.Option("--profile", metavar="FILE", help="The cluster, for --launcher slurm: see slurm/profiles."),
+    typer.Option("--profile", metavar="FILE", help="The cluster, for --launcher slurm; 'init --list' shows some."),
 ]
 Jobs = Annotated[
     int | None,
@@ -252,7 +252,7 @@ def run(
     Ctrl-C once saves and stops; twice stops at once. The same command goes on later. On a cluster Ctrl-C ends the
     display alone: jobs need nobody who watches, and the same command submits what no job has.
 
-    Example: xsam-bench run configs/quickstart.yaml --jobs 2
+    Example: xsam-bench run quickstart --jobs 2
     """
     grid, runs = common.load(grid_file, sets, only)
     train = Training(results, data, launcher, jobs, retry_failed, checkpoint_seconds, device, common.console(), profile)
@@ -263,7 +263,10 @@ def run(
 
 def _profile(path: Path | None, jobs: int | None, runs: Sequence[RunSpec]) -> ClusterProfile:
     if path is None:
-        raise BadInput("--launcher slurm needs --profile FILE, such as one in slurm/profiles")
+        raise BadInput(
+            "--launcher slurm needs --profile FILE; 'xsam-bench init --template slurm/gpu-cluster' writes one"
+        )
+    path = common.packaged(path, templates.profiles(), "profile")
     with common.bad_input(GridError):
         profile = load_profile(path)
     if profile.members > 1 and any(one.config.training.devices != 1 for one in runs):

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from xsam import templates
 from xsam.cli import common, run
 from xsam.grid import GridError, select
 from xsam.grid.expand import grid_of
@@ -25,7 +26,9 @@ def tune(
     data: common.Data = common.DEFAULT_DATA,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="The new grid file; by default GRID_tuned.yaml beside GRID."),
+        typer.Option(
+            "--out", metavar="FILE", help="The new grid file; by default GRID_tuned.yaml beside GRID, or here."
+        ),
     ] = None,
     launcher: run.Launch = run.LauncherName.local,
     profile: run.Profile = None,
@@ -42,6 +45,7 @@ def tune(
 
     Example: xsam-bench tune configs/cpu/tune.yaml --only optimizer=sam
     """
+    given, grid_file = grid_file, common.packaged(grid_file, templates.grids(), "grid")
     with common.bad_input(GridError):
         document, plan = load_document(grid_file)
         runs = select(grid_of(document, plan), only)
@@ -58,7 +62,9 @@ def tune(
         except TuningFailed as error:
             console.print(str(error), markup=False)
             raise typer.Exit(common.EXIT_INCOMPLETE) from None
-        written = write(tuned, grid_file, out or grid_file.with_name(f"{grid_file.stem}_tuned.yaml"), folder)
+        # Beside the user's file; of a grid that comes with the package, here.
+        beside = grid_file if grid_file == given else Path(grid_file.name)
+        written = write(tuned, grid_file, out or beside.with_name(f"{grid_file.stem}_tuned.yaml"), folder)
     table = Table("", *tuned.tuning.space, f"{tuned.tuning.metric.name} ({tuned.tuning.rule})", "on the edge of")
     for choice in tuned.choices:
         chosen = [f"{choice.params[name]:g}" if name in choice.params else "–" for name in tuned.tuning.space]

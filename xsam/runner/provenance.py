@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -51,12 +52,17 @@ def provenance(spec: RunSpec, data_checksum: str, device: torch.device) -> str:
 
 @cache
 def code_version() -> dict[str, Any]:
-    """The package's version and, where it runs from its own git checkout, the commit and whether files differ."""
+    """The package's version, its commit, and whether files differed from that: by git in a checkout of its own.
+
+    Elsewhere by what the distribution was built from; both are None where nobody knows.
+    """
     root = Path(xsam.__file__).resolve().parent
     version: dict[str, Any] = {"version": xsam.__version__, "commit": None, "dirty": None}
     if _git(root, "ls-files", "--error-unmatch", "__init__.py") is not None:
         version["commit"] = _git(root, "rev-parse", "HEAD")
         version["dirty"] = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".") != ""
+    elif (root / "_build.json").exists():  # setup.py writes it
+        version |= json.loads((root / "_build.json").read_text(encoding="utf-8"))
     return version
 
 

@@ -1,0 +1,44 @@
+"""Where the command ``xsam-bench`` begins: one line where the library was installed without the harness."""
+
+from __future__ import annotations
+
+import sys
+
+# What the extra ``bench`` installs, by the names that it is imported by.
+HARNESS = frozenset(
+    {
+        "jinja2",
+        "markupsafe",
+        "matplotlib",
+        "numpy",
+        "pandas",
+        "plotly",
+        "pyarrow",
+        "rich",
+        "scipy",
+        "sklearn",
+        "submitit",
+        "timm",
+        "torchvision",
+        "typer",
+        "yaml",
+    }
+)
+
+
+def main() -> None:
+    """Run the command; exit status 2, and how to install it, where a library of the harness is missing."""
+    try:
+        from xsam.cli import main as command
+
+        command.main()
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in HARNESS:
+            raise
+        print(
+            f"xsam-bench: {missing} is not installed: the command needs the extra 'bench' "
+            "(pip install 'xsam-bench[bench]'); the library 'xsam' works without it",
+            file=sys.stderr,
+        )
+        sys.exit(2)
