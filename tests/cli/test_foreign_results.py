@@ -38,6 +38,18 @@ def relabelled(data: dict[str, Any]) -> None:
     data["axes"]["optimizer"][0] = data["runs"][0]["optimizer"] = f"=cmd{ESCAPES}"
 
 
+def a_formula(data: dict[str, Any]) -> None:
+    data["axes"]["optimizer"][0] = "=1+1"
+
+
+def a_label_with_blanks(data: dict[str, Any]) -> None:
+    data["runs"][0]["optimizer"] = "my sgd"
+
+
+def a_number_for_a_label(data: dict[str, Any]) -> None:
+    data["runs"][0]["optimizer"] = 3
+
+
 def other_axis(data: dict[str, Any]) -> None:
     data["axes"]["model"] = [f"mlp{ESCAPES}"]
 
@@ -50,7 +62,10 @@ def no_object(data: dict[str, Any]) -> None:
     data["axes"] = ["model"]
 
 
-@pytest.mark.parametrize("change", [outside, renamed, relabelled, other_axis, half_a_character, no_object])
+CHANGES = [outside, renamed, relabelled, a_formula, a_label_with_blanks, a_number_for_a_label, other_axis]
+
+
+@pytest.mark.parametrize("change", [*CHANGES, half_a_character, no_object])
 def test_a_grid_json_may_say_no_more_than_a_grid_file(stored: Bench, change: Callable[[dict[str, Any]], None]) -> None:
     path = stored.results / "small" / "grid.json"
     forged(path, change)

@@ -88,9 +88,9 @@ def test_what_cannot_be_trained_again_is_one_line(stored: Bench) -> None:
     write_run(folder, {**row, "run_id": other})
     for name, message in {
         "": "fits 8 stored runs",
-        "../small/runs/*": "no stored run",
+        "../small/runs/*": "no grid '../small/runs'",
         "[bold]": "no stored run '[bold]'",
-        "small@x/" + row["run_id"]: "no stored run",
+        "small@x/" + row["run_id"]: "no grid 'small@x'",
         "0" * 16: "has no provenance",
         other: f"is that of run {row['run_id']}",
     }.items():

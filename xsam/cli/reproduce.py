@@ -15,7 +15,7 @@ import typer
 from xsam.cli import common
 from xsam.cli.common import BadInput
 from xsam.cli.run import DEFAULT_CHECKPOINT_SECONDS, LauncherName, Training
-from xsam.damage import OnDamage, ignore, refuse
+from xsam.damage import DamagedFile, OnDamage, ignore, refuse
 from xsam.grid import Grid, RunSpec
 from xsam.launch import status as look
 from xsam.store.layout import GridFolder
@@ -63,10 +63,11 @@ def reproduce(
 
     damages = common.Damages()
     then = _stored(results, run, damages)
+    grid = _grid(results, then[0], damages)
     with _folder(keep) as folder:
-        now = _trained(then[0], GridFolder(results, then[0]["grid"]), folder, data, device)
+        now = _trained(then[0], grid, folder, data, device)
     found = compare(then, now)
-    told = () if found.identical else spreads(found, _cell(results, then[0]))
+    told = () if found.identical else spreads(found, _cell(grid, results, then[0]))
     if as_json:
         spread = [{**asdict(one), "inside": one.inside} for one in told]
         common.print_json({"run_id": then[0]["run_id"], "grid": then[0]["grid"], **_json(found), "spread": spread})
@@ -83,7 +84,7 @@ def _stored(results: Path, run: str, on_damage: OnDamage = refuse) -> Rows:
 
     grid, _, prefix = run.rpartition("/")
     with common.bad_input(ValueError, FileNotFoundError):
-        rows = read(results, on_damage=on_damage)
+        rows = read(results, grids=[grid] if grid else None, on_damage=on_damage)
     chosen = rows[rows["run_id"].str.startswith(prefix) & ((rows["grid"] == grid) | (grid == ""))]
     if chosen.empty:
         raise BadInput(f"{results}: no stored run {run!r}; 'xsam-bench status --results {results} --json' lists them")
@@ -94,12 +95,23 @@ def _stored(results: Path, run: str, on_damage: OnDamage = refuse) -> Rows:
     return {str(name): value for name, value in row.items()}, _epochs(results, row["grid"], row["run_id"], on_damage)
 
 
-def _cell(results: Path, row: dict[str, Any]) -> pd.DataFrame:
+def _grid(results: Path, row: dict[str, Any], on_damage: OnDamage) -> Grid:
+    """The grid that the run belongs to, which says how it is stored."""
+    path = GridFolder(results, row["grid"]).grid_json
+    try:
+        return Grid.load(path)
+    except FileNotFoundError:
+        raise BadInput(f"{path}: was removed; plan the grid again, and run writes it") from None
+    except DamagedFile as damage:
+        on_damage(damage)
+        raise BadInput(f"run {row['run_id']} cannot be trained again without its grid") from None
+
+
+def _cell(grid: Grid, results: Path, row: dict[str, Any]) -> pd.DataFrame:
     """The stored rows of the run's cell: those that differ from it in their seed alone, and its own."""
     from xsam.store import read
 
     with common.bad_input(ValueError, FileNotFoundError):
-        grid = Grid.load(GridFolder(results, row["grid"]).grid_json)
         rows = read(results, "runs", [row["grid"]], on_damage=ignore)
     own = next((run for run in grid.runs if run.run_id == row["run_id"]), None)
     cell = {run.run_id for run in grid.runs if own is not None and _but_seed(run) == _but_seed(own)}
@@ -131,14 +143,13 @@ def _folder(keep: Path | None) -> Iterator[Path]:
     yield keep
 
 
-def _trained(then: dict[str, Any], stored: GridFolder, folder: Path, data: Path, device: str | None) -> Rows:
+def _trained(then: dict[str, Any], grid: Grid, folder: Path, data: Path, device: str | None) -> Rows:
     """Train the run of the row ``then`` in ``folder``, as ``run`` would."""
     from xsam.report.repeated import spec_of
 
     with common.bad_input(ValueError):
         spec = spec_of(then)
-        # Measurements of sharpness change no number.
-        grid = replace(Grid.load(stored.grid_json), runs=(spec,), diagnostics=None)
+    grid = replace(grid, runs=(spec,), diagnostics=None)  # measurements of sharpness change no number
     if device is None:
         device = "cpu" if json.loads(then["provenance"])["device"] == "cpu" else "auto"
     console = common.InertConsole(stderr=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from xsam.grid.names import is_label
+from xsam.grid.names import LABELS, is_label
 from xsam.grid.source import Location, Node, check_keys
 from xsam.grid.vocabulary import Vocabulary, Written, show
 from xsam.optim.registry import METHODS
@@ -90,7 +90,7 @@ def _entry(node: Node, vocabulary: Vocabulary, known: Mapping[str, Entry]) -> En
         )
     ((label, body),) = node.value.items()
     if not is_label(label):
-        raise body.place.error(f"a label must be letters, digits, '.', '_', '+' and '-', at most 100, not {label!r}")
+        raise body.place.error(f"a label must be {LABELS}, not {label!r}")
     own = dict(body.mapping(f"the label {label!r}"))
     if "method" not in own:
         raise body.place.error(f"the label {label!r} names no method: {{{label}: {{method: xsam, …}}}}")

@@ -12,7 +12,7 @@ from typing import Any
 from xsam.damage import DamagedFile
 from xsam.grid.compare import Declared
 from xsam.grid.diagnostics import Diagnostics
-from xsam.grid.names import check_texts, is_axis_name, is_stored_name, is_table_name
+from xsam.grid.names import LABELS, check_texts, is_axis_name, is_label, is_stored_name, is_table_name
 from xsam.grid.spec import RunSpec, canonical_json
 from xsam.metrics import RULES
 from xsam.parameters import Value
@@ -197,6 +197,9 @@ def _check_names(data: Mapping[str, Any]) -> None:
     for name in {name for run in data["runs"] for name in run["params"]} | set(data["axes"]):
         if not is_axis_name(name):
             raise ValueError(f"no parameter is called {name!r}")
+    for label in {run["optimizer"] for run in data["runs"]} | set(data["axes"].get("optimizer", ())):
+        if not is_label(label):
+            raise ValueError(f"a label must be {LABELS}, not {label!r}")
 
 
 def _lists(axes: Mapping[str, tuple[Value, ...]]) -> dict[str, list[Any]]:

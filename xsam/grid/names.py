@@ -9,6 +9,7 @@ from typing import Any
 from xsam.text import plain
 
 FIGURES = "figures"  # no table's name: its folder is the figures'
+LABELS = "letters, digits, '.', '_', '+' and '-', at most 100, and begin with a letter or a digit"
 
 _GRID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 _STORED_GRID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}(@[A-Za-z0-9._-]{1,40})*")  # NAME@<hash>, NAME@tune
@@ -33,7 +34,11 @@ def is_stored_name(name: object) -> bool:
 
 
 def is_label(name: object) -> bool:
-    """Whether an optimizer may have this label."""
+    """Whether an optimizer may have this label: ``LABELS``, in a grid file and in ``grid.json`` alike.
+
+    >>> is_label("xsam+0.5_k-2"), is_label("=cmd"), is_label("x" * 101)
+    (True, False, False)
+    """
     return isinstance(name, str) and _LABEL.fullmatch(name) is not None
 
 

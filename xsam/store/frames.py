@@ -52,7 +52,7 @@ def read(
         grids: grids to read; ``ValueError`` with the nearest name for one that is not there.
         columns: columns to read beside those that every row has; all by default, which takes longer.
         on_damage: called with each :class:`~xsam.damage.DamagedFile`, whose rows are then left out; raises it by
-            default.
+            default. Where ``grid.json`` is the damaged one, only the metrics under the grid's rule are missing.
 
     Raises:
         ValueError: a file cannot be read; the message names it. An unknown column.
@@ -67,7 +67,7 @@ def read(
     values = {name for metric in metrics.values() for name in metric.columns}
     needed = part_of_schema(table, None if stored is None else stored | values).names
     parts = [
-        _under_rule(folder, grid_table(folder, table, columns=needed, on_damage=on_damage), metrics)
+        _under_rule(folder, grid_table(folder, table, columns=needed, on_damage=on_damage), metrics, on_damage)
         for folder in _chosen(results, grids)
     ]
     whole = pa.schema([*part_of_schema(table, needed), *(pa.field(name, pa.float64()) for name in metrics)])
@@ -87,20 +87,23 @@ def _asked_for(columns: Collection[str] | None) -> dict[str, Metric]:
     return {name: metric for name, metric in known.items() if columns is None or name in columns}
 
 
-def _under_rule(folder: GridFolder, rows: pa.Table, metrics: Mapping[str, Metric]) -> pa.Table:
+def _under_rule(folder: GridFolder, rows: pa.Table, metrics: Mapping[str, Metric], on_damage: OnDamage) -> pa.Table:
     """``rows`` with each of ``metrics`` under the grid's rule."""
-    rule = _rule(folder) if metrics else ""
+    rule = _rule(folder, on_damage) if metrics else ""
     for name, metric in metrics.items():
         none = pa.nulls(rows.num_rows, pa.float64())
         rows = rows.append_column(name, rows.column(metric.column(rule)) if rule in metric.rules else none)
     return rows
 
 
-def _rule(folder: GridFolder) -> str:
+def _rule(folder: GridFolder, on_damage: OnDamage) -> str:
+    """The grid's rule; empty where it cannot be told."""
     try:
         return str(json.loads(folder.grid_json.read_text(encoding="utf-8"))["report"]["rule"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder.grid_json}: cannot be read ({error}); plan the grid again") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        on_damage(DamagedFile(folder.grid_json, f"cannot be read ({reason}); plan the grid again"))
+        return ""
 
 
 def _in_order(schema: pa.Schema, metrics: Mapping[str, Metric]) -> list[str]:
