@@ -141,14 +141,31 @@ def test_overhead_has_every_method_and_is_short() -> None:
 
 
 @pytest.mark.parametrize("name", ["single_step", "multi_step", "compute_matched"])
-def test_methods_are_tuned_on_seeds_of_their_own_over_one_space(name: str) -> None:
+def test_methods_are_tuned_on_seeds_of_their_own_with_one_budget(name: str) -> None:
     document, plan = load_document(FOLDER / f"{name}.yaml")
     tuning = document.tune
     assert tuning is not None
     assert min(tuning.seeds) >= 1000
+    assert len(tuning.seeds) >= 2
     groups = groups_of(document, tuning, plan.kept)
     assert len(groups) == len({tuple((k, v) for k, v in run.axes.items() if k != "seed") for run in load(name).runs})
+    assert {len(group.drawn) for group in groups} == {tuning.trials}
     names = {parameter for group in groups for parameter in group.start}
-    assert names == ({"lr"} if name == "multi_step" else {"lr", "rho", "probe_ratio"})
-    for parameter in names:
-        assert len({group.start[parameter] for group in groups if parameter in group.start}) == 1
+    own = {"lr"} if name == "multi_step" else {"lr", "rho", "probe_ratio"}
+    assert names == own | ({"gap_weight", "gamma"} if name == "single_step" else set())
+    assert len({group.start["lr"] for group in groups}) == 1
+
+
+@pytest.mark.parametrize("name", ["single_step", "compute_matched"])
+def test_ranges_hold_what_papers_use_and_sams_radii_reach_as_far_as_xsam_looks(name: str) -> None:
+    document, plan = load_document(FOLDER / f"{name}.yaml")
+    assert document.tune is not None
+    ranges = {one.axes["optimizer"]: one.ranges for one in groups_of(document, document.tune, plan.kept)}
+    assert ranges["sam"]["rho"].high >= ranges["xsam"]["rho"].high * ranges["xsam"]["probe_ratio"].high
+    assert ranges["xsam"]["rho"].low <= 0.15 <= ranges["xsam"]["rho"].high
+    assert ranges["xsam"]["probe_ratio"].low <= 2 <= ranges["xsam"]["probe_ratio"].high
+    assert all(own["lr"].low <= 0.05 <= own["lr"].high for own in ranges.values())
+    if name == "single_step":
+        assert ranges["asam"]["rho"].low <= 0.5 < 1.0 <= ranges["asam"]["rho"].high
+        assert ranges["gsam"]["gap_weight"].low <= 0.4 <= ranges["gsam"]["gap_weight"].high
+        assert ranges["wsam"]["gamma"].low <= 0.9 <= ranges["wsam"]["gamma"].high

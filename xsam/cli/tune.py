@@ -49,9 +49,9 @@ def tune(
     with common.bad_input(GridError):
         document, plan = load_document(grid_file)
         runs = select(grid_of(document, plan), only)
+    from xsam.store.tuning import SUFFIX
     from xsam.tune import TuningFailed, write
     from xsam.tune import tune as search
-    from xsam.tune.space import SUFFIX
 
     console = common.console()
     train = run.Training(results, data, launcher, jobs, retry_failed, checkpoint_seconds, device, console, profile)
@@ -65,9 +65,9 @@ def tune(
         # Beside the user's file; of a grid that comes with the package, here.
         beside = grid_file if grid_file == given else Path(grid_file.name)
         written = write(tuned, grid_file, out or beside.with_name(f"{grid_file.stem}_tuned.yaml"), folder)
-    table = Table("", *tuned.tuning.space, f"{tuned.tuning.metric.name} ({tuned.tuning.rule})", "on the edge of")
+    table = Table("", *tuned.tuning.names, f"{tuned.tuning.metric.name} ({tuned.tuning.rule})", "on the edge of")
     for choice in tuned.choices:
-        chosen = [f"{choice.params[name]:g}" if name in choice.params else "–" for name in tuned.tuning.space]
+        chosen = [f"{choice.params[name]:g}" if name in choice.params else "–" for name in tuned.tuning.names]
         table.add_row(choice.group.name, *chosen, f"{choice.winner.mean:.2f}", ", ".join(choice.edges))
     console.print(table)
     for path in written:

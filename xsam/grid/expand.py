@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from xsam.grid.axes import MAX_CELLS
+from xsam.grid.condition import meets
 from xsam.grid.diagnostics import diagnostics_of
 from xsam.grid.grid import Grid
 from xsam.grid.grid_document import GridDocument
 from xsam.grid.reports import reports_of
-from xsam.grid.resolve import MatrixCell, meets, resolve_cell
+from xsam.grid.resolve import MatrixCell, resolve_cell
 from xsam.grid.source import Location
 from xsam.parameters import Value
 

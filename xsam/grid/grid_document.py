@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xsam.grid.axes import Axis, Entry, axis_of, entries_of, optimizer_axis
+from xsam.grid.condition import Condition, condition_of
 from xsam.grid.names import is_grid_name
 from xsam.grid.source import Location, Node, check_keys
 from xsam.grid.tuning import Tuning, tuning_of
@@ -15,8 +16,6 @@ from xsam.parameters import nearest
 from xsam.tasks import Task, get_task
 
 KEYS = ("name", "task", "matrix", "params", "overrides", "exclude", "report", "tune", "diagnostics", "keep_checkpoints")
-
-Condition = Mapping[str, tuple[Written, ...]]
 
 
 @dataclass(frozen=True)
@@ -145,31 +144,6 @@ def _axes(
     return axes, entries
 
 
-def _condition(entries: Mapping[str, Node], vocabulary: Vocabulary) -> Condition:
-    condition: dict[str, tuple[Written, ...]] = {}
-    for name, node in entries.items():
-        if name == "optimizer":
-            condition[name] = tuple(_label(item) for item in _alternatives(node))
-        elif vocabulary.has(name):
-            condition[name] = vocabulary.values(name, node)
-        else:
-            near = nearest(name, ["optimizer", *vocabulary.names()])
-            raise node.place.error(f"unknown axis or parameter {name!r}{near}")
-        if not condition[name]:
-            raise node.place.error(f"the list of values of {name!r} is empty")
-    return condition
-
-
-def _alternatives(node: Node) -> tuple[Node, ...]:
-    return node.value if isinstance(node.value, tuple) else (node,)
-
-
-def _label(node: Node) -> Written:
-    if not isinstance(node.value, str):
-        raise node.place.error(f"optimizer must be a label, not {node.plain()!r}")
-    return Written(node.value, node.place)
-
-
 def _override(node: Node, axes: Mapping[str, Axis], vocabulary: Vocabulary) -> Override:
     entries = node.mapping("an override")
     check_keys(entries, ("when", "params"), "key of an override")
@@ -183,11 +157,11 @@ def _override(node: Node, axes: Mapping[str, Axis], vocabulary: Vocabulary) -> O
             raise written.place.error(
                 f"{name} cannot be overridden, {axis} is an axis: use exclude, or give it to a label of optimizer"
             )
-    return Override(_condition(entries["when"].mapping("when"), vocabulary), params, node.place)
+    return Override(condition_of(entries["when"].mapping("when"), vocabulary), params, node.place)
 
 
 def _exclusion(node: Node, vocabulary: Vocabulary) -> Exclusion:
     entries = node.mapping("an entry of exclude")
     if not entries:
         raise node.place.error("an entry of exclude needs at least one condition")
-    return Exclusion(_condition(entries, vocabulary), node.place)
+    return Exclusion(condition_of(entries, vocabulary), node.place)

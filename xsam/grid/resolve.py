@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from xsam.grid.axes import Entry
-from xsam.grid.grid_document import Condition, GridDocument
+from xsam.grid.condition import meets
+from xsam.grid.grid_document import GridDocument
 from xsam.grid.source import GridError, Location
 from xsam.grid.spec import RunSpec
 from xsam.grid.vocabulary import PARTNER, Written, layered, show, table_of
@@ -63,14 +64,6 @@ class MatrixCell:
     def error(self, error: ValueError, otherwise: Location) -> GridError:
         """``error`` about this run, where the first parameter that it is about was given, or else at ``otherwise``."""
         return _blamed(error, self.given, otherwise).error(f"{error} (in the run {self.describe()})")
-
-
-def meets(condition: Condition, values: Parameters) -> bool:
-    """Whether ``values`` has one of the values that ``condition`` names, for each of its names."""
-    return all(
-        name in values and any(values[name] == wanted.value for wanted in alternatives)
-        for name, alternatives in condition.items()
-    )
 
 
 def resolve_cell(document: GridDocument, entry: Entry, axes: Mapping[str, Written]) -> MatrixCell:

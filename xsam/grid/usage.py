@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
+from xsam.grid.condition import Condition, meets
 from xsam.grid.expand import Plan
-from xsam.grid.grid_document import Condition, GridDocument
-from xsam.grid.resolve import MatrixCell, meets
+from xsam.grid.grid_document import GridDocument
+from xsam.grid.resolve import MatrixCell
 from xsam.grid.vocabulary import Written, show
 from xsam.parameters import Parameters, nearest
 
@@ -23,6 +24,10 @@ def check_usage(document: GridDocument, plan: Plan) -> None:
         if not cells:
             raise override.place.error("this override matches no run: no run meets all of its conditions")
         _check_params(override.params, cells, "no run that this override matches uses")
+    for special in () if document.tune is None else document.tune.overrides:
+        _check_condition(special.when, [cell.before for cell in plan.cells])
+        if not any(meets(special.when, cell.before) for cell in plan.kept):
+            raise special.place.error("this override matches no run: no run meets all of its conditions")
     for exclusion in document.exclude:
         views = [cell.after for cell in plan.cells]
         _check_condition(exclusion.condition, views)

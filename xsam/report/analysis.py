@@ -21,6 +21,7 @@ from xsam.report.table import Table, cells
 from xsam.store import GridFolder, grids, read
 from xsam.store.repair import tell_lost
 from xsam.store.schema import arrow_schema
+from xsam.store.tuning import SUFFIX, TuningRecord, tuning_of
 
 Measures = Mapping[str, Mapping[Place, Mapping[int, float]]]
 
@@ -52,7 +53,11 @@ class Analysis:
 
 @dataclass(frozen=True)
 class GridReport:
-    """One grid: its tables, and the rows (of this grid's planned runs alone) that they and the figures come from."""
+    """One grid: its tables, and the rows (of this grid's planned runs alone) that they and the figures come from.
+
+    ``tuning`` is the search whose runs these are, or that chose the grid's values. Of the runs of a search there is
+    nothing to see but that: it has no tables.
+    """
 
     folder: GridFolder
     grid: Grid
@@ -60,6 +65,7 @@ class GridReport:
     runs: pd.DataFrame
     epochs: pd.DataFrame
     sharpness: pd.DataFrame
+    tuning: TuningRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -139,12 +145,28 @@ def load_grid_report(
     runs, epochs, sharpness = (_rows(folder, table, on_damage) for table in ("runs", "epochs", "sharpness"))
     tell_lost(folder, runs, {"epochs": epochs, "sharpness": sharpness}, on_damage)
     planned = {run.run_id for run in grid.runs}
+    runs_of, epochs_of, sharpness_of = (
+        frame[frame["run_id"].isin(planned)].reset_index(drop=True) for frame in (runs, epochs, sharpness)
+    )
+    tuning = _tuning(folder, on_damage)
+    tables = () if tuning is not None and folder.name.endswith(SUFFIX) else grid.tables
     return GridReport(
         folder,
         grid,
-        tuple(analyse(grid, report, runs, sharpness, references, epochs) for report in grid.tables),
-        *(frame[frame["run_id"].isin(planned)].reset_index(drop=True) for frame in (runs, epochs, sharpness)),
+        tuple(analyse(grid, report, runs, sharpness, references, epochs) for report in tables),
+        runs_of,
+        epochs_of,
+        sharpness_of,
+        tuning,
     )
+
+
+def _tuning(folder: GridFolder, on_damage: OnDamage) -> TuningRecord | None:
+    try:
+        return tuning_of(folder)
+    except DamagedFile as damage:
+        on_damage(damage)
+        return None
 
 
 def _rows(folder: GridFolder, table: str, on_damage: OnDamage) -> pd.DataFrame:

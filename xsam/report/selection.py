@@ -10,6 +10,8 @@ from xsam.grid.grid import TABLE
 from xsam.report.analysis import GridReport
 from xsam.report.panels import Panel, panels_of
 from xsam.report.sharpness import Map, labelled, measured_maps, measured_panels
+from xsam.report.tuning import tuning_panels
+from xsam.store.tuning import SUFFIX
 
 _MEASURED = (
     "eigenvalues", "direction-quality-training", "direction-quality", "alpha-landscape", "ascent-plane", "random-plane",
@@ -22,7 +24,12 @@ def selected(report: GridReport, most: int | None = MOST) -> tuple[list[Panel | 
 
     Tables take turns, as do the kinds of figures within each; what was measured of sharpness has half the places.
     """
-    tables = list(_in_turns(*(_panels(report, number) for number in range(len(report.analyses)))))
+    search: list[Panel | Map] = []
+    if report.tuning is not None:
+        search += tuning_panels(report.tuning, report.grid.task)
+    if search and report.folder.name.endswith(SUFFIX):  # of single trials there is nothing else to see
+        return [*search[:most]], len(search)
+    tables = list(_in_turns(search, *(_panels(report, number) for number in range(len(report.analyses)))))
     measured: list[Panel | Map] = []
     if not report.sharpness.empty:
         rows = labelled(report.sharpness, report.runs)

@@ -18,6 +18,7 @@ from xsam.report.publication import declared_table, difference_table, measure_ta
 from xsam.report.sections import cost_baselines, sheets
 from xsam.report.selection import MOST
 from xsam.report.sharpness import direction_sheet
+from xsam.report.tuning import tuning_sheet
 from xsam.text import is_below
 
 _IN_LATEX = ("top_eigenvalue", "trace", "sam_sharpness", "adaptive_sharpness", "average_sharpness", "worst_sharpness")
@@ -36,9 +37,9 @@ def write_report(
 
     Each grid has ``table.md``, ``table.html``, a LaTeX file for each table of a paper (``table.tex``, ``declared.tex``,
     ``differences.tex``, ``cost.tex``; a wide one split by its data sets: ``table-cifar-10.tex``), ``table.csv``,
-    ``differences.csv``, ``cost.csv``, where there is something to say ``published.csv`` and ``sharpness.csv``, and
-    ``figures/``; its further tables have the same in a folder of their name. ``README.md``, ``claims.csv`` and the page
-    ``index.html`` are about all grids.
+    ``differences.csv``, ``cost.csv``, where there is something to say ``published.csv``, ``sharpness.csv`` and
+    ``tuning.md``, and ``figures/``; its further tables have the same in a folder of their name. ``README.md``,
+    ``claims.csv`` and the page ``index.html`` are about all grids.
 
     Args:
         results: the results folder.
@@ -95,6 +96,8 @@ def render(
                 yield f"{folder}/{file}", text.encode()
         if (directions := direction_sheet(grid.sharpness, grid.runs)) is not None:
             yield f"{grid.grid.name}/directions.md", markdown([directions]).encode()
+        if grid.tuning is not None:
+            yield f"{grid.grid.name}/tuning.md", markdown([tuning_sheet(grid.tuning, grid.grid.task)]).encode()
         if figures:
             from xsam.report.figures import figure_files  # matplotlib, which tables do without
 
@@ -158,10 +161,15 @@ def _entry(grid: GridReport) -> str:
     }
     done = sum(status in ("done", "no value") for status in outcomes.values())
     name = grid.grid.name
+    if not grid.analyses:
+        finished = grid.runs.loc[grid.runs["status"] == "done", "run_id"].nunique()
+        return f"[{escape(name)}]({quote(name)}/tuning.md): {finished} of {len(grid.grid.runs)} runs done"
     links = [f"[{escape(name)}]({quote(name)}/table.md)"]
     links += [
         f"[{escape(one.name)}]({quote(f'{name}/{one.name}')}/table.md)" for one in grid.grid.tables if one.name != TABLE
     ]
     if grid.grid.report.name != TABLE:
         links[0] = escape(name)
+    if grid.tuning is not None:
+        links.append(f"[tuning]({quote(name)}/tuning.md)")
     return f"{', '.join(links)}: {done} of {len(outcomes)} runs done"

@@ -38,6 +38,7 @@ from xsam.stats.answers import (
     non_inferior,
     within_margin,
 )
+from xsam.stats.best import expected_best
 from xsam.stats.paired import (
     ALPHA,
     CONFIDENCE,
@@ -81,6 +82,7 @@ __all__ = [
     "directional_holm",
     "equivalence_p",
     "equivalence_power",
+    "expected_best",
     "holm",
     "interquartile_mean",
     "mean_interval",

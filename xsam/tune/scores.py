@@ -39,6 +39,18 @@ def scores(folder: GridFolder, tuning: Tuning) -> dict[str, Score]:
     return found
 
 
+def mean_alphas(folder: GridFolder) -> dict[str, float]:
+    """Run id → the mean over its epochs of the alpha that its searches found, of every run that searched."""
+    from xsam.store.frames import grid_table
+
+    found: dict[str, list[float]] = {}
+    epochs = grid_table(folder, "epochs").select(["run_id", "alpha"])
+    for run_id, alpha in zip(*(column.to_pylist() for column in epochs.columns), strict=True):
+        if alpha is not None:
+            found.setdefault(run_id, []).append(alpha)
+    return {run_id: statistics.fmean(alphas) for run_id, alphas in found.items()}
+
+
 def score_of(values: list[float], rule: str, lower_is_better: bool) -> float:
     """One number from a run's epochs, in order.
 

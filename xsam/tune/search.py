@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from xsam.grid.expand import Plan
 from xsam.grid.grid import Grid
 from xsam.grid.grid_document import GridDocument
 from xsam.grid.spec import RunSpec
-from xsam.grid.tuning import Tuning
+from xsam.grid.tuning import ALPHA, DIGITS, Tuning
 from xsam.launch.status import RunStatus
+from xsam.parameters import Value
 from xsam.store.layout import GridFolder
-from xsam.tune.scores import Score, scores
+from xsam.tune.scores import Score, mean_alphas, scores
 from xsam.tune.space import Group, Point, Trials, grid_of, groups_of, trials_of
 
 Train = Callable[[Grid, Sequence[RunSpec]], list[RunStatus]]
@@ -44,7 +45,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen for one group: all its trials in the order of their values, and the one that won."""
+    """What was chosen for one group: its trials in the order of their values or of being drawn, and the winner."""
 
     group: Group
     trials: tuple[Trial, ...]
@@ -62,21 +63,32 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Followed:
+    """What follows from a choice for a label that was not tuned itself: where, and the values."""
+
+    axes: Mapping[str, Value]
+    leader: str
+    params: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Tuned:
-    """The outcome of a search: its grid, how it was done, and a choice for every group."""
+    """The outcome of a search: its grid, how it was done, a choice for every group, and what follows from them."""
 
     grid: Grid
     tuning: Tuning
     choices: tuple[Choice, ...]
+    followed: tuple[Followed, ...] = ()
 
 
 def tune(document: GridDocument, plan: Plan, runs: Sequence[RunSpec], folder: GridFolder, train: Train) -> Tuned:
     """Search the space of ``document.tune`` for every group of ``runs``.
 
-    Every group tries all combinations of its values on all tuning seeds. Of these the best mean over the seeds wins;
-    where it is as good as another one, the nearest to the middle of the first values in logarithms, and then the one
-    with the smaller values. While the winner has the smallest or the largest value tried of a parameter, and fewer
-    than ``max_extensions`` were added to it, the next one of the geometric sequence is tried too.
+    Every group tries all combinations of its values, or its drawn points, on all tuning seeds. Of these the best mean
+    over the seeds wins; where it is as good as another one, the nearest to the middle of the first values in
+    logarithms, and then the one with the smaller values. Where values are listed, and while the winner has the smallest
+    or the largest value tried of a parameter, and fewer than ``max_extensions`` were added to it, the next one of the
+    geometric sequence is tried too.
 
     Nothing depends on what was done before but finished runs, which are not trained again: a search that was
     interrupted goes on, and a finished one gives the same answer at once.
@@ -108,7 +120,8 @@ def tune(document: GridDocument, plan: Plan, runs: Sequence[RunSpec], folder: Gr
         extensions = [_extensions(document, tuning, choice) for choice in choices]
         if not any(extensions):
             _check_any(choices, grid)
-            return Tuned(grid, tuning, tuple(choices))
+            followed = _followed(tuning, choices, trials, folder)
+            return Tuned(grid, tuning, tuple(choices), tuple(followed))
         groups = [group.extended(more) for group, more in zip(groups, extensions, strict=True)]
 
 
@@ -124,9 +137,32 @@ def _choose(tuning: Tuning, group: Group, trials: Trials, found: Mapping[str, Sc
     return Choice(group, seen, min(seen, key=rank))
 
 
+def _followed(
+    tuning: Tuning, choices: Sequence[Choice], trials: Sequence[Trials], folder: GridFolder
+) -> Iterator[Followed]:
+    """What the grid's followers have, of every place where their leaders were tuned."""
+    alphas = mean_alphas(folder) if tuning.follow else {}
+    for follower in tuning.follow:
+        for choice, own in zip(choices, trials, strict=True):
+            if choice.group.axes["optimizer"] != follower.leader:
+                continue
+            known = dict(choice.params)
+            runs = own[choice.winner.point].values()
+            if all(run.run_id in alphas for run in runs):
+                known[ALPHA] = statistics.fmean(alphas[run.run_id] for run in runs)
+            for name in {factor for factors in follower.params.values() for factor in factors}:
+                if name not in known:
+                    raise follower.place.error(f"{follower.label} takes {name} of {follower.leader}, which has none")
+            params = {
+                name: float(f"{math.prod(known[factor] for factor in factors):.{DIGITS}g}")
+                for name, factors in follower.params.items()
+            }
+            yield Followed({**choice.group.axes, "optimizer": follower.label}, follower.leader, params)
+
+
 def _extensions(document: GridDocument, tuning: Tuning, choice: Choice) -> dict[str, float]:
     """Parameter → the next value to try, for each edge that the winner sits on and that may be moved."""
-    if choice.winner.mean is None:
+    if choice.winner.mean is None or tuning.trials is not None:
         return {}
     found = {}
     for name in choice.edges:

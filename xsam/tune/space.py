@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from xsam.grid.axes import Axis
+from xsam.grid.condition import meets
 from xsam.grid.expand import Plan, check_runs, expand
 from xsam.grid.grid import Grid, ReportSpec
 from xsam.grid.grid_document import GridDocument
 from xsam.grid.resolve import MatrixCell
 from xsam.grid.spec import RunSpec
-from xsam.grid.tuning import Tuning
+from xsam.grid.tuning import Range, Tuning
 from xsam.grid.vocabulary import PARTNER, Written, without
 from xsam.metrics import known
 from xsam.parameters import Value, real
+from xsam.store.tuning import SUFFIX
+from xsam.tune.points import shares_of
 
 PROBES = ("probe_ratio", "probe_radius", "alpha_max", "alpha_step")  # of the search alone
 
-SUFFIX = "@tune"
+EDGE = 0.1  # of a range: a winner this near to an end might do better beyond it
 
 Point = tuple[float, ...]
 Trials = dict[Point, dict[int, RunSpec]]  # point → seed → run
@@ -33,11 +36,15 @@ class Group:
         axes: where they stand in the matrix, without the seed.
         start: tuned parameter → the values to try at first; none where the group has nothing to tune.
         values: the same with what extensions have added.
+        ranges: tuned parameter → where its values were drawn from, in a search with a number of trials.
+        drawn: the points of such a search, in their order; of another one every combination of the values is tried.
     """
 
     axes: Mapping[str, Value]
     start: Mapping[str, Point]
     values: Mapping[str, Point]
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+    drawn: tuple[Point, ...] = ()
 
     @property
     def name(self) -> str:
@@ -45,7 +52,10 @@ class Group:
         return " ".join(value if isinstance(value, str) else f"{name}={value}" for name, value in self.axes.items())
 
     def edges(self, point: Point) -> list[str]:
-        """Parameters of several values of which ``point`` has the smallest or the largest."""
+        """Parameters of which ``point`` has the smallest or the largest value; of ranges, one in their outer tenths."""
+        if self.drawn:
+            shares = {name: item.share(value) for (name, item), value in zip(self.ranges.items(), point, strict=True)}
+            return [name for name, share in shares.items() if not EDGE <= share <= 1 - EDGE]
         return [
             name
             for (name, values), own in zip(self.values.items(), point, strict=True)
@@ -70,6 +80,10 @@ class Group:
 
     def distance(self, point: Point) -> float:
         """From the middle of the first values, in logarithms: of equally good points the nearest one is taken."""
+        if self.drawn:
+            return math.hypot(
+                *(item.share(value) - 0.5 for item, value in zip(self.ranges.values(), point, strict=True))
+            )
         middles = [(math.log(values[0]) + math.log(values[-1])) / 2 for values in self.start.values()]
         return math.hypot(*(math.log(value) - middle for value, middle in zip(point, middles, strict=True)))
 
@@ -81,18 +95,42 @@ def groups_of(document: GridDocument, tuning: Tuning, cells: Iterable[MatrixCell
     what concerns the search for it.
     """
     found: dict[tuple[tuple[str, Value], ...], Group] = {}
+    followers = [one.label for one in tuning.follow]
+    shares = {} if tuning.trials is None else shares_of(tuning)
     for cell in cells:
         axes = {name: value for name, value in cell.spec.axes.items() if name != "seed"}
-        start = {name: _numbers(axis) for name, axis in tuning.space.items() if _tunable(name, cell)}
-        found.setdefault(tuple(axes.items()), Group(axes, start, start))
+        if tuple(axes.items()) in found or cell.spec.optimizer in followers:
+            continue
+        if tuning.trials is None:
+            start = {name: _numbers(axis) for name, axis in tuning.space.items() if _tunable(name, cell)}
+            found[tuple(axes.items())] = Group(axes, start, start)
+        else:
+            found[tuple(axes.items())] = _drawn(tuning, cell, axes, shares)
     return [group for group in found.values() if group.start]
 
 
-def _tunable(name: str, cell: MatrixCell) -> bool:
+def _drawn(tuning: Tuning, cell: MatrixCell, axes: Mapping[str, Value], shares: Mapping[str, Sequence[float]]) -> Group:
+    ranges = dict(tuning.ranges)
+    for override in tuning.overrides:
+        if meets(override.when, cell.before):
+            ranges |= override.ranges
+    searches = cell.spec.config.optimizer.searches and "alpha" not in ranges
+    own = {name: ranges[name] for name in tuning.names if name in ranges and _tunable(name, cell, searches)}
+    columns = [[item.at(share) for share in shares[name]] for name, item in own.items()]
+    points = tuple(zip(*columns, strict=True))
+    if len(set(points)) < len(points):
+        raise tuning.place.error(
+            f"{len(points)} trials of {', '.join(own)} have points in common: give fewer trials or wider ranges"
+        )
+    values = {name: tuple(sorted(set(column))) for name, column in zip(own, columns, strict=True)}
+    return Group(axes, values, values, own, points)
+
+
+def _tunable(name: str, cell: MatrixCell, searches: bool | None = None) -> bool:
     own = cell.entry.own
     if name not in cell.used or name in own or PARTNER.get(name) in own:
         return False
-    return name not in PROBES or cell.spec.config.optimizer.searches
+    return name not in PROBES or (cell.spec.config.optimizer.searches if searches is None else searches)
 
 
 def _numbers(axis: Axis) -> Point:
@@ -100,15 +138,23 @@ def _numbers(axis: Axis) -> Point:
 
 
 def trials_of(document: GridDocument, tuning: Tuning, group: Group) -> Trials:
-    """The runs of every combination of the group's values, the first parameter's slowest, on the tuning seeds.
+    """The runs of every point of the group on the tuning seeds: its drawn ones, or all combinations of its values.
 
     Raises ``GridError`` where a run's values do not go together.
     """
     found: Trials = {}
-    for cell in _plan(document, tuning, group).kept:
-        point = tuple(real(cell.spec.axes[name]) for name in group.values)
-        found.setdefault(point, {})[cell.spec.seed] = cell.spec
+    for values in _columns(group):
+        for cell in _plan(document, tuning, group, values).kept:
+            point = tuple(real(cell.spec.axes[name]) for name in group.values)
+            found.setdefault(point, {})[cell.spec.seed] = cell.spec
     return found
+
+
+def _columns(group: Group) -> list[Mapping[str, Point]]:
+    """The values to combine: all of them at once, or those of each drawn point by itself."""
+    if not group.drawn:
+        return [group.values]
+    return [{name: (value,) for name, value in zip(group.values, point, strict=True)} for point in group.drawn]
 
 
 def grid_of(document: GridDocument, tuning: Tuning, groups: Sequence[Group], trials: Sequence[Trials]) -> Grid:
@@ -117,24 +163,26 @@ def grid_of(document: GridDocument, tuning: Tuning, groups: Sequence[Group], tri
     runs = tuple({spec.run_id: spec for spec in specs}.values())
     rows = [name for name in document.axes if name != "seed"]
     axes = {name: _present(name, document.axes[name], runs) for name in rows}
-    for name in tuning.space:
+    for name in tuning.names:
         axes[name] = tuple(sorted({value for group in groups for value in group.values.get(name, ())}))
     axes = {name: values for name, values in {**axes, "seed": tuning.seeds}.items() if values}
     best = f"{tuning.metric.name}_best"
+    tuned = tuple(name for name in tuning.names if name in axes)
+    kept = tuple(name for name in rows if name in axes)
     report = ReportSpec(
-        rows=tuple(name for name in rows if name in axes),
-        columns=tuple(name for name in tuning.space if name in axes),
+        rows=kept if tuning.trials is None else (*kept, *tuned),  # points that were drawn share no column
+        columns=tuned if tuning.trials is None else (),
         metric=best if best in known(document.task.run_metrics) else document.task.metric.name,
         rule="best_val",
     )
     return Grid(f"{document.name}{SUFFIX}", document.task.name, axes, report, runs)
 
 
-def _plan(document: GridDocument, tuning: Tuning, group: Group) -> Plan:
+def _plan(document: GridDocument, tuning: Tuning, group: Group, values: Mapping[str, Point]) -> Plan:
     """The cells of one group on the tuning seeds: its place in the matrix, and the tuned parameters as axes."""
     place = tuning.place
     axes = {name: Axis((Written(value, place),), place) for name, value in group.axes.items()}
-    axes |= {name: Axis(tuple(Written(each, place) for each in values), place) for name, values in group.values.items()}
+    axes |= {name: Axis(tuple(Written(each, place) for each in column), place) for name, column in values.items()}
     axes["seed"] = Axis(tuple(Written(seed, place) for seed in tuning.seeds), place)
     fixed = frozenset((*group.values, *tuning.params, "seed"))
     changed = replace(

@@ -19,6 +19,7 @@ from xsam.grid.source import read_yaml
 from xsam.grid.vocabulary import show
 from xsam.parameters import Value
 from xsam.store.layout import GridFolder
+from xsam.store.tuning import TUNED, FollowingCell, TriedPoint, TunedCell, TuningRecord, tuning_file
 from xsam.text import csv_cells
 from xsam.tune.search import Choice, Trial, Tuned
 
@@ -26,10 +27,11 @@ LINE = 116
 
 
 def write(tuned: Tuned, source: Path, out: Path, folder: GridFolder) -> list[Path]:
-    """Write the tuned grid to ``out``, and the curve as ``curve.csv`` and ``curve.md`` into ``folder``; returns all.
+    """Write the tuned grid to ``out``, and what was tried into ``folder``; returns all files.
 
     The grid is ``source`` without its block ``tune``, under the name ``NAME_tuned``, with an override for each choice;
-    comments tell where these come from and what else was tried. The same results give the same bytes.
+    comments tell where these come from and what else was tried. Reports show what ``tuning.json`` holds; ``curve.csv``
+    and ``curve.md`` are for people. The same results give the same bytes.
 
     Args:
         tuned: the outcome of the search.
@@ -41,19 +43,41 @@ def write(tuned: Tuned, source: Path, out: Path, folder: GridFolder) -> list[Pat
         out: _grid_text(tuned, source, folder),
         folder.root / "curve.csv": _csv(tuned),
         folder.root / "curve.md": _markdown(tuned),
+        tuning_file(folder): json.dumps(record_of(tuned).to_json(), indent=1) + "\n",
     }
     for path, text in files.items():
         write_bytes(path, text.encode())
     return list(files)
 
 
+def record_of(tuned: Tuned) -> TuningRecord:
+    """The outcome as it is stored."""
+    tuning = tuned.tuning
+    cells = []
+    for choice in tuned.choices:
+        trials = tuple(
+            TriedPoint(
+                dict(zip(choice.group.values, trial.point, strict=True)),
+                dict(zip(trial.scores, _by_seed(trial, trial.scores), strict=True)),
+                trial.mean,
+            )
+            for trial in choice.trials
+        )
+        chosen = next(place for place, trial in enumerate(choice.trials) if trial is choice.winner)
+        cells.append(TunedCell(choice.group.axes, trials, chosen, tuple(choice.edges)))
+    lower = tuning.metric.lower_is_better
+    following = tuple(FollowingCell(one.axes, one.leader, one.params) for one in tuned.followed)
+    return TuningRecord(tuning.metric.name, tuning.rule, lower, tuning.seeds, tuning.trials, tuple(cells), following)
+
+
 def _grid_text(tuned: Tuned, source: Path, folder: GridFolder) -> str:
     content: dict[str, Any] = read_yaml(source).plain()
     content.pop("tune")
-    content["name"] = f"{content['name']}_tuned"
+    content["name"] = f"{content['name']}{TUNED}"
     content["overrides"] = [
         *(content.get("overrides") or ()),
         *({"when": _lists(choice.group.axes), "params": choice.params} for choice in tuned.choices),
+        *({"when": _lists(one.axes), "params": dict(one.params)} for one in tuned.followed),
     ]
     head = [f"{source.name} (sha256 {_digest(source)}) with what 'xsam-bench tune {source.name}' chose.", *_how(tuned)]
     head += _trained_by(folder)
@@ -73,12 +97,20 @@ def _how(tuned: Tuned) -> list[str]:
     seeds = f"seed{'s' if len(tuning.seeds) > 1 else ''} {', '.join(map(str, tuning.seeds))}"
     passes = total_passes(tuned.grid.runs)
     cost = "" if passes is None else f", {passes.forwards:,} forwards and {passes.backwards:,} backwards"
+    middle = "the first values in logarithms" if tuning.trials is None else "its ranges"
     best = "smallest" if tuning.metric.lower_is_better else "largest"
     lines = [
         f"Chosen: the {best} mean of {tuning.metric.name} ({tuning.rule}) over the {seeds}; of equals the one nearest",
-        "to the middle of the first values in logarithms, then the one with the smaller values. A point of which a run",
+        f"to the middle of {middle}, then the one with the smaller values. A point of which a run",
         f"diverged or failed is worse than any other. {len(tuned.grid.runs):,} runs{cost}.",
     ]
+    if tuning.trials is not None:
+        lines.append(
+            f"Every method tried {tuning.trials} points: its own part of one Sobol' sequence over all parameters."
+        )
+    for one in tuning.follow:
+        made = ", ".join(f"{name} = {' × '.join(factors)}" for name, factors in one.params.items())
+        lines.append(f"{one.label} has no trials of its own: {made} of {one.leader}.")
     if tuning.params:
         given = ", ".join(f"{name} {show(written.value)}" for name, written in tuning.params.items())
         lines.append(f"Tuning runs differ from the grid's in {given}.")
@@ -127,7 +159,7 @@ def _result(trial: Trial) -> str:
 def _csv(tuned: Tuned) -> str:
     """One row a point: the group, the values, mean and standard deviation, and every seed's value or status."""
     axes = list(dict.fromkeys(name for choice in tuned.choices for name in choice.group.axes))
-    names = list(tuned.tuning.space)
+    names = list(tuned.tuning.names)
     seeds = tuned.tuning.seeds
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")

@@ -26,6 +26,7 @@ from xsam.report.publication import result_sheet, scope
 from xsam.report.selection import selected
 from xsam.report.sharpness import direction_sheet
 from xsam.report.text import p_text
+from xsam.report.tuning import tuning_sheet
 from xsam.stats import TOO_FEW
 
 TITLE = "xsam-bench report"
@@ -118,6 +119,9 @@ def _titled(grid: GridReport, tables: Sequence[tuple[Sheet, ...]]) -> Iterator[t
         yield _title(analysis), (*declared, result_sheet(analysis.table), *others)
     if (directions := direction_sheet(grid.sharpness, grid.runs)) is not None:
         yield directions.title, (directions,)
+    if grid.tuning is not None:
+        sheet = tuning_sheet(grid.tuning, grid.grid.task)
+        yield sheet.title, (sheet,)
 
 
 def _title(analysis: Analysis) -> str:
