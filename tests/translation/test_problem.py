@@ -218,6 +218,25 @@ def test_the_test_set_is_translated_with_the_chosen_weights(opened, tmp_path):
     assert "tok:13a" in row["test_sacrebleu_signature"]
 
 
+def test_subsets_are_the_same_for_every_seed_and_grow(opened):
+    whole, small, other, larger = (
+        opened(seed=seed, valid_subset=valid, test_subset=test)
+        for seed, valid, test in ((0, None, None), (1, 5, 7), (2, 5, 7), (1, None, 50))
+    )
+    assert [len(small.data.parts[part]) for part in ("train", "valid", "test")] == [400, 5, 7]
+    assert small.data.references["test"] == other.data.references["test"]
+    assert set(small.data.references["test"].raw) <= set(larger.data.references["test"].raw)
+    references = whole.data.references["test"]
+    places = [references.raw.index(line) for line in small.data.references["test"].raw]
+    assert [whole.data.parts["test"].src[place].tolist() for place in places] == [
+        small.data.parts["test"].src[n].tolist() for n in range(7)
+    ]
+    assert small.data_checksum == whole.data_checksum
+    assert set(small.evaluate()) == {"val_bleu", "val_loss"}
+    with pytest.raises(ValueError, match="test_subset 201 is more than the 200 test pairs"):
+        opened(test_subset=201)
+
+
 def test_kept_weights_survive_a_checkpoint(opened, tmp_path):
     problem = opened(dropout=0.0)
     train(problem, epochs=1)

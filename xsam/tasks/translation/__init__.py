@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from xsam.optim.registry import BASES, Base
 from xsam.parameters import ParameterError
 from xsam.tasks.translation.config import PUBLISHED, SIZES, TranslationRun
-from xsam.tasks.translation.corpora import CORPORA
+from xsam.tasks.translation.corpora import CORPORA, PARTS
 from xsam.tasks.translation.summary import EPOCH_METRICS, RUN_METRICS, TEST_BLEU
 
 if TYPE_CHECKING:
@@ -62,6 +62,12 @@ class TranslationTask:
             raise ParameterError(
                 f"embed_dim {model.embed_dim} is no multiple of twice the heads, {model.heads}", "embed_dim", "heads"
             )
+        for part in PARTS[1:]:
+            subset, pairs = getattr(data, f"{part}_subset"), (CORPORA[data.name].counts or {}).get(part)
+            if subset is not None and pairs is not None and subset > pairs:
+                raise ParameterError(
+                    f"{part}_subset {subset:,} is more than the {pairs:,} {part} pairs of {data.name}", f"{part}_subset"
+                )
         if run.training.compile:
             raise ParameterError(
                 "compile makes a graph for each shape of batch, and translation has hundreds: leave it out", "compile"
@@ -82,7 +88,9 @@ class TranslationTask:
 
         corpus = CORPORA[run.data.name]
         merges = run.data.bpe_merges or corpus.merges
-        return TranslationProblem(run, load(corpus.name, merges, run.data.source, run.data.target, data_dir), device)
+        data = load(corpus.name, merges, run.data.source, run.data.target, data_dir)
+        data = data.limited({"valid": run.data.valid_subset, "test": run.data.test_subset})
+        return TranslationProblem(run, data, device)
 
 
 TASK = TranslationTask()

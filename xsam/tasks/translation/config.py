@@ -39,6 +39,14 @@ class DataConfig(Config):
     target: Annotated[str, Field("language to translate to")] = "en"
     bpe_merges: Annotated[int | None, Field("byte-pair merges; null: the corpus's usual", at_least=1)] = None
     max_tokens: Annotated[int, Field("tokens of a batch, padding included, on the longer side", at_least=1)] = 4096
+    valid_subset: Annotated[
+        int | None,
+        Field("validate on this many sentences, the same for every seed; null: all", at_least=1, omit_at_default=True),
+    ] = None
+    test_subset: Annotated[
+        int | None,
+        Field("test on this many sentences, the same for every seed; null: all", at_least=1, omit_at_default=True),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ A new corpus in one of the known formats is one entry in ``CORPORA``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 PARTS = ("train", "valid", "test")
 
@@ -22,6 +22,10 @@ class Corpus:
         merges: byte-pair merges where none are asked for.
         counts: sentence pairs of each part after preparation, where they are on record.
         dictionary_sizes: language → entries of its dictionary with ``merges`` merges, where on record.
+        digests: ``part.language`` → :func:`xsam.tasks.translation.text.digest` of the published raw sentences, as this
+            project computed it from the published files. A part without one is checked by its count alone, and what is
+            prepared says so (``+unverified``).
+        tests: further published test sets, name → sentence pairs; prepared where their files are there.
         url, downloads: where to fetch it, and the files there.
     """
 
@@ -31,6 +35,8 @@ class Corpus:
     merges: int
     counts: Mapping[str, int] | None = None
     dictionary_sizes: Mapping[str, int] | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
+    tests: Mapping[str, int] = field(default_factory=dict)
     url: str = ""
     downloads: tuple[str, ...] = ()
 
@@ -59,15 +65,27 @@ _IWSLT14 = Corpus(
     downloads=("de-en.tgz",),
 )
 
+_MULTI30K_TESTS = {"test_2017_flickr": 1_000, "test_2017_mscoco": 461, "test_2018_flickr": 1_071}
 _MULTI30K = Corpus(
     name="multi30k_de_en",
     format="multi30k",
     languages=("de", "en"),
     merges=4_000,
     counts={"train": 29_000, "valid": 1_014, "test": 1_000},
+    digests={
+        "train.de": "2c2b73fd2b548fbc",
+        "train.en": "460a15fbd157e34a",
+        "valid.de": "660e09eb7e1da2f8",
+        "valid.en": "1f2a23d992769b5b",
+        "test.de": "4be6b5b3236b79c2",
+        "test.en": "399a4382932c1aad",
+    },
+    tests=_MULTI30K_TESTS,
     url="https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw/",
     downloads=tuple(
-        f"{part}.{language}.gz" for part in ("train", "val", "test_2016_flickr") for language in ("de", "en")
+        f"{part}.{language}.gz"
+        for part in ("train", "val", "test_2016_flickr", *_MULTI30K_TESTS)
+        for language in ("de", "en")
     ),
 )
 

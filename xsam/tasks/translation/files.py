@@ -13,6 +13,7 @@ from xsam.atomic import write_json
 from xsam.tasks import DataMissing
 from xsam.tasks.data import UNVERIFIED, Available
 from xsam.tasks.translation.corpora import Corpus
+from xsam.tasks.translation.text import digest, read_lines
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -29,7 +30,8 @@ class Prepared:
         counts: part → sentence pairs.
         dictionary_sizes: language → entries of its dictionary.
         digests: file name → SHA-256 of its content.
-        published: whether its counts are those on record for the corpus, where there are any.
+        published: whether its counts and texts are those on record for the corpus, where there are any.
+        unchecked: parts of a published corpus whose texts nothing is on record of but their counts.
     """
 
     name: str
@@ -40,12 +42,15 @@ class Prepared:
     dictionary_sizes: Mapping[str, int]
     digests: Mapping[str, str]
     published: bool = True
+    unchecked: tuple[str, ...] = ()
 
     @property
     def checksum(self) -> str:
-        """Hex digest of all files, names and contents, with ``UNVERIFIED`` behind it where not ``published``."""
+        """Hex digest of all files, names and contents; ``UNVERIFIED`` behind it unless all is known to be published."""
         listing = "".join(f"{name} {digest}\n" for name, digest in sorted(self.digests.items()))
-        return hashlib.sha256(listing.encode()).hexdigest()[:16] + ("" if self.published else UNVERIFIED)
+        return hashlib.sha256(listing.encode()).hexdigest()[:16] + (
+            "" if self.published and not self.unchecked else UNVERIFIED
+        )
 
     def text(self, part: str, language: str) -> Path:
         """The subwords of ``part``, a sentence a line."""
@@ -76,17 +81,35 @@ class Prepared:
         if content.pop("format") != FORMAT:
             raise ValueError(f"{folder / MANIFEST}: prepared by another version; delete {folder} and prepare it again")
         first, second = content.pop("languages")
-        return cls(folder=folder, languages=(first, second), **content)
+        unchecked = tuple(content.pop("unchecked", ()))  # which older versions did not write
+        return cls(folder=folder, languages=(first, second), unchecked=unchecked, **content)
 
     def damage(self) -> str | None:
         """One line about the first file that is not as it was written, ``None`` where all are; reads everything."""
-        for name, digest in self.digests.items():
+        for name, expected in self.digests.items():
             path = self.folder / name
             if not path.is_file():
                 return f"{path} is missing: delete {self.folder} and prepare it again"
-            if file_digest(path) != digest:
+            if file_digest(path) != expected:
                 return f"{path} was changed or cut off: delete {self.folder} and prepare it again"
         return None
+
+
+def false_part(corpus: Corpus, prepared: Prepared) -> str | None:
+    """One line about a part that passes for the published one and is not, though its counts are; None where all are.
+
+    The texts of training are told by the check when they are prepared: only those of the other parts are kept raw.
+    """
+    if not prepared.published:
+        return None
+    for name, expected in corpus.digests.items():
+        part, _, language = name.rpartition(".")
+        if part in ("valid", "test") and digest(read_lines(prepared.raw(part, language))) != expected:
+            return (
+                f"{prepared.raw(part, language)} is not the {part} text of the published {corpus.name}: delete"
+                f" {prepared.folder} and prepare it again"
+            )
+    return None
 
 
 def file_digest(path: Path) -> str:

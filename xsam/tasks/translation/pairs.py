@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from xsam.tasks.seeding import generator
 from xsam.tasks.translation.corpora import CORPORA
-from xsam.tasks.translation.files import Prepared, locate
+from xsam.tasks.translation.files import Prepared, false_part, locate
 from xsam.tasks.translation.library import fairseq
 from xsam.tasks.translation.text import check_aligned, read_lines
 
@@ -34,6 +36,11 @@ class Sentences:
         end = int(self._ends[index])
         return self._numbers[end - int(self.sizes[index]) : end].long()
 
+    def chosen(self, places: Sequence[int]) -> Sentences:
+        """The sentences at these places alone."""
+        numbers = torch.cat([self[place] for place in places]).to(self._numbers.dtype)
+        return Sentences(numbers.numpy(), self.sizes[list(places)])
+
 
 @dataclass(frozen=True)
 class References:
@@ -41,6 +48,10 @@ class References:
 
     tokenised: list[str]
     raw: list[str]
+
+    def chosen(self, places: Sequence[int]) -> References:
+        """The references at these places alone."""
+        return References([self.tokenised[place] for place in places], [self.raw[place] for place in places])
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,25 @@ class ParallelData:
     references: dict[str, References]
     checksum: str
 
+    def limited(self, sizes: Mapping[str, int | None]) -> ParallelData:
+        """With the same few pairs of a part for every seed where ``sizes`` (part → pairs) has a number for it.
+
+        A larger number takes the same pairs and more. Raises ``ValueError`` (one line) where a part has fewer.
+        """
+        parts, references = dict(self.parts), dict(self.references)
+        for part, size in sizes.items():
+            if size is None:
+                continue
+            pairs = len(self.parts[part])
+            if size > pairs:
+                raise ValueError(f"{part}_subset {size:,} is more than the {pairs:,} {part} pairs there are")
+            order = torch.randperm(pairs, generator=generator(0, f"{part}_subset"))
+            places = order[:size].sort().values.tolist()
+            sides = [side.chosen(places) for side in (self.parts[part].src, self.parts[part].tgt)]
+            parts[part] = dataset_of(sides[0], sides[1], self.source_dictionary, self.target_dictionary)
+            references[part] = self.references[part].chosen(places)
+        return replace(self, parts=parts, references=references)
+
 
 @lru_cache(maxsize=1)
 def load(name: str, merges: int, source: str, target: str, data_dir: Path) -> ParallelData:
@@ -74,7 +104,7 @@ def load(name: str, merges: int, source: str, target: str, data_dir: Path) -> Pa
     prepared = locate(CORPORA[name], merges, data_dir)
     if {source, target} != set(prepared.languages):
         raise ValueError(f"{name} has the languages {' and '.join(prepared.languages)}, not {source} and {target}")
-    damage = prepared.damage()
+    damage = prepared.damage() or false_part(CORPORA[name], prepared)
     if damage is not None:
         raise ValueError(damage)
     dictionaries = {lang: fairseq().Dictionary.load(str(prepared.dictionary(lang))) for lang in (source, target)}
@@ -101,14 +131,13 @@ def _pairs(prepared: Prepared, part: str, source: str, target: str, dictionaries
         encode(path, side, dictionaries[language], known=part == "train")
         for path, side, language in zip(paths, lines, (source, target), strict=True)
     ]
+    return dataset_of(sides[0], sides[1], dictionaries[source], dictionaries[target])
+
+
+def dataset_of(source: Sentences, target: Sentences, source_dictionary: Any, target_dictionary: Any) -> Any:
+    """fairseq's data set of these pairs."""
     return fairseq().LanguagePairDataset(
-        sides[0],
-        sides[0].sizes,
-        dictionaries[source],
-        sides[1],
-        sides[1].sizes,
-        dictionaries[target],
-        shuffle=False,
+        source, source.sizes, source_dictionary, target, target.sizes, target_dictionary, shuffle=False
     )
 
 

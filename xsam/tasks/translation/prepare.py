@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, product
@@ -12,10 +12,10 @@ from pathlib import Path
 
 from xsam.tasks.data import Available, Report, Verified, silent
 from xsam.tasks.download import fetch
-from xsam.tasks.translation import bpe, library, text
+from xsam.tasks.translation import bpe, library, testsets, text
 from xsam.tasks.translation.corpora import CORPORA, PARTS, Corpus
-from xsam.tasks.translation.files import MANIFEST, Prepared, describe, file_digest, folder_of, locate
-from xsam.tasks.translation.sources import VALID_EVERY, Raw, Sides, read
+from xsam.tasks.translation.files import MANIFEST, Prepared, describe, false_part, file_digest, folder_of, locate
+from xsam.tasks.translation.sources import VALID_EVERY, Raw, Sides, read, read_tests
 
 
 def names() -> tuple[str, ...]:
@@ -50,11 +50,12 @@ def verify(name: str, data_dir: Path) -> Verified:
     Raises ``DataMissing`` where it is not on disk.
     """
     corpus = CORPORA[name]
-    return _verified(locate(corpus, corpus.merges, data_dir))
+    return _verified(locate(corpus, corpus.merges, data_dir), data_dir)
 
 
-def _verified(prepared: Prepared) -> Verified:
-    source, problem = str(prepared.folder), prepared.damage()
+def _verified(prepared: Prepared, data_dir: Path) -> Verified:
+    source, corpus = str(prepared.folder), CORPORA[prepared.name]
+    problem = prepared.damage() or false_part(corpus, prepared) or testsets.damage(corpus.name, data_dir)
     if problem is not None:
         return Verified(prepared.name, {}, "", source, problem)
     return Verified(prepared.name, prepared.counts, prepared.checksum, source)
@@ -89,23 +90,42 @@ def prepare(
     merges = corpus.merges if bpe_merges is None else bpe_merges
     target = folder_of(corpus, merges, data_dir)
     if (target / MANIFEST).is_file():
-        found = _verified(Prepared.load(target))
-        if found.ok and (allow_unverified or found.verified):
+        prepared = Prepared.load(target)
+        found = _verified(prepared, data_dir)
+        if found.ok and (allow_unverified or prepared.published):
+            if source is not None and not set(corpus.tests) <= set(testsets.names(name, data_dir)):
+                _add_tests(corpus, _existing(source), data_dir, allow_unverified)
             return found
-    if source is not None and not source.exists():
-        raise ValueError(f"{source}: no such file or folder")
+    if source is not None:
+        _existing(source)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".prepare-", dir=target.parent) as temporary:
         origin = source or _download(corpus, target.parent / "downloads", report)
         staged = Path(temporary) / "staged"
         staged.mkdir()
-        prepared = _write(corpus, read(corpus, origin, Path(temporary)), merges, staged, report)
-        prepared = _checked(corpus, prepared, origin, allow_unverified)
+        raw = read(corpus, origin, Path(temporary))
+        prepared = _write(corpus, raw, merges, staged, report)
+        prepared = _checked(corpus, raw, prepared, origin, allow_unverified)
         prepared.save()
         if target.exists():
             target.rename(Path(temporary) / "replaced")
         staged.rename(target)
-    return _verified(Prepared.load(target))
+        testsets.save(corpus, data_dir, raw.tests, raw.notes)
+    return _verified(Prepared.load(target), data_dir)
+
+
+def _existing(source: Path) -> Path:
+    if not source.exists():
+        raise ValueError(f"{source}: no such file or folder")
+    return source
+
+
+def _add_tests(corpus: Corpus, source: Path, data_dir: Path, allow_unverified: bool) -> None:
+    """Put the further test sets in ``source`` beside a corpus that is prepared."""
+    with tempfile.TemporaryDirectory(prefix=".prepare-", dir=data_dir / corpus.name) as temporary:
+        raw = read_tests(corpus, source, Path(temporary))
+        _refuse(corpus, _differences(corpus, raw), source, allow_unverified)
+        testsets.save(corpus, data_dir, raw.tests, raw.notes)
 
 
 def _download(corpus: Corpus, into: Path, report: Report) -> Path:
@@ -185,6 +205,8 @@ def _preprocessed(sides: Sides, clean: bool, steps: Steps) -> Selected:
         steps.done()
     pairs = enumerate(zip(*tokenised.values(), strict=True))
     kept = [place for place, (one, other) in pairs if not clean or text.is_clean(one, other)]
+    if clean:
+        tokenised = {language: [text.squeezed(line) for line in lines] for language, lines in tokenised.items()}
     return Selected({lang: text.lowercase([lines[k] for k in kept]) for lang, lines in tokenised.items()}, kept)
 
 
@@ -205,22 +227,44 @@ def _write_dictionary(lines: Iterable[str], path: Path) -> int:
     return len(dictionary)
 
 
-def _checked(corpus: Corpus, prepared: Prepared, origin: Path, allow_unverified: bool) -> Prepared:
-    """``prepared``, marked where its counts are not the published ones and ``allow_unverified`` takes that.
+def _checked(corpus: Corpus, raw: Raw, prepared: Prepared, origin: Path, allow_unverified: bool) -> Prepared:
+    """``prepared``, marked where its counts or texts are not the published ones and ``allow_unverified`` takes that.
 
-    Raises ``ValueError`` with every count that differs otherwise.
+    Raises ``ValueError`` with everything that differs otherwise.
     """
     expected = {f"{part} pairs": count for part, count in (corpus.counts or {}).items()}
     found = {f"{part} pairs": count for part, count in prepared.counts.items()}
     if prepared.merges == corpus.merges:
         expected |= _entries(corpus.dictionary_sizes or {})
         found |= _entries(prepared.dictionary_sizes)
-    wrong = [f"{found[what]:,} {what} instead of {count:,}" for what, count in expected.items() if found[what] != count]
+    wrong = [*_unlike(found, expected), *_differences(corpus, raw)]
+    _refuse(corpus, wrong, origin, allow_unverified)
+    known = {name.rpartition(".")[0] for name in corpus.digests}
+    unchecked = tuple(part for part in raw.parts if part not in known) if corpus.counts else ()
+    return replace(prepared, published=not wrong, unchecked=unchecked)
+
+
+def _differences(corpus: Corpus, raw: Raw) -> list[str]:
+    """Every raw text whose content is not the published one, and further test sets of other sizes, in words."""
+    counts = {f"{name} pairs": len(next(iter(sides.values()))) for name, sides in raw.tests.items()}
+    wrong = _unlike(counts, {f"{name} pairs": count for name, count in corpus.tests.items() if name in raw.tests})
+    for part, sides in (*raw.parts.items(), *raw.tests.items()):
+        for language, lines in sides.items():
+            name, found = f"{part}.{language}", text.digest(lines)
+            if corpus.digests.get(name, found) != found:
+                wrong.append(f"the {part} text in {language} has checksum {found} instead of {corpus.digests[name]}")
+    return wrong
+
+
+def _unlike(found: Mapping[str, int], expected: Mapping[str, int]) -> list[str]:
+    return [f"{found[what]:,} {what} instead of {count:,}" for what, count in expected.items() if found[what] != count]
+
+
+def _refuse(corpus: Corpus, wrong: Sequence[str], origin: Path, allow_unverified: bool) -> None:
     if wrong and not allow_unverified:
         raise ValueError(
             f"{origin}: not the published {corpus.name}: {', '.join(wrong)}; --allow-unverified takes it all the same"
         )
-    return replace(prepared, published=not wrong)
 
 
 def _entries(sizes: Mapping[str, int]) -> dict[str, int]:

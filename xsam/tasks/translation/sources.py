@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
@@ -29,11 +29,15 @@ class Raw:
 
     Attributes:
         split: whether the validation pairs are still among the training pairs, to be split off after cleaning.
+        tests: further test sets, name → language → lines.
+        notes: test set → how it was made, where it is not a file's sentences as they are.
     """
 
     languages: tuple[str, str]
     parts: Mapping[str, Sides]
     split: bool = False
+    tests: Mapping[str, Sides] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 def read(corpus: Corpus, source: Path, temporary: Path) -> Raw:
@@ -45,7 +49,20 @@ def read(corpus: Corpus, source: Path, temporary: Path) -> Raw:
     if corpus.format == "parallel":
         return _parallel(source)
     assert corpus.languages is not None
-    names = _iwslt_files(corpus.languages) if corpus.format == "iwslt" else _multi30k_files(corpus.languages)
+    folder = _unpacked(corpus, source, temporary)
+    return _iwslt(corpus.languages, folder) if corpus.format == "iwslt" else _multi30k(corpus, folder)
+
+
+def read_tests(corpus: Corpus, source: Path, temporary: Path) -> Raw:
+    """The further test sets of ``corpus`` alone, as far as ``source`` has them; raises as :func:`read` does."""
+    assert corpus.languages is not None
+    return Raw(corpus.languages, {}, tests=_tests(corpus, _unpacked(corpus, source, temporary)))
+
+
+def _unpacked(corpus: Corpus, source: Path, temporary: Path) -> Path:
+    """A folder with the corpus's files."""
+    assert corpus.languages is not None
+    names = _iwslt_files(corpus.languages) if corpus.format == "iwslt" else _multi30k_files(corpus)
     files = {*chain.from_iterable(names), *corpus.downloads}
     files |= {f"{name}.gz" for name in files}
 
@@ -59,7 +76,7 @@ def read(corpus: Corpus, source: Path, temporary: Path) -> Raw:
     if inner and not any(folder.rglob(names[0][0])):
         with opened(inner[0], temporary / "inner", wanted) as tree:
             folder = tree.place
-    return _iwslt(corpus.languages, folder) if corpus.format == "iwslt" else _multi30k(corpus.languages, folder)
+    return folder
 
 
 def _find(folder: Path, names: Sequence[str]) -> Path:
@@ -115,13 +132,25 @@ def _iwslt(languages: tuple[str, str], folder: Path) -> Raw:
     return Raw(languages, {"train": pairs, "test": test}, split=True)
 
 
-def _multi30k_files(languages: tuple[str, str]) -> list[tuple[str, ...]]:
-    stems = MULTI30K_FILES.values()
-    return [tuple(f"{stem}.{language}" for stem in names) for names in stems for language in languages]
+def _multi30k_files(corpus: Corpus) -> list[tuple[str, ...]]:
+    stems = (*MULTI30K_FILES.values(), *((name,) for name in corpus.tests))
+    return [tuple(f"{stem}.{language}" for stem in names) for names in stems for language in corpus.languages or ()]
 
 
-def _multi30k(languages: tuple[str, str], folder: Path) -> Raw:
-    return _plain(languages, folder, MULTI30K_FILES)
+def _multi30k(corpus: Corpus, folder: Path) -> Raw:
+    assert corpus.languages is not None
+    return replace(_plain(corpus.languages, folder, MULTI30K_FILES), tests=_tests(corpus, folder))
+
+
+def _tests(corpus: Corpus, folder: Path) -> dict[str, Sides]:
+    """The further test sets whose files are in ``folder``; raises ``ValueError`` where one side alone is."""
+    languages = corpus.languages or ("", "")
+    found: dict[str, Sides] = {}
+    for name in corpus.tests:
+        files = (f"{name}.{language}{suffix}" for language in languages for suffix in ("", ".gz"))
+        if any(any(folder.rglob(file)) for file in files):
+            found[name] = _plain(languages, folder, {name: (name,)}).parts[name]
+    return found
 
 
 def _parallel(folder: Path) -> Raw:

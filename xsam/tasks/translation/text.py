@@ -6,6 +6,7 @@ Perl's Moses scripts are reproduced with sacremoses, byte for byte on the corpor
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import re
 import zlib
@@ -60,6 +61,15 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
     r"""Write ``lines`` to ``path``, each ended by ``"\n"``."""
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(f"{line}\n" for line in lines)
+
+
+def digest(lines: Lines) -> str:
+    r"""The first 16 hex digits of the SHA-256 of ``lines`` in UTF-8, each ended by ``"\n"``: of a text, packed or not.
+
+    >>> digest(["ab"]) == hashlib.sha256(b"ab\n").hexdigest()[:16]
+    True
+    """
+    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()[:16]
 
 
 def check_aligned(first: Path, second: Path, first_lines: Lines, second_lines: Lines) -> None:
@@ -133,6 +143,15 @@ def is_clean(first: str, second: str) -> bool:
     if not (1 <= one <= MAX_WORDS and 1 <= other <= MAX_WORDS):
         return False
     return one / other <= MAX_RATIO and other / one <= MAX_RATIO
+
+
+def squeezed(line: str) -> str:
+    """``line`` with one blank between words and none around them, as clean-corpus-n.perl writes what it keeps.
+
+    >>> squeezed(" a  b ")
+    'a b'
+    """
+    return " ".join(line.split())
 
 
 def in_parallel(function: Callable[[Lines], list[str]], lines: Lines) -> list[str]:
