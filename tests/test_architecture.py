@@ -17,9 +17,10 @@ ROOT = Path(xsam.__file__).parent
 # other.
 LAYERS = (
     ("parameters", "text", "atomic", "damage", "templates"),
-    ("config", "metrics"),
+    ("config", "metrics", "registries"),
     ("optim", "stats"),
     ("sharpness", "tasks"),
+    ("plugins",),
     ("grid",),
     ("store",),
     ("runner",),

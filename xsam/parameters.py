@@ -50,7 +50,7 @@ class Parameter:
         kind: one of ``KINDS``; a list (one of ``LISTS``) is held as a tuple.
         default: used where the user gives none; ``None`` needs ``nullable``.
         at_least, above, at_most, below: limits of a number (of each, in a list).
-        choices: the only texts allowed (for each, in a list).
+        choices: the only texts allowed (for each, in a list), beside those that begin with one of ``prefixes``.
         nullable: whether ``null`` is a value ("not set") of this parameter.
         omit_at_default: leave the parameter out of a run's id while it has its default. For parameters that came after
             results were first published: those results keep their ids.
@@ -74,6 +74,7 @@ class Parameter:
     at_most: float | None = None
     below: float | None = None
     choices: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
     nullable: bool = False
     omit_at_default: bool = False
     unset: bool = False
@@ -89,8 +90,9 @@ class Parameter:
         for each in typed if isinstance(typed, tuple) else (typed,):
             if self._limited and isinstance(each, int | float) and not isinstance(each, bool):
                 self._check_limits(name, each)
-            if self.choices and each not in self.choices:
-                raise ParameterError(f"unknown {name} {each!r}{nearest(str(each), self.choices)}", name)
+            if self.choices and each not in self.choices and not str(each).startswith(self.prefixes or ("\0",)):
+                known = (*self.choices, *(f"{prefix}<name>" for prefix in self.prefixes))
+                raise ParameterError(f"unknown {name} {each!r}{nearest(str(each), known)}", name)
         return typed
 
     def _typed(self, name: str, value: Any) -> Value:

@@ -44,14 +44,18 @@ ADDITIONS = {
     "optimizer": Addition(
         {"toy_sam.py": "optim"},
         "optim/registry.py",
-        {"METHODS: Mapping[str, Method] = {\n": '    "toy_sam": Method("xsam.optim.toy_sam:ToySAM"),\n'},
+        {
+            'METHODS: Registry[Method] = Registry(\n    "optimizer",\n    {\n': (
+                '        "toy_sam": Method("xsam.optim.toy_sam:ToySAM"),\n'
+            ),
+        },
     ),
     "model": Addition(
         {"toy_model.py": "tasks/vision"},
         "tasks/vision/architectures.py",
         {
             "from xsam.config import Config, Field\n": "from xsam.tasks.vision.toy_model import ToyModelConfig\n",
-            "MODELS: Mapping[str, Architecture] = {\n": (
+            'MODELS: Registry[Architecture] = Registry(\n    "model",\n    {\n': (
                 '    "toy": Architecture("xsam.tasks.vision.toy_model:build", ToyModelConfig, libraries=()),\n'
             ),
         },
@@ -60,7 +64,7 @@ ADDITIONS = {
         {},
         "tasks/vision/catalog.py",
         {
-            "        _FASHION_MNIST,\n": (
+            "            _FASHION_MNIST,\n": (
                 '        replace(_FASHION_MNIST, name="toy_images", train=100, test=20, folder="toy_images",\n'
                 "                downloads=(), system_folders=(), checksum=None),\n"
             )
@@ -77,7 +81,7 @@ ADDITIONS = {
     "task": Addition(
         {"toy_task.py": "tasks"},
         "tasks/__init__.py",
-        {"TASKS: Mapping[str, str] = {": '"toy": "xsam.tasks.toy_task:TASK", '},
+        {'TASKS: Registry[str | Task[Any]] = Registry(\n    "task", {': '"toy": "xsam.tasks.toy_task:TASK", '},
     ),
     "statistic": Addition(
         {"toy_sheet.py": "report"},

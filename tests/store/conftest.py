@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 import xsam.tasks as tasks
-from xsam.store import GridFolder
-from xsam.store.schema import arrow_schema
+from xsam.store import GridFolder, schema
 
 START = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
@@ -16,9 +15,9 @@ START = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 def toy_task(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Only the toy task is registered."""
     monkeypatch.setattr(tasks, "TASKS", {"toy": "toy_task:TASK"})
-    arrow_schema.cache_clear()
+    schema._schema.cache_clear()
     yield
-    arrow_schema.cache_clear()
+    schema._schema.cache_clear()
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import xsam.tasks as tasks
 from xsam.metrics import Metric
 from xsam.optim.registry import BASES, METHODS
 from xsam.parameters import Parameter
-from xsam.store import GridFolder, read, write_epochs, write_run, write_sharpness
+from xsam.store import GridFolder, read, schema, write_epochs, write_run, write_sharpness
 from xsam.store.schema import arrow_schema
 
 Row = Callable[..., dict[str, Any]]
@@ -160,7 +160,7 @@ def test_a_parameter_of_two_kinds_and_a_metric_named_like_a_column_are_refused(m
         module = SimpleNamespace(TASK=SimpleNamespace(**{**vars(task), **changes}))
         monkeypatch.setitem(sys.modules, "other_task", module)
         monkeypatch.setattr(tasks, "TASKS", {"toy": "toy_task:TASK", "other": "other_task:TASK"})
-        arrow_schema.cache_clear()
+        schema._schema.cache_clear()
 
     register(config=SimpleNamespace(parameters=lambda: {"rho": Parameter("int", 1)}))
     with pytest.raises(ValueError, match="parameter 'rho' is registered as int and as float"):

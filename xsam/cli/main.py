@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
+from xsam import __version__
 from xsam.atomic import in_words
-from xsam.cli import common, compact, compare, data, doctor, init, plan, report, reproduce, run, sharpness, status, tune
+from xsam.cli import (
+    common,
+    compact,
+    compare,
+    data,
+    doctor,
+    init,
+    plan,
+    plugged,
+    report,
+    reproduce,
+    run,
+    sharpness,
+    status,
+    tune,
+)
 from xsam.cli.common import BadInput, say
 
 app = typer.Typer(
@@ -15,9 +32,38 @@ app = typer.Typer(
     help="Plan, run and report grids of sharpness-aware training runs.",
     no_args_is_help=True,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        say(f"xsam-bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def before(
+    plugin: Annotated[
+        list[str],
+        typer.Option(
+            "--plugin",
+            metavar="FILE|MODULE",
+            envvar="XSAM_BENCH_PLUGINS",
+            help="Load a plug-in first, for verbs that take no grid file; several: repeat it. Runs its code.",
+        ),
+    ] = [],  # noqa: B006
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Plan, run and report grids of sharpness-aware training runs."""
+    if plugin:
+        plugged.load(plugin)
+
+
 for module in (init, plan, run, status, tune, report, compare, sharpness, reproduce, compact, doctor):
     module.register(app)
 app.add_typer(data.app, name="data")

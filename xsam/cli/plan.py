@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from xsam.cli import common
+from xsam.cli import common, plugged
 from xsam.cli.common import BadInput
 from xsam.cli.run import Device, check_data, enter_numerics
 from xsam.damage import ignore
@@ -74,6 +74,7 @@ def plan(
     grid, runs = common.load(grid_file, sets, only)
     damages = common.Damages()
     states = status.survey(GridFolder(results, grid.name), runs, damages, keep_index=False)
+    plugged.say_changed(results, grid, runs)
     console = common.console()
     estimate = _estimate(runs, data, device, common.InertConsole(stderr=True)) if calibrate else None
     power = _power(grid, results, sd)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xsam.cli import common
+from xsam.cli import common, plugged
 from xsam.cli.common import BadInput
 from xsam.cli.run import DEFAULT_CHECKPOINT_SECONDS, LauncherName, Training
 from xsam.damage import DamagedFile, OnDamage, ignore, refuse
@@ -150,6 +150,7 @@ def _trained(then: dict[str, Any], grid: Grid, folder: Path, data: Path, device:
     with common.bad_input(ValueError):
         spec = spec_of(then)
     grid = replace(grid, runs=(spec,), diagnostics=None)  # measurements of sharpness change no number
+    plugged.require_for(grid, [spec])
     if device is None:
         device = "cpu" if json.loads(then["provenance"])["device"] == "cpu" else "auto"
     console = common.InertConsole(stderr=True)

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from xsam import store, templates
 from xsam.atomic import is_full, refuse_full, write_json
-from xsam.cli import common
+from xsam.cli import common, plugged
 from xsam.cli.common import BadInput
 from xsam.cli.progress import Display
 from xsam.grid import Grid, GridError, RunSpec
@@ -103,6 +103,7 @@ class Training:
         )
         over = settled_runs(order, ends)
         missing = [one for one in runs if one.run_id not in over]
+        plugged.say_changed(folder.results, grid, [one for one in runs if one.run_id in over])
         check_data(missing, self.data)
         _store_grid(grid, order)
         _check_disk(order.folder.root, file_locks=self.launcher is LauncherName.local)

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from xsam.cli import common
+from xsam.cli import common, plugged
 from xsam.cli.run import Device, check_data, enter_numerics
 from xsam.damage import DamagedFile
 from xsam.grid.diagnostics import MEASUREMENTS, Diagnostics
@@ -68,7 +68,10 @@ def sharpness(
         "batches": batches,
     }
     with common.bad_input(ValueError):
-        jobs = [(folder, run, _wanted(Grid.load(folder.grid_json), run, given)) for folder, run in found]
+        grids = [Grid.load(folder.grid_json) for folder, _ in found]
+        jobs = [(folder, run, _wanted(grid, run, given)) for (folder, run), grid in zip(found, grids, strict=True)]
+    for grid, (_, run) in zip(grids, found, strict=True):
+        plugged.require_for(grid, [run])
     check_data([run for _, run in found], data)
     enter_numerics([run for _, run in found], device)
 

@@ -16,6 +16,7 @@ from xsam.grid.reports import reports_of
 from xsam.grid.resolve import MatrixCell, resolve_cell
 from xsam.grid.source import Location
 from xsam.parameters import Value
+from xsam.plugins import loaded
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,9 @@ def grid_of(document: GridDocument, plan: Plan) -> Grid:
     report, *further = reports_of(document.report, document.task, tuple(document.axes), axes, runs)
     diagnostics = None if document.diagnostics is None else diagnostics_of(document.diagnostics, runs)
     keep = document.keep_checkpoints
-    return Grid(document.name, document.task.name, axes, report, runs, tuple(further), diagnostics, keep)
+    names = {name for run in runs for name in run.plugins} | set(document.plugins)
+    plugins = tuple(loaded()[name].record() for name in sorted(names))
+    return Grid(document.name, document.task.name, axes, report, runs, tuple(further), diagnostics, keep, plugins)
 
 
 def _present(axis: str, cells: Iterable[MatrixCell]) -> set[Value]:

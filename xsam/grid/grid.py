@@ -15,7 +15,8 @@ from xsam.grid.diagnostics import Diagnostics
 from xsam.grid.names import LABELS, check_texts, is_axis_name, is_label, is_stored_name, is_table_name
 from xsam.grid.spec import RunSpec, canonical_json
 from xsam.metrics import RULES
-from xsam.parameters import Value
+from xsam.parameters import KINDS, Value
+from xsam.registries import recorded
 
 FORMAT = 1
 SHOWN = ("median", "difference", "verdict", "published")
@@ -115,6 +116,7 @@ class Grid:
         further: its other tables.
         diagnostics: the measurements of sharpness that its runs make; None: none.
         keep_checkpoints: leave the last checkpoint of every finished run; it changes no number.
+        plugins: what is kept of its plug-ins (:meth:`xsam.plugins.LoadedPlugin.record`).
     """
 
     name: str
@@ -125,6 +127,7 @@ class Grid:
     further: tuple[ReportSpec, ...] = ()
     diagnostics: Diagnostics | None = None
     keep_checkpoints: bool = False
+    plugins: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def tables(self) -> tuple[ReportSpec, ...]:
@@ -147,6 +150,8 @@ class Grid:
             content["diagnostics"] = self.diagnostics.to_json()
         if self.keep_checkpoints:
             content["keep_checkpoints"] = True
+        if self.plugins:
+            content["plugins"] = [dict(one) for one in self.plugins]
         return {**content, "digest": _digest(content)}
 
     @classmethod
@@ -158,6 +163,7 @@ class Grid:
         runs = tuple(RunSpec.from_json(run) for run in data["runs"])
         if data.get("digest") != _digest({key: value for key, value in data.items() if key != "digest"}):
             raise ValueError("it was changed by hand")
+        recall(data)
         return cls(
             name=data["name"],
             task=data["task"],
@@ -167,6 +173,7 @@ class Grid:
             further=tuple(ReportSpec.from_json(report) for report in data.get("further_reports", ())),
             diagnostics=Diagnostics.of(data["diagnostics"]) if "diagnostics" in data else None,
             keep_checkpoints=data.get("keep_checkpoints") is True,
+            plugins=tuple(data.get("plugins", ())),
         )
 
     @classmethod
@@ -187,6 +194,12 @@ class Grid:
             raise DamagedFile(
                 path, f"not a grid that this version can read ({reason}); plan the grid again, and run writes it"
             ) from None
+
+
+def recall(data: Mapping[str, Any]) -> None:
+    """Remember what a ``grid.json`` says of its plug-ins, whose columns are then read; runs none of their code."""
+    for record in data.get("plugins", ()):
+        recorded.take(record, KINDS)
 
 
 def _check_names(data: Mapping[str, Any]) -> None:

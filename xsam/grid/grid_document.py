@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from xsam.grid.axes import Axis, Entry, axis_of, entries_of, optimizer_axis
@@ -13,9 +14,14 @@ from xsam.grid.source import Location, Node, check_keys
 from xsam.grid.tuning import Tuning, tuning_of
 from xsam.grid.vocabulary import PARTNER, Vocabulary, Written, check_pairs
 from xsam.parameters import nearest
+from xsam.plugins import PluginError, load
+from xsam.plugins.installed import load_announced
 from xsam.tasks import Task, get_task
 
-KEYS = ("name", "task", "matrix", "params", "overrides", "exclude", "report", "tune", "diagnostics", "keep_checkpoints")
+KEYS = (
+    *("name", "task", "plugins", "matrix", "params", "overrides", "exclude"),
+    *("report", "tune", "diagnostics", "keep_checkpoints"),
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ class GridDocument:
     """A grid file's content.
 
     ``matrix`` is where the mapping of axes begins; ``report`` and ``diagnostics`` are still as written;
-    not every grid has a ``tune`` or ``diagnostics``.
+    not every grid has a ``tune`` or ``diagnostics``. ``plugins`` are the names of those that the file lists.
     """
 
     name: str
@@ -56,12 +62,21 @@ class GridDocument:
     tune: Tuning | None
     diagnostics: Node | None
     keep_checkpoints: bool
+    plugins: tuple[str, ...] = ()
 
 
-def document_of(root: Node) -> GridDocument:
-    """Check the structure of a grid file; the first mistake is one ``GridError`` at its line."""
+def document_of(root: Node, folder: Path = Path()) -> GridDocument:
+    """Check the structure of a grid file; the first mistake is one ``GridError`` at its line.
+
+    Loads the plug-ins that it names, whose paths begin at ``folder``.
+    """
     check_keys(root.mapping("a grid"), KEYS, "key")
     top = {key: node for key, node in root.mapping("a grid").items() if node.value is not None}
+    plugins = _plugins(top, folder)
+    try:
+        load_announced(_texts(root))
+    except PluginError as error:
+        raise root.place.error(f"an installed plug-in does not work: {error}") from error
     for key in ("name", "task", "matrix"):
         if key not in top:
             raise root.place.error(f"the key {key!r} is missing")
@@ -90,6 +105,7 @@ def document_of(root: Node) -> GridDocument:
         tune=tuning_of(top["tune"], axes, task, vocabulary) if "tune" in top else None,
         diagnostics=top.get("diagnostics"),
         keep_checkpoints=_flag(top, "keep_checkpoints"),
+        plugins=plugins,
     )
 
 
@@ -106,6 +122,34 @@ def _flag(top: Mapping[str, Node], key: str) -> bool:
     if not isinstance(value, bool):
         raise top[key].place.error(f"{key} must be true or false, not {top[key].plain()!r}")
     return value
+
+
+def _plugins(top: Mapping[str, Node], folder: Path) -> tuple[str, ...]:
+    """Load the plug-ins that the grid lists; returns their names."""
+    names = []
+    for node in _list(top, "plugins"):
+        if not isinstance(node.value, str):
+            raise node.place.error(f"a plug-in is a file or a module, not {node.plain()!r}")
+        try:
+            names.append(load(node.value, folder).name)
+        except PluginError as error:
+            raise node.place.error(str(error)) from error
+    return tuple(dict.fromkeys(names))
+
+
+def _texts(node: Node) -> set[str]:
+    """Every text below ``node`` that may be a name."""
+    found: set[str] = set()
+    waiting = [node]
+    while waiting:
+        value = waiting.pop().value
+        if isinstance(value, str):
+            found.add(value)
+        elif isinstance(value, tuple):
+            waiting += value
+        elif isinstance(value, dict):
+            waiting += value.values()
+    return found
 
 
 def _name(node: Node) -> str:

@@ -9,9 +9,10 @@ from xsam.grid.expand import Plan, check_runs, expand, grid_of
 from xsam.grid.grid import Grid
 from xsam.grid.grid_document import GridDocument, document_of
 from xsam.grid.options import apply_sets, assignments
-from xsam.grid.source import Location, read_yaml
+from xsam.grid.source import GridError, Location, read_yaml
 from xsam.grid.tuning import check_seeds
 from xsam.grid.usage import check_usage, check_used
+from xsam.plugins.installed import load_all
 
 
 def load_grid(path: Path, sets: Sequence[str] = ()) -> Grid:
@@ -35,7 +36,7 @@ def load_grid(path: Path, sets: Sequence[str] = ()) -> Grid:
 
 def load_document(path: Path, sets: Sequence[str] = ()) -> tuple[GridDocument, Plan]:
     """What :func:`load_grid` makes its grid of: the checked document of the file with what is set, and its cells."""
-    document = document_of(read_yaml(path))
+    document = _document(path)
     plan = expand(document)
     check_usage(document, plan)
     check_runs(document, plan)
@@ -49,6 +50,16 @@ def load_document(path: Path, sets: Sequence[str] = ()) -> tuple[GridDocument, P
     check_runs(changed, plan)
     _check_tuning(changed, plan)
     return changed, plan
+
+
+def _document(path: Path) -> GridDocument:
+    root = read_yaml(path)
+    try:
+        return document_of(root, path.parent)
+    except GridError:
+        if not load_all():
+            raise
+        return document_of(root, path.parent)  # the error, if it stays, knows the names of all plug-ins now
 
 
 def _check_tuning(document: GridDocument, plan: Plan) -> None:

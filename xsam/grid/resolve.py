@@ -15,6 +15,7 @@ from xsam.grid.vocabulary import PARTNER, Written, layered, show, table_of
 from xsam.optim.config import OptimizerConfig
 from xsam.optim.registry import METHODS
 from xsam.parameters import Parameter, ParameterError, Parameters, Value
+from xsam.plugins import used_by
 from xsam.tasks import Task
 
 
@@ -89,6 +90,7 @@ def resolve_cell(document: GridDocument, entry: Entry, axes: Mapping[str, Writte
         numerics=document.task.numerics,
         axes={name: after[name] for name in document.axes if name == "optimizer" or (name in free and name in after)},
         hidden=frozenset(name for name, value in params.items() if _hidden(settled.table[name], value)),
+        plugins=used_by(document.task.name, entry.method, params),
     )
     return MatrixCell(entry, spec, settled.used, seen, after, frozenset(matched), given)
 

@@ -31,6 +31,7 @@ class RunSpec:
         axes: where the run stands in the matrix: axis name → value in its parameter's type (``optimizer``: the label);
             axes that the run does not use are absent.
         hidden: parameters left out of the id because they stand at a default that came later.
+        plugins: name → version of the plug-ins that the run uses; they are in the id.
     """
 
     task: str
@@ -40,6 +41,7 @@ class RunSpec:
     numerics: int
     axes: Mapping[str, Value] = field(default_factory=dict)
     hidden: frozenset[str] = frozenset()
+    plugins: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def config(self) -> RunConfig:
@@ -68,7 +70,8 @@ class RunSpec:
     @cached_property
     def _canonical(self) -> str:
         params = {name: value for name, value in self.params.items() if name not in self.hidden}
-        return canonical_json({"task": self.task, "method": self.method, "params": params, "numerics": self.numerics})
+        content = {"task": self.task, "method": self.method, "params": params, "numerics": self.numerics}
+        return canonical_json({**content, "plugins": dict(self.plugins)} if self.plugins else content)
 
     def with_seed(self, seed: Value) -> RunSpec:
         """The same run at another value of the axis ``seed``.
@@ -79,7 +82,7 @@ class RunSpec:
         (7, True)
         """
         params, axes = {**self.params, "seed": seed}, {**self.axes, "seed": seed}
-        other = RunSpec(self.task, self.method, self.optimizer, params, self.numerics, axes, self.hidden)
+        other = RunSpec(self.task, self.method, self.optimizer, params, self.numerics, axes, self.hidden, self.plugins)
         # Runs are planned by the ten thousand, and most of the price of one is to spell out what its seeds share.
         before, after = self._around_seed
         other.__dict__["run_id"] = _digest(f"{before}{canonical_json(seed)}{after}")
@@ -103,6 +106,7 @@ class RunSpec:
             "numerics": self.numerics,
             "axes": _lists(self.axes),
             "hidden": sorted(self.hidden),
+            **({"plugins": dict(self.plugins)} if self.plugins else {}),
         }
 
     @classmethod
@@ -116,6 +120,7 @@ class RunSpec:
             numerics=data["numerics"],
             axes=_tuples(data["axes"]),
             hidden=frozenset(data["hidden"]),
+            plugins=dict(data.get("plugins", {})),
         )
         if spec.run_id != data["run_id"]:
             raise ValueError(f"run {data['run_id']} was changed by hand: its content has the id {spec.run_id}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from xsam.grid.source import Location, Node
-from xsam.optim.registry import ALTERNATIVES, BASE, BASES, METHODS, parameters_of
+from xsam.optim.registry import ALTERNATIVES, BASE, METHODS, parameters_of
 from xsam.parameters import LISTS, Parameter, ParameterError, Value, nearest
 from xsam.tasks import Task
 from xsam.tasks.config import ALTERNATIVES as TRAINING_ALTERNATIVES
@@ -34,7 +34,7 @@ def table_of(task: Task[Any], method: str, base: str) -> dict[str, Parameter]:
 def _base_parameter(task: Task[Any], method: str) -> dict[str, Parameter]:
     if METHODS[method].alone is not None:
         return {}
-    return {"base": replace(BASE, default=task.default_base)}
+    return {"base": replace(BASE, default=task.default_base, choices=tuple(task.bases))}
 
 
 class Vocabulary:
@@ -47,7 +47,7 @@ class Vocabulary:
     def __init__(self, task: Task[Any]) -> None:
         self._known: dict[str, list[Parameter]] = {}
         for method in METHODS:
-            for base in BASES:
+            for base in task.bases:
                 for name, parameter in table_of(task, method, base).items():
                     variants = self._known.setdefault(name, [])
                     if parameter not in variants:

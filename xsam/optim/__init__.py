@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # for type checkers, which do not see what is loaded on first
 
 _TARGETS = {
     "SharpnessAware": "xsam.optim._step.base:SharpnessAware",
-    **{method.class_name: method.target for method in registry.METHODS.values()},
+    **{method.class_name: method.target for method in registry.METHODS.values() if isinstance(method.target, str)},
 }
 __all__ = sorted(_TARGETS)
 

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from xsam.optim._step.declare import parameters_of as parameters_of_class
 from xsam.parameters import Parameter, ParameterError, Parameters, Value, real, whole
+from xsam.registries import Registry
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
     from torch.amp.grad_scaler import GradScaler
 
@@ -30,9 +32,15 @@ Table = Mapping[str, Parameter]
 
 @dataclass(frozen=True)
 class Base:
-    """A base optimizer: ``target`` is ``module:class``, ``keywords`` makes its keyword arguments from parameters."""
+    """A base optimizer.
 
-    target: str
+    Attributes:
+        target: ``module:class``, or what makes one of its own from parameters to train and keywords.
+        parameters: its parameters in grids.
+        keywords: makes its keyword arguments from a run's parameters.
+    """
+
+    target: str | Callable[..., torch.optim.Optimizer]
     parameters: Table
     keywords: Callable[[Parameters], dict[str, Any]]
 
@@ -62,7 +70,7 @@ class Method:
     """A way to train: a base optimizer alone (``alone`` names it) or one that wraps a base.
 
     Attributes:
-        target: ``module:Class``, whose declared options are the method's parameters.
+        target: ``module:Class``, or the class itself, whose declared options are the method's parameters.
         alone: the base that is all there is.
         tags: what the method counts as where reports speak of kinds of methods: ``"sam_family"``, or ``"control"`` for
             one that is there to be compared with and that nobody proposes.
@@ -71,7 +79,7 @@ class Method:
         passes: see :func:`passes_per_step`.
     """
 
-    target: str
+    target: str | type[SharpnessAware]
     alone: str | None = None
     tags: tuple[str, ...] = ("sam_family",)
     resolve: Callable[[dict[str, Value]], dict[str, Value]] = _resolve
@@ -82,7 +90,7 @@ class Method:
         """The method's own parameters, under all their names: the options of its class and what stands for them."""
         if self.alone:
             return {}
-        return {**dict(_in_order(parameters_of_class(self.target), self.passes is _one_pass)), **_PART}
+        return {**dict(_in_order(parameters_of_class(self.target), self.passes is one_pass)), **_PART}
 
     @property
     def family(self) -> bool:
@@ -92,13 +100,13 @@ class Method:
     @property
     def class_name(self) -> str:
         """The name of its class."""
-        return self.target.partition(":")[2]
+        return self.target.partition(":")[2] if isinstance(self.target, str) else self.target.__name__
 
 
-def _in_order(options: Table, one_pass: bool) -> Iterator[tuple[str, Parameter]]:
+def _in_order(options: Table, single: bool) -> Iterator[tuple[str, Parameter]]:
     """The options of a class, those that all methods have first, each with its alternative behind it."""
     for name in sorted(options, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST)):
-        if name == "rng" and one_pass:  # there is no other pass whose dropout masks could differ
+        if name == "rng" and single:  # there is no other pass whose dropout masks could differ
             continue
         parameter = options[name]
         alternative = dict(ALTERNATIVES).get(name)
@@ -163,20 +171,23 @@ def _adam_keywords(params: Parameters) -> dict[str, Any]:
     return {**keywords, "betas": (params["beta1"], params["beta2"])}
 
 
-BASES: Mapping[str, Base] = {
-    "sgd": Base(
-        "torch.optim:SGD",
-        {
-            "lr": _LR,
-            "weight_decay": _WEIGHT_DECAY,
-            "momentum": Parameter("float", 0.9, at_least=0, below=1, help="momentum of SGD"),
-            "nesterov": Parameter("bool", False, help="Nesterov momentum"),
-        },
-        _sgd_keywords,
-    ),
-    "adam": Base("torch.optim:Adam", _ADAM, _adam_keywords),
-    "adamw": Base("torch.optim:AdamW", _ADAM, _adam_keywords),
-}
+BASES: Registry[Base] = Registry(
+    "base optimizer",
+    {
+        "sgd": Base(
+            "torch.optim:SGD",
+            {
+                "lr": _LR,
+                "weight_decay": _WEIGHT_DECAY,
+                "momentum": Parameter("float", 0.9, at_least=0, below=1, help="momentum of SGD"),
+                "nesterov": Parameter("bool", False, help="Nesterov momentum"),
+            },
+            _sgd_keywords,
+        ),
+        "adam": Base("torch.optim:Adam", _ADAM, _adam_keywords),
+        "adamw": Base("torch.optim:AdamW", _ADAM, _adam_keywords),
+    },
+)
 
 
 def _resolve_momentum_sam(given: dict[str, Value]) -> dict[str, Value]:
@@ -205,7 +216,12 @@ def _resolve_xsam(given: dict[str, Value]) -> dict[str, Value]:
     return params
 
 
-def _one_pass(params: Parameters) -> Fraction:
+def one_pass(params: Parameters) -> Fraction:
+    """Of a method whose step costs what the base's does.
+
+    >>> one_pass({})
+    Fraction(1, 1)
+    """
     return Fraction(1)
 
 
@@ -217,29 +233,32 @@ def _looksam_passes(params: Parameters) -> Fraction:
     return 1 + Fraction(1, whole(params["refresh_every"]))
 
 
-METHODS: Mapping[str, Method] = {
-    "sgd": Method("xsam.optim._step.base:BaseAlone", alone="sgd", tags=(), passes=_one_pass),
-    "adam": Method("xsam.optim._step.base:BaseAlone", alone="adam", tags=(), passes=_one_pass),
-    "adamw": Method("xsam.optim._step.base:BaseAlone", alone="adamw", tags=(), passes=_one_pass),
-    "sam": Method("xsam.optim.sam:SAM"),
-    "asam": Method("xsam.optim.asam:ASAM"),
-    "gsam": Method("xsam.optim.gsam:GSAM"),
-    "wsam": Method("xsam.optim.wsam:WSAM"),
-    "looksam": Method("xsam.optim.looksam:LookSAM", passes=_looksam_passes),
-    "friendly_sam": Method("xsam.optim.friendly_sam:FriendlySAM"),
-    "fisher_sam": Method("xsam.optim.fisher_sam:FisherSAM"),
-    "momentum_sam": Method("xsam.optim.momentum_sam:MomentumSAM", resolve=_resolve_momentum_sam, passes=_one_pass),
-    "lookbehind_sam": Method("xsam.optim.lookbehind_sam:LookbehindSAM"),
-    "stable_sam": Method("xsam.optim.stable_sam:StableSAM"),
-    "sam_on": Method("xsam.optim.sam_on:SAMON"),
-    "le_sam": Method("xsam.optim.le_sam:LESAM"),
-    "gam": Method("xsam.optim.gam:GAM", passes=_four_passes),
-    "random_sam": Method("xsam.optim.random_sam:RandomSAM", tags=("control",), passes=_one_pass),
-    "xsam": Method("xsam.optim.xsam:XSAM", resolve=_resolve_xsam),
-}
+METHODS: Registry[Method] = Registry(
+    "optimizer",
+    {
+        "sgd": Method("xsam.optim._step.base:BaseAlone", alone="sgd", tags=(), passes=one_pass),
+        "adam": Method("xsam.optim._step.base:BaseAlone", alone="adam", tags=(), passes=one_pass),
+        "adamw": Method("xsam.optim._step.base:BaseAlone", alone="adamw", tags=(), passes=one_pass),
+        "sam": Method("xsam.optim.sam:SAM"),
+        "asam": Method("xsam.optim.asam:ASAM"),
+        "gsam": Method("xsam.optim.gsam:GSAM"),
+        "wsam": Method("xsam.optim.wsam:WSAM"),
+        "looksam": Method("xsam.optim.looksam:LookSAM", passes=_looksam_passes),
+        "friendly_sam": Method("xsam.optim.friendly_sam:FriendlySAM"),
+        "fisher_sam": Method("xsam.optim.fisher_sam:FisherSAM"),
+        "momentum_sam": Method("xsam.optim.momentum_sam:MomentumSAM", resolve=_resolve_momentum_sam, passes=one_pass),
+        "lookbehind_sam": Method("xsam.optim.lookbehind_sam:LookbehindSAM"),
+        "stable_sam": Method("xsam.optim.stable_sam:StableSAM"),
+        "sam_on": Method("xsam.optim.sam_on:SAMON"),
+        "le_sam": Method("xsam.optim.le_sam:LESAM"),
+        "gam": Method("xsam.optim.gam:GAM", passes=_four_passes),
+        "random_sam": Method("xsam.optim.random_sam:RandomSAM", tags=("control",), passes=one_pass),
+        "xsam": Method("xsam.optim.xsam:XSAM", resolve=_resolve_xsam),
+    },
+)
 
 
-BASE = Parameter("str", "sgd", choices=tuple(BASES), help="the base optimizer that a method wraps")
+BASE = Parameter("str", "sgd", help="the base optimizer that a method wraps")
 
 
 def parameters_of(method: str, base: str, bases: Mapping[str, Base] = BASES) -> dict[str, Parameter]:
@@ -350,6 +369,8 @@ def build(
     return optimizer
 
 
-def _load(target: str) -> Any:
+def _load(target: Any) -> Any:
+    if not isinstance(target, str):
+        return target
     module, _, name = target.partition(":")
     return getattr(import_module(module), name)

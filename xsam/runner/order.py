@@ -12,12 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xsam.atomic import write_json
 from xsam.damage import ignore
 from xsam.grid.diagnostics import Diagnostics
 from xsam.grid.spec import RunSpec
+from xsam.plugins.load import load_staged, stage
 from xsam.store.layout import GridFolder
 
 if TYPE_CHECKING:
@@ -78,20 +79,30 @@ class WorkOrder:
         """
         self.folder.make_launches(self.launch)
         wanted = set(self.run_ids)
-        write_json(self.place / SNAPSHOT, {"runs": [run.to_json() for run in runs if run.run_id in wanted]})
+        own = [run for run in runs if run.run_id in wanted]
+        plugins = stage({name for run in own for name in run.plugins}, self.place)
+        content = {"runs": [run.to_json() for run in own], **({"plugins": plugins} if plugins else {})}
+        write_json(self.place / SNAPSHOT, content)
 
     def snapshot(self) -> dict[str, RunSpec]:
         """Run id → run, of all runs of the launch; a broken file is one ``ValueError`` that names it."""
         path = self.place / SNAPSHOT
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))["runs"]
-            runs = {run.run_id: run for run in map(RunSpec.from_json, found)}
+            runs = {run.run_id: run for run in map(RunSpec.from_json, self._kept()["runs"])}
             missing = set(self.run_ids) - runs.keys()
             if missing:
                 raise ValueError(f"it lacks the run {min(missing)}")
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: not the runs of this launch ({error}); give the command again") from None
         return runs
+
+    def load_plugins(self) -> None:
+        """Load the plug-ins of the launch's runs, as they were when it began; raises ``PluginError``."""
+        load_staged(self._kept().get("plugins", ()), self.place)
+
+    def _kept(self) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads((self.place / SNAPSHOT).read_text(encoding="utf-8"))
+        return content
 
 
 def tried_again(ends: Mapping[str, Finished], run_ids: Iterable[str], retry_failed: bool) -> dict[str, str]:

@@ -15,6 +15,7 @@ import torch
 
 import xsam
 from xsam.grid.spec import RunSpec, canonical_json
+from xsam.plugins import loaded
 from xsam.runner import numerics
 
 PACKAGES = (
@@ -46,6 +47,7 @@ def provenance(spec: RunSpec, data_checksum: str, device: torch.device) -> str:
             "arithmetic": numerics.facts(),
             "data_checksum": data_checksum,
             "config": spec.to_json(),
+            **({"plugins": {name: loaded()[name].facts() for name in spec.plugins}} if spec.plugins else {}),
         }
     )
 

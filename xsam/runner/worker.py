@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from xsam.atomic import in_words, is_full
 from xsam.grid.spec import RunSpec
+from xsam.plugins import PluginError
 from xsam.runner import lease as leases
 from xsam.runner import numerics
 from xsam.runner.lease import Lease, LeaseLost
@@ -53,8 +54,12 @@ def _work(order: WorkOrder, stop: StopFlag | None) -> int:
         stop.install()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic matrix products; read when CUDA starts
     runs = order.snapshot()
-    for setting in {runs[run_id].config.training.numerics for run_id in order.run_ids}:
-        numerics.enter(setting)  # before anything here loads torch
+    for setting in {str(runs[run_id].params.get("numerics", "native")) for run_id in order.run_ids}:
+        numerics.enter(setting)  # before anything here loads torch, as a plug-in may
+    try:
+        order.load_plugins()
+    except PluginError as error:
+        raise SystemExit(f"xsam-bench: {error}") from None
     if order.devices == 1:
         return _lead(order, runs, stop)
     from xsam.runner import run as runner

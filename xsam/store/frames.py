@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from xsam.damage import DamagedFile, OnDamage, refuse
+from xsam.grid.grid import recall
 from xsam.metrics import Metric
 from xsam.parameters import nearest
 from xsam.store import layout
@@ -61,6 +62,9 @@ def read(
         >>> frame = read(Path("results"))                                # doctest: +SKIP
         >>> frame.groupby("optimizer")["test_accuracy"].mean()           # doctest: +SKIP
     """
+    chosen = _chosen(results, grids)
+    for folder in chosen:
+        _recall(folder)
     metrics = _asked_for(columns) if table == "runs" else {}
     stored = None if columns is None else {*columns, *_ORDER[table]} - metrics.keys()
     schema = part_of_schema(table, stored)
@@ -68,7 +72,7 @@ def read(
     needed = part_of_schema(table, None if stored is None else stored | values).names
     parts = [
         _under_rule(folder, grid_table(folder, table, columns=needed, on_damage=on_damage), metrics, on_damage)
-        for folder in _chosen(results, grids)
+        for folder in chosen
     ]
     whole = pa.schema([*part_of_schema(table, needed), *(pa.field(name, pa.float64()) for name in metrics)])
     rows = pa.concat_tables([whole.empty_table(), *(part.cast(whole) for part in parts)])
@@ -104,6 +108,16 @@ def _rule(folder: GridFolder, on_damage: OnDamage) -> str:
         reason = error.strerror if isinstance(error, OSError) else error
         on_damage(DamagedFile(folder.grid_json, f"cannot be read ({reason}); plan the grid again"))
         return ""
+
+
+def _recall(folder: GridFolder) -> None:
+    """Learn the columns of the grid's plug-ins, where it has any."""
+    try:
+        text = folder.grid_json.read_text(encoding="utf-8")
+        if '"plugins"' in text:
+            recall(json.loads(text))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return  # whoever needs the grid says what is wrong with it
 
 
 def _in_order(schema: pa.Schema, metrics: Mapping[str, Metric]) -> list[str]:

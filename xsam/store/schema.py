@@ -16,8 +16,9 @@ import pyarrow as pa
 
 import xsam.tasks as tasks
 from xsam.metrics import Metric, stored_columns
-from xsam.optim.registry import BASE, BASES, METHODS
-from xsam.parameters import Parameter, nearest
+from xsam.parameters import nearest
+from xsam.registries import changes, recorded
+from xsam.tasks.kinds import parameter_kinds
 
 VERSION = 1
 
@@ -66,7 +67,6 @@ _REQUIRED = {
 }
 
 
-@lru_cache
 def arrow_schema(table: str) -> pa.Schema:
     """The schema of ``table`` (``"runs"``, ``"epochs"`` or ``"sharpness"``) for the registered tasks and optimizers.
 
@@ -81,20 +81,19 @@ def arrow_schema(table: str) -> pa.Schema:
     """
     if table not in _FIXED:
         raise ValueError(f"unknown table {table!r}{nearest(table, _FIXED)}")
+    return _schema(table, changes())
+
+
+@lru_cache
+def _schema(table: str, changes: int) -> pa.Schema:
+    """See :func:`arrow_schema`; plug-ins make ``changes`` to what is registered."""
     columns = {**_FIXED[table], **(_parameter_columns() if table == "runs" else {}), **_metric_columns(table)}
     fields = [pa.field(name, kind, nullable=name not in _REQUIRED[table]) for name, kind in columns.items()]
     return pa.schema(fields, metadata={"xsam_table": table, "xsam_version": str(VERSION)})
 
 
 def _parameter_columns() -> dict[str, pa.DataType]:
-    tables: list[Mapping[str, Parameter]] = [{"base": BASE}]
-    tables += [tasks.get_task(name).config.parameters() for name in tasks.TASKS]
-    tables += [base.parameters for base in BASES.values()]
-    tables += [method.parameters for method in METHODS.values()]
-    kinds: dict[str, str] = {}
-    for name, parameter in (item for entries in tables for item in entries.items()):
-        if kinds.setdefault(name, parameter.kind) != parameter.kind:
-            raise ValueError(f"parameter {name!r} is registered as {kinds[name]} and as {parameter.kind}; rename one")
+    kinds = {**recorded.parameters, **parameter_kinds()}
     return {f"param_{name}": _ARROW[kinds[name]] for name in sorted(kinds)}
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from xsam.metrics import Metric
 from xsam.parameters import nearest
+from xsam.registries import Registry
 from xsam.tasks.config import RunConfig
 
 if TYPE_CHECKING:
@@ -137,13 +138,18 @@ class DataMissing(Exception):
     """A data set that is not on disk; the message names the command that prepares it."""
 
 
-TASKS: Mapping[str, str] = {"vision": "xsam.tasks.vision:TASK", "translation": "xsam.tasks.translation:TASK"}
+TASKS: Registry[str | Task[Any]] = Registry(
+    "task", {"vision": "xsam.tasks.vision:TASK", "translation": "xsam.tasks.translation:TASK"}
+)
 
 
 def get_task(name: str) -> Task[Any]:
     """The task called ``name``; raises ``ValueError`` with the nearest valid name."""
     if name not in TASKS:
         raise ValueError(f"unknown task {name!r}{nearest(name, TASKS)}")
-    module, _, attribute = TASKS[name].partition(":")
-    task: Task[Any] = getattr(import_module(module), attribute)
-    return task
+    found = TASKS[name]
+    if isinstance(found, str):
+        module, _, attribute = found.partition(":")
+        task: Task[Any] = getattr(import_module(module), attribute)
+        return task
+    return found

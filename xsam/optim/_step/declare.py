@@ -116,8 +116,10 @@ class Declared:
         return bound.arguments
 
 
-def parameters_of(target: str) -> dict[str, Parameter]:
+def parameters_of(target: str | type[Declared]) -> dict[str, Parameter]:
     """The parameters that grids have for the class ``"module:Class"``, by name, its bases' first; nothing is imported.
+
+    Of a class that is there already, the same; its declarations need no literals.
 
     Raises:
         ValueError: a declaration that is not a literal, or whose type is no number, flag or word.
@@ -127,7 +129,8 @@ def parameters_of(target: str) -> dict[str, Parameter]:
         ['rng', 'rho', 'ascent_steps', 'eta']
     """
     parameters = {}
-    for name, declared in _declared(target).items():
+    options = _declared(target) if isinstance(target, str) else target._options
+    for name, declared in options.items():
         if declared.grid:
             if declared.parameter is None:
                 raise ValueError(f"{target}: the option {name} is no number, flag or word: declare it with grid=False")
@@ -190,7 +193,7 @@ def _type_of(annotation: str) -> tuple[str | None, tuple[str, ...], bool]:
     >>> _type_of("float | None"), _type_of("Literal['a', 'b']"), _type_of("nn.Module")
     (('float', (), True), ('str', ('a', 'b'), False), (None, (), False))
     """
-    parts = [part.strip() for part in annotation.split("|")]
+    parts = [part.strip().removeprefix("typing.") for part in annotation.split("|")]
     nullable = "None" in parts
     (kind, *others) = [part for part in parts if part != "None"] or [""]
     if kind in _KINDS and not others:

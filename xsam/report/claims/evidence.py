@@ -15,6 +15,7 @@ from xsam.grid.grid import Grid
 from xsam.grid.spec import RunSpec
 from xsam.optim.registry import METHODS
 from xsam.parameters import Value
+from xsam.registries import recorded
 from xsam.report.claims.model import EIGENVALUE, METRIC, PASSES, RISE_SHARE, SECONDS, Claim, Condition
 from xsam.report.comparisons import failures
 from xsam.report.sharpness import labelled, shares_of_best
@@ -186,12 +187,15 @@ def _named(group: str, sides: Sequence[Side]) -> list[Value]:
 
 def is_base(spec: RunSpec) -> bool:
     """Whether the run is a base optimizer alone."""
-    return METHODS[spec.method].alone is not None
+    known = METHODS.get(spec.method)
+    return recorded.methods[spec.method][1] if known is None else known.alone is not None
 
 
 def is_family(spec: RunSpec) -> bool:
     """Whether the run is another method of the family than SAM and XSAM themselves."""
-    return METHODS[spec.method].family and spec.method not in ("sam", "xsam")
+    known = METHODS.get(spec.method)
+    family = "sam_family" in recorded.methods[spec.method][0] if known is None else known.family
+    return family and spec.method not in ("sam", "xsam")
 
 
 def _meets(side: Side, condition: Condition) -> bool:

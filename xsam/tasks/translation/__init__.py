@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from xsam.optim.registry import BASES, Base
 from xsam.parameters import ParameterError
+from xsam.registries import Over
 from xsam.tasks.translation.config import PUBLISHED, SIZES, TranslationRun
 from xsam.tasks.translation.corpora import CORPORA, PARTS
 from xsam.tasks.translation.summary import EPOCH_METRICS, RUN_METRICS, TEST_BLEU
@@ -39,7 +40,7 @@ class TranslationTask:
     numerics = NUMERICS
     config = TranslationRun
     provider = "xsam.tasks.translation.prepare"
-    bases: Mapping[str, Base] = {**BASES, "adam": _fairseq_adam()}
+    bases: Mapping[str, Base] = Over({"adam": _fairseq_adam()}, BASES)
     default_base = "adam"
     metric = TEST_BLEU
     epoch_metrics = EPOCH_METRICS

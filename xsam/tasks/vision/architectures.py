@@ -5,11 +5,12 @@ Needs the standard library alone. A new model is a file with a function that bui
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from xsam.config import Config, Field
+from xsam.registries import Registry
 
 TIMM_PREFIX = "timm/"
 
@@ -39,8 +40,8 @@ class Architecture:
     """A model that a grid may name.
 
     Attributes:
-        build: ``"module:function"``; the function takes channels, size and classes of the images and the ``config``,
-            and returns a new ``torch.nn.Module`` on the CPU, its weights from the global random state.
+        build: ``"module:function"``, or the function itself; it takes channels, size and classes of the images and the
+            ``config``, and returns a new ``torch.nn.Module`` on the CPU, its weights from the global random state.
         config: the fields that this model alone has.
         smallest_side: below it a pooling layer has nothing left to pool.
         halvings: of the side before the last BatchNorm, which needs more than one value a channel in training.
@@ -48,7 +49,7 @@ class Architecture:
         libraries: what it is made from, besides torch.
     """
 
-    build: str
+    build: str | Callable[..., Any]
     config: type[Config] = Config
     smallest_side: int = 1
     halvings: int = 0
@@ -58,10 +59,13 @@ class Architecture:
 
 _MODULE = "xsam.tasks.vision.models"
 
-MODELS: Mapping[str, Architecture] = {
-    "mlp": Architecture(f"{_MODULE}:mlp", MlpConfig, convolutional=False, libraries=()),
-    "resnet8": Architecture(f"{_MODULE}:resnet8", halvings=2),
-    "resnet18": Architecture(f"{_MODULE}:resnet18", TorchvisionConfig, halvings=3),
-    "vgg11_bn": Architecture(f"{_MODULE}:vgg11_bn", TorchvisionConfig, smallest_side=32, halvings=4),
-    "densenet121": Architecture(f"{_MODULE}:densenet121", TorchvisionConfig, smallest_side=8, halvings=3),
-}
+MODELS: Registry[Architecture] = Registry(
+    "model",
+    {
+        "mlp": Architecture(f"{_MODULE}:mlp", MlpConfig, convolutional=False, libraries=()),
+        "resnet8": Architecture(f"{_MODULE}:resnet8", halvings=2),
+        "resnet18": Architecture(f"{_MODULE}:resnet18", TorchvisionConfig, halvings=3),
+        "vgg11_bn": Architecture(f"{_MODULE}:vgg11_bn", TorchvisionConfig, smallest_side=32, halvings=4),
+        "densenet121": Architecture(f"{_MODULE}:densenet121", TorchvisionConfig, smallest_side=8, halvings=3),
+    },
+)

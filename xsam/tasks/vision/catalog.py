@@ -5,8 +5,11 @@ A new data set in one of the known formats is one entry in ``DATASETS``; ``EVALU
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
+
+from xsam.registries import Registry
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Dataset:
 
     Attributes:
         format: who reads it: ``"digits"`` (scikit-learn's own), ``"idx"`` (the MNIST family), ``"cifar"``,
-            ``"tiny_imagenet"`` or ``"corruptions"``.
+            ``"tiny_imagenet"``, ``"corruptions"`` or ``"plugin"`` (``read``).
         channels, size, classes: images of ``channels`` × ``size`` × ``size`` go into models; labels are
             0 … ``classes`` − 1.
         train, test: numbers of images.
@@ -40,6 +43,7 @@ class Dataset:
         system_folders: folders where a system package puts the published files; they are read where they are.
         balanced: whether every class has the same number of images.
         checksum: digest of the content (``xsam.tasks.vision.datasets.checksum``), where it is on record.
+        read: of a plug-in's data set: returns training images and labels, test images and labels, as arrays.
     """
 
     name: str
@@ -63,6 +67,7 @@ class Dataset:
     system_folders: tuple[str, ...] = ()
     balanced: bool = True
     checksum: str | None = None
+    read: Callable[[], tuple[Any, Any, Any, Any]] | None = None
 
     def __post_init__(self) -> None:
         if not self.raw_size:
@@ -242,15 +247,18 @@ _CIFAR10_C = Dataset(
     downloads=(DataFile("CIFAR-10-C.tar", "56bf5dcef84df0e2308c6dcbcbbd8499"),),
 )
 
-DATASETS: Mapping[str, Dataset] = {
-    dataset.name: dataset
-    for dataset in (
-        _DIGITS,
-        _FASHION_MNIST,
-        _CIFAR10,
-        _CIFAR100,
-        _TINY_IMAGENET,
-        replace(_TINY_IMAGENET, name="tiny_imagenet_64", size=64),
-    )
-}
+DATASETS: Registry[Dataset] = Registry(
+    "data set",
+    {
+        dataset.name: dataset
+        for dataset in (
+            _DIGITS,
+            _FASHION_MNIST,
+            _CIFAR10,
+            _CIFAR100,
+            _TINY_IMAGENET,
+            replace(_TINY_IMAGENET, name="tiny_imagenet_64", size=64),
+        )
+    },
+)
 EVALUATION_SETS: Mapping[str, Dataset] = {_CIFAR10_C.name: _CIFAR10_C}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, Self
 
 from xsam.config import Config, Field
@@ -18,7 +18,7 @@ from xsam.tasks.vision.summary import EVAL_SETS
 class ModelConfig(Config):
     """The network; ``own`` has the fields of this architecture alone."""
 
-    name: Annotated[str, Field(f"{', '.join(MODELS)} or {TIMM_PREFIX}<name>", key="model")] = "mlp"
+    name: Annotated[str, Field("the network", key="model")] = "mlp"
     channels_last: Annotated[
         bool, Field("memory format of images and convolutions; it changes last bits", omit_at_default=True)
     ] = False
@@ -37,7 +37,12 @@ class ModelConfig(Config):
         for architecture in MODELS.values():
             own |= architecture.config.parameters()
         common = dict(super().parameters())
-        return {"model": common.pop("model"), **own, **common}
+        model = replace(
+            common.pop("model"),
+            choices=tuple(MODELS),
+            prefixes=(TIMM_PREFIX,),
+        )
+        return {"model": model, **own, **common}
 
     def unused(self) -> frozenset[str]:
         """Names of parameters that make no difference to this model: those of other architectures above all."""
@@ -51,7 +56,7 @@ class ModelConfig(Config):
 class DataConfig(Config):
     """The images, their parts, and what training does to them."""
 
-    name: Annotated[str, Field("the data set", choices=(*DATASETS, *EVALUATION_SETS), key="dataset")] = "digits"
+    name: Annotated[str, Field("the data set", key="dataset")] = "digits"
     batch_size: Annotated[int, Field("images in a step; a last batch of one image is left out", at_least=1)] = 128
     eval_batch_size: Annotated[int, Field("images in an evaluation pass; may change last bits", at_least=1)] = 200
     train_subset: Annotated[int | None, Field("train on this many images; null: all", at_least=1)] = None
@@ -87,6 +92,12 @@ class DataConfig(Config):
     erasing_probability: Annotated[
         float, Field("share of training images with a box erased", at_least=0, at_most=1, omit_at_default=True)
     ] = 0.0
+
+    @classmethod
+    def parameters(cls) -> Mapping[str, Parameter]:
+        """See :meth:`Config.parameters`: with the data sets that there are now."""
+        own = dict(super().parameters())
+        return {**own, "dataset": replace(own["dataset"], choices=(*DATASETS, *EVALUATION_SETS))}
 
     def unused(self) -> frozenset[str]:
         """Names of parameters that make no difference: what an augmentation that is off would do."""

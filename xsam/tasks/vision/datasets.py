@@ -14,7 +14,7 @@ from xsam.tasks.archives import Folder
 from xsam.tasks.vision import prepared
 from xsam.tasks.vision.catalog import DATASETS, Dataset
 from xsam.tasks.vision.files import lacking, locate
-from xsam.tasks.vision.published import READERS, Array, Content, digits
+from xsam.tasks.vision.published import READERS, Array, Content, packaged
 
 CACHED = 2  # a worker's next run mostly has the same data
 CHECKSUM_DIGITS = 16
@@ -63,7 +63,7 @@ def read(dataset: Dataset, data_dir: Path) -> ImageData:
     """As :func:`load`, from disk every time."""
     folder = locate(dataset, data_dir)
     if not dataset.folder:
-        content = digits(dataset)
+        content = packaged(dataset)
     elif lacking(dataset, folder):  # a system package's published files
         content = READERS[dataset.format](dataset, Folder(folder))
     else:

@@ -46,7 +46,7 @@ def locate(dataset: Dataset, data_dir: Path) -> Path:
     Raises ``DataMissing`` with the folders that were looked at and the command that prepares the data.
     """
     if not dataset.folder:
-        return Path(EMBEDDED)
+        return Path(EMBEDDED if dataset.read is None else "plug-in")
     folder = data_dir / dataset.folder
     missing = lacking(dataset, folder)
     found = folder if not missing else system_folder(dataset)

@@ -34,9 +34,12 @@ def build(name: str, channels: int, size: int, classes: int, own: Config | None 
     if name.startswith(TIMM_PREFIX):
         return _timm(name.removeprefix(TIMM_PREFIX), channels, size, classes)
     architecture = MODELS[name]
-    module, _, function = architecture.build.partition(":")
     own = architecture.config() if own is None else own
-    network: nn.Module = getattr(import_module(module), function)(channels, size, classes, own)
+    make = architecture.build
+    if isinstance(make, str):
+        module, _, function = make.partition(":")
+        make = getattr(import_module(module), function)
+    network: nn.Module = make(channels, size, classes, own)
     return network
 
 

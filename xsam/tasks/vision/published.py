@@ -21,6 +21,14 @@ Content = Mapping[str, Array]  # Dataset.arrays: uint8 images N×C×H×W, intege
 _IDX_UNSIGNED_BYTE = 0x08
 
 
+def packaged(dataset: Dataset) -> Content:
+    """A data set that comes with a Python package: scikit-learn's digits, or a plug-in's."""
+    if dataset.read is None:
+        return digits(dataset)
+    train_images, train_labels, test_images, test_labels = map(np.asarray, dataset.read())
+    return _named(dataset, (train_images, train_labels), (test_images, test_labels))
+
+
 def digits(dataset: Dataset) -> Content:
     """scikit-learn's digits, which come without a test part: a fifth of each class is one, the same for every seed.
 

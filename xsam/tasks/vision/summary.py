@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from xsam.metrics import LOWER, NEITHER, RULES, Metric
 from xsam.parameters import Parameters
+from xsam.registries import recorded
 from xsam.tasks import Metrics
 from xsam.tasks.vision.catalog import DATASETS
 
@@ -16,7 +17,9 @@ EVAL_SETS: Mapping[str, str] = {"cifar10_c": "cifar10"}
 
 def _chance(params: Parameters) -> float:
     """The accuracy of guessing (%), one class as likely as another."""
-    return 100 / DATASETS[str(params["dataset"])].classes
+    name = str(params["dataset"])
+    known = DATASETS.get(name)
+    return 100 / (recorded.classes[name] if known is None else known.classes)
 
 
 def _accuracy(name: str, label: str, rules: tuple[str, ...] = ()) -> Metric:
