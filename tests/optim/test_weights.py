@@ -8,14 +8,18 @@ import pytest
 import torch
 from torch import nn
 
+from tests.optim import family, problems
 from xsam import SAM, XSAM
+from xsam.optim._step import foreach
+from xsam.optim._step import weights as weights_module
 from xsam.optim._step.weights import Weights
 
 HALF = torch.tensor(0.5)
 
 
 @pytest.fixture(autouse=True)
-def _without_graphs():
+def _without_graphs(monkeypatch):
+    monkeypatch.setattr(weights_module, "SMALL", 0)  # so that the small ones here are moved as large ones are
     with torch.no_grad():
         yield
 
@@ -36,6 +40,31 @@ def test_memory_of_its_own_is_left_alone_while_the_parameter_is_away():
     weights.restore()
     assert parameter.data_ptr() == address
     assert parameter.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_a_small_one_is_copied_and_written_in_place(monkeypatch):
+    monkeypatch.setattr(weights_module, "SMALL", 3)
+    parameter = nn.Parameter(torch.zeros(3))
+    address = parameter.data_ptr()
+    weights = moved([parameter])
+    assert (parameter.data_ptr(), parameter.tolist()) == (address, [0.5, 0.5, 0.5])
+    weights.restore()
+    assert (parameter.data_ptr(), parameter.tolist()) == (address, [0.0, 0.0, 0.0])
+
+
+@pytest.mark.parametrize("method", family.METHODS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_small_and_large_tensors_take_other_ways_to_the_same_bits(method, dtype, monkeypatch):
+    def trained(small, in_cache):
+        monkeypatch.setattr(weights_module, "SMALL", small)
+        monkeypatch.setattr(foreach, "_IN_CACHE", in_cache)
+        model = problems.batch_norm_net().to(dtype)
+        optimizer = family.build(method, "momentum", model)
+        for images, labels in problems.batches(6):
+            optimizer.step(problems.closure_of(model, (images.to(dtype), labels)))
+        return model.state_dict(), optimizer.state_dict()
+
+    assert family.same(trained(0, 0), trained(1 << 14, 1 << 17))
 
 
 def views(base):

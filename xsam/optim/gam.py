@@ -59,7 +59,7 @@ class GAM(AscentMethod):
             return [torch.zeros_like(each) if each.grad is None else owned(each.grad) for each in parameters]
 
         def move(vectors: Tensors, radius: float) -> None:
-            passes.weights.move(parameters, vectors, radius / foreach.divisor(foreach.norm(vectors), radius))
+            passes.weights.move(parameters, vectors, foreach.quotient(radius, foreach.norm(vectors)))
 
         first = gradient()
         passes.weights.save(parameters)

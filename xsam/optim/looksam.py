@@ -81,7 +81,7 @@ class LookSAM(AscentMethod):
         # (g . g_s) / ||g||^2, without a square that could leave the range of float32
         along = foreach.cosine(direction, gradient, norms) * (norms[1] / foreach.divisor(norms[0]))
         foreach.combine_(direction, -along, gradient, along.new_ones(()))
-        foreach.scale_(direction, 1.0 / foreach.divisor(foreach.norm(direction)))
+        foreach.scale_(direction, foreach.quotient(1.0, foreach.norm(direction)))
         self._kept.replace(ascent.active, direction)
         return ascent.loss
 

@@ -73,7 +73,7 @@ class MomentumSAM(AscentMethod):
             if (momentum := _momentum(self.state.get(parameter, {}))) is not None
         ]
         momenta = [momentum for _, momentum in pairs]
-        length = -self.rho / foreach.divisor(foreach.norm(momenta), self.rho)
+        length = foreach.quotient(-self.rho, foreach.norm(momenta))
         passes.weights.move([parameter for parameter, _ in pairs], momenta, length)
         loss = passes.gradient()
         passes.weights.restore()

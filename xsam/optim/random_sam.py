@@ -50,7 +50,7 @@ class RandomSAM(AscentMethod):
         generator = torch.Generator(parameters[0].device).manual_seed((seed * 1_000_003 + self._steps) % 2**63)
         noise = [torch.empty_like(each).normal_(generator=generator) for each in parameters]
         passes.weights.save(parameters)
-        passes.weights.move(parameters, noise, self.rho / foreach.divisor(foreach.norm(noise), self.rho))
+        passes.weights.move(parameters, noise, foreach.quotient(self.rho, foreach.norm(noise)))
         loss = passes.gradient()
         passes.weights.restore()
         self._seed = seed

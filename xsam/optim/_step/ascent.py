@@ -141,10 +141,9 @@ class _Trail:
         """Move the weights one step along their gradient; return the gradient's norm."""
         moved = [parameter for parameter in self._moving if parameter.grad is not None]
         vectors, norm = self._metric(moved, _gradients(moved))
-        length = foreach.divisor(norm)
-        self._weights.move(moved, vectors, self._step_length / foreach.divisor(norm, self._step_length))
+        self._weights.move(moved, vectors, foreach.quotient(self._step_length, norm))
         if self._keep:
-            self._add(length)
+            self._add(norm)
         self._mark_seen()
         return norm
 
@@ -164,15 +163,17 @@ class _Trail:
         ]
 
     def _mark_seen(self) -> None:
+        if all(self._seen):
+            return
         self._seen = [
             seen or parameter.grad is not None for parameter, seen in zip(self._parameters, self._seen, strict=True)
         ]
 
-    def _add(self, length: Tensor) -> None:
+    def _add(self, norm: Tensor) -> None:
         if not any(self._seen):
             self._sum = [None if parameter.grad is None else owned(parameter.grad) for parameter in self._parameters]
             if self._scaled:
-                foreach.scale_([part for part in self._sum if part is not None], 1.0 / length)
+                foreach.scale_([part for part in self._sum if part is not None], foreach.quotient(1.0, norm))
             return
         self._sum = [
             torch.zeros_like(parameter) if part is None and parameter.grad is not None else part
@@ -183,7 +184,8 @@ class _Trail:
             for parameter, part in zip(self._parameters, self._sum, strict=True)
             if part is not None and parameter.grad is not None
         ]
-        foreach.add_scaled_([part for part, _ in pairs], [gradient for _, gradient in pairs], 1.0 / length)
+        parts, gradients = [part for part, _ in pairs], [gradient for _, gradient in pairs]
+        foreach.add_scaled_(parts, gradients, foreach.quotient(1.0, norm))
 
 
 def _gradients(parameters: Tensors) -> list[Tensor]:

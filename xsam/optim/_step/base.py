@@ -186,7 +186,8 @@ class SharpnessAware(Declared, Optimizer):
         parameters = [parameter for parameter in everything if parameter.requires_grad]
         if not parameters:
             raise ValueError("no parameter of the optimizer requires a gradient")
-        clear_gradients(everything)  # a frozen parameter's old gradient must not reach the base
+        if len(parameters) < len(everything):  # a frozen parameter's old gradient must not reach the base
+            clear_gradients(everything)
         replicas = Replicas(self.model, self.perturbation)
         scale = LossScale(self.grad_scaler, replicas)
         parts = self._shards.of(parameters)
@@ -205,11 +206,14 @@ class SharpnessAware(Declared, Optimizer):
         )
         update = self._update_now()
         try:
-            with passes, foreach.parts_of_all(self._shards.group):
-                loss = update(passes, parts)
-                if parts is not parameters:
-                    self._clip(parts)
-                    hand_up(parameters, parts)
+            with passes:
+                if parts is parameters:
+                    loss = update(passes, parameters)
+                else:
+                    with foreach.parts_of_all(self._shards.group):
+                        loss = update(passes, parts)
+                        self._clip(parts)
+                        hand_up(parameters, parts)
         except Overflow:
             assert passes.first_loss is not None
             loss = passes.first_loss

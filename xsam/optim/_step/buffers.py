@@ -7,7 +7,7 @@ import sys
 import warnings
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
 from typing import Any
 
@@ -48,19 +48,21 @@ class Buffers:
         """Copy all buffers of ``model``, or of the modules met so far: the state that :meth:`roll_back` returns to."""
         self._met = []
         self._lent = []
+        if model is not None:
+            self._looking = False
+            self._start.take(_owners(_modules([model])))
+            return
         self._roots = [root for root in self._roots if root() is not None]
-        roots = [model] if model is not None else [root() for root in self._roots]
-        modules = [module for root in roots if root is not None for module in root.modules()]
+        modules = _modules([module for root in self._roots if (module := root()) is not None])
         self._known = set(map(id, modules))
-        self._looking = self._looking and model is None
         self._start.take(_owners(modules))
 
-    @contextmanager
-    def first_pass(self, parameters: Iterable[Tensor]) -> Iterator[None]:
+    def first_pass(self, parameters: Iterable[Tensor]) -> AbstractContextManager[None]:
         """Meet the modules that are called inside and those of ``parameters``, where no model was named."""
-        if not self._looking:
-            yield
-            return
+        return self._meeting(parameters) if self._looking else nullcontext()
+
+    @contextmanager
+    def _meeting(self, parameters: Iterable[Tensor]) -> Iterator[None]:
         quiet = None if self._roots else warnings.catch_warnings()
         if quiet is not None:  # of a compiled module's warning that hooks on all modules fire for itself too
             quiet.__enter__()
@@ -84,7 +86,10 @@ class Buffers:
 
     def keep(self) -> None:
         """Copy the buffers as they are now: the state that :meth:`restore` returns to."""
-        self._kept.take([*self._start.owners, *(owner for met in self._met for owner in met.owners)])
+        owners = [*self._start.owners]
+        for met in self._met:
+            owners += met.owners
+        self._kept.take(owners)
         for lent in self._lent:
             lent.take(lent.owners)
 
@@ -136,15 +141,32 @@ class _Snapshot:
     def take(self, owners: Sequence[Owner]) -> None:
         self.owners = owners
         self._held = [owner.copy() for owner in owners]
+        if not owners:
+            self._backup.release()
+            return
         with torch.no_grad():
             self._backup.save(
                 [buffer for held in self._held for buffer in held.values() if buffer is not None and _writable(buffer)]
             )
 
     def write(self) -> None:
+        if not self.owners:
+            return
         for owner, held in zip(self.owners, self._held, strict=True):
             owner.update(held)
         self._backup.restore()
+
+
+def _modules(roots: Iterable[nn.Module]) -> list[nn.Module]:
+    """All modules in ``roots``, these among them, each once; faster than ``nn.Module.modules``."""
+    found: dict[int, nn.Module] = {}
+    left: list[nn.Module | None] = [*roots]
+    while left:
+        module = left.pop()
+        if module is not None and id(module) not in found:
+            found[id(module)] = module
+            left.extend(module._modules.values())
+    return list(found.values())
 
 
 def _owners(modules: Iterable[nn.Module]) -> list[Owner]:

@@ -14,6 +14,7 @@ from xsam.optim._step import foreach
 from xsam.optim._step.foreach import Tensors
 
 Perturbation = Literal["global", "local"]
+_ALL = nullcontext()
 
 
 class Replicas:
@@ -67,7 +68,7 @@ class Replicas:
         local.
         """
         if not self._wrappers or (last and not self.local):
-            return nullcontext()
+            return _ALL
         stack = ExitStack()
         for wrapper in self._wrappers:
             if not wrapper.static_graph:  # torch fails where no_sync() meets the first pass over a static graph

@@ -17,10 +17,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from xsam.optim._step import host
+
 Tensors = list[Tensor]
 Scalar = Tensor | float
 
 _WIDE = {torch.float32, torch.float64}
+# Tensors of so few elements in all stay in a core's cache while a step works on them.
+_IN_CACHE = 1 << 17
 _ORDINARY = {torch.float32: (1e-15, 1e18), torch.float64: (1e-140, 1e150)}
 
 
@@ -104,9 +108,13 @@ def cosine_and_norms(first: Tensors, first_norm: Tensor, second: Tensors) -> tup
         return cosine(first, second, norms), norms
     dtype = _sum_dtype(dtypes)
     dots, lengths = [], []
-    for x, y in zip(first, second, strict=True):
-        dots.append(_dot(x, y, dtype))
-        lengths.append(torch.linalg.vector_norm(y, dtype=dtype))
+    if in_cache(second):
+        lengths = [*torch._foreach_norm(second, 2, dtype)]
+        dots = [_dot(x, y, dtype) for x, y in zip(first, second, strict=True)]
+    else:
+        for x, y in zip(first, second, strict=True):
+            dots.append(_dot(x, y, dtype))
+            lengths.append(torch.linalg.vector_norm(y, dtype=dtype))
     second_norm = torch.linalg.vector_norm(torch.stack(lengths))
     if not _ordinary(second_norm):
         second_norm = scaled_norm(second, dtype)
@@ -121,7 +129,9 @@ def _cosine(first: Tensors, second: Tensors, norms: Tensor, plain_dot: Callable[
         total = _joined_sum(torch.stack([_dot(x, y, wide) for x, y in zip(first, second, strict=True)]).sum())
         return (total / divisor(norms).to(wide).prod()).to(dtype)
     if _ordinary(norms):
-        return plain_dot() / divisor(norms).prod()
+        number = host.ROUND[dtype]
+        x_size, y_size = norms.tolist()  # not near zero
+        return torch.scalar_tensor(number(host.value(plain_dot()) / number(x_size * y_size)), dtype=dtype)
     x_norm, y_norm = divisor(norms).unbind()
     units = ([x.to(dtype) / x_norm for x in first], [y.to(dtype) / y_norm for y in second])
     return dot(*units)
@@ -132,13 +142,19 @@ def divisor(norms: Tensor, numerator: float = 1.0) -> Tensor:
 
     The limit is the smallest normal number, or what leaves ``numerator`` divided by it finite.
     """
-    info = torch.finfo(norms.dtype)
-    return norms.clamp(min=max(info.tiny, 2 * abs(numerator) / info.max))
+    return norms.clamp(min=host.limit(norms.dtype, numerator))
+
+
+def quotient(numerator: float, norm: Tensor) -> Tensor:
+    """``numerator / norm``, both numbers, the second one in a 0-d tensor that is kept off zero."""
+    if _at_hand(norm.device):
+        return host.quotient(numerator, norm)
+    return numerator / divisor(norm, numerator)
 
 
 def add_scaled_(targets: Tensors, sources: Tensors, scale: Scalar) -> None:
     """``targets += scale * sources`` with a 0-d ``scale``."""
-    if _wide(targets):
+    if all_wide(targets):
         if isinstance(scale, Tensor):
             torch._foreach_addcmul_(targets, sources, [scale] * len(targets))
         else:
@@ -151,7 +167,7 @@ def add_scaled_(targets: Tensors, sources: Tensors, scale: Scalar) -> None:
 
 def scale_(tensors: Tensors, scale: Tensor) -> None:
     """``tensors *= scale`` with a 0-d ``scale``."""
-    if _wide(tensors):
+    if all_wide(tensors):
         torch._foreach_mul_(tensors, scale)
         return
     for tensor in tensors:
@@ -160,8 +176,8 @@ def scale_(tensors: Tensors, scale: Tensor) -> None:
 
 def combine_(targets: Tensors, scale: Scalar, sources: Tensors, source_scale: Scalar) -> None:
     """``targets = scale * targets + source_scale * sources`` with 0-d scales."""
-    if _wide(targets):
-        if targets[0].device.type == "cpu":
+    if all_wide(targets):
+        if targets[0].device.type == "cpu" and not in_cache(targets):
             # Tensor by tensor and from the end, where whoever read them last has left them in the cache.
             for target, source in zip(reversed(targets), reversed(sources), strict=True):
                 add_product(target.mul_(scale), source, source_scale, out=target)
@@ -184,8 +200,12 @@ def add_product(start: Tensor, vector: Tensor, scale: Scalar, out: Tensor) -> Te
 
 def copy_(targets: Tensors, sources: Tensors) -> None:
     """``targets = sources``, bit for bit where the dtypes are equal."""
+    dtypes = {target.dtype for target in targets}
+    if len(dtypes) == 1:
+        torch._foreach_copy_(targets, sources)
+        return
     # One multi-tensor copy for each dtype: a list of several falls back to a copy for each tensor.
-    for dtype in {target.dtype for target in targets}:
+    for dtype in dtypes:
         pairs = [(target, source) for target, source in zip(targets, sources, strict=True) if target.dtype is dtype]
         torch._foreach_copy_([target for target, _ in pairs], [source for _, source in pairs])
 
@@ -208,10 +228,12 @@ class Backup:
 
     def save(self, tensors: Tensors) -> None:
         """Copy ``tensors``; memory is taken anew only where shapes, dtypes or devices changed."""
+        self._tensors = tensors
+        if not tensors:
+            return
         if not self._fits(tensors):
             self._copies = [torch.empty_like(tensor) for tensor in tensors]
         copy_(self._copies, tensors)
-        self._tensors = tensors
 
     def restore(self) -> None:
         """Write the copies back, bit for bit, into the tensors of the last ``save``."""
@@ -243,7 +265,12 @@ def wide(tensor: Tensor) -> bool:
     return tensor.dtype in _WIDE
 
 
-def _wide(tensors: Tensors) -> bool:
+def in_cache(tensors: Tensors) -> bool:
+    """Whether ``tensors`` are few and small enough to be read several times, rather than one after the other."""
+    return sum([tensor.numel() for tensor in tensors]) <= _IN_CACHE
+
+
+def all_wide(tensors: Tensors) -> bool:
     """Whether torch's multi-tensor operations suit: no 16-bit tensors, and any at all, as they refuse empty lists."""
     dtypes = {tensor.dtype for tensor in tensors}
     return bool(dtypes) and dtypes <= _WIDE

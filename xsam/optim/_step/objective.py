@@ -33,11 +33,14 @@ class Objective:
     """
 
     def __init__(self, closure: Any, weights: Sequence[float] | None = None) -> None:
-        several = not callable(closure)
-        if callable(closure):
+        self.output: Any = None
+        self._several = not callable(closure)
+        self._closures: Sequence[Closure]
+        if not self._several:
             if weights is not None:
                 raise ValueError("weights belong to a sequence of closures, and one closure was given")
-            closure = [closure]
+            self._closures, self._shares = (closure,), [1.0]
+            return
         if not isinstance(closure, list | tuple) or not all(callable(each) for each in closure):
             raise TypeError(
                 "step() needs a closure that returns the loss (or a list of them), as in "
@@ -46,19 +49,20 @@ class Objective:
             )
         if not closure:
             raise ValueError("step() needs at least one closure, and the list is empty")
-        self.output: Any = None
-        self._several = several
-        self._closures: Sequence[Closure] = closure
+        self._closures = closure
         self._shares = shares(len(closure), weights)
 
     def backward(self, parameters: Tensors, scale: LossScale, replicas: Replicas) -> Tensor:
-        """Add the scaled loss's gradient to ``.grad`` of ``parameters``; return the loss itself without its graph."""
+        """Put the scaled loss's gradient into ``.grad`` of ``parameters``, where none is; return the loss itself.
+
+        The loss returned is without its graph.
+        """
         total: Tensor | None = None
         outputs = []
         last = len(self._closures) - 1
         for i, (closure, share) in enumerate(zip(self._closures, self._shares, strict=True)):
             with replicas.pass_context(last=i == last):
-                before = _versions(parameters)
+                before = _versions(parameters) if i else None
                 loss, output = _split(closure())
                 if _changed(parameters, before):
                     raise RuntimeError(
@@ -73,7 +77,7 @@ class Objective:
                 with without_autocast(parameters[0].device):
                     scale.scale(loss).backward()
             total = loss.detach() if total is None else total + loss.detach()
-            outputs.append(_detached(output))
+            outputs.append(None if output is None else _detached(output))
         self.output = outputs if self._several and any(each is not None for each in outputs) else outputs[0]
         assert total is not None
         return total
@@ -90,8 +94,10 @@ def _versions(parameters: Tensors) -> list[tuple[Tensor | None, int]]:
     return [(gradient, 0 if gradient is None else gradient._version) for gradient in gradients]
 
 
-def _changed(parameters: Tensors, before: list[tuple[Tensor | None, int]]) -> bool:
-    """Whether a gradient was set, replaced or added to since ``before``."""
+def _changed(parameters: Tensors, before: list[tuple[Tensor | None, int]] | None) -> bool:
+    """Whether a gradient was set, replaced or added to since ``before``, when there was none if it is None."""
+    if before is None:
+        return any(parameter.grad is not None for parameter in parameters)
     return any(
         parameter.grad is not gradient or (gradient is not None and gradient._version != version)
         for parameter, (gradient, version) in zip(parameters, before, strict=True)

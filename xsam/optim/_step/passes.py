@@ -18,6 +18,7 @@ from xsam.optim._step.shards import hand_down, reshard
 from xsam.optim._step.weights import Weights
 
 Rng = Literal["shared", "fresh"]
+_NO_LOOK = nullcontext()
 RandomState = tuple[Tensor, Tensor | None]
 
 
@@ -111,11 +112,12 @@ class Passes:
         """
         clear_gradients(self._parameters)
         self._begin()
-        looking = self._buffers.first_pass(self._parameters) if self.forwards == 0 else nullcontext()
+        looking = self._buffers.first_pass(self._parameters) if self.forwards == 0 else _NO_LOOK
         with looking, torch.enable_grad():
             loss = self._objective.backward(self._parameters, self._scale, self._replicas)
-        if any(each.grad is not None and each.grad.layout is not torch.strided for each in self._parameters):
-            raise TypeError("sparse gradients have no sharpness-aware step: build the embedding with sparse=False")
+        for parameter in self._parameters:
+            if parameter.grad is not None and parameter.grad.layout is not torch.strided:
+                raise TypeError("sparse gradients have no sharpness-aware step: build the embedding with sparse=False")
         if self._parts is not self._parameters:
             hand_down(self._parameters, self._parts)
         self._end()
@@ -161,11 +163,12 @@ class Passes:
 
     def _random_state(self) -> RandomState:
         device = self._parameters[0].device
-        return torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+        cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+        return torch.default_generator.get_state(), cuda
 
     def _set_random_state(self, state: RandomState) -> None:
         cpu, cuda = state
-        torch.set_rng_state(cpu)
+        torch.default_generator.set_state(cpu)
         if cuda is not None:
             torch.cuda.set_rng_state(cuda, self._parameters[0].device)
 

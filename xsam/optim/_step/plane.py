@@ -13,12 +13,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
-from xsam.optim._step import foreach
+from xsam.optim._step import foreach, host
 from xsam.optim._step.foreach import Scalar, Tensors
 
 Alphas = tuple[float, ...]
@@ -90,30 +90,39 @@ class Plane(NamedTuple):
             return self._weights_on_host(alphas, length)
         return self._weights_on_device(alphas, length)
 
-    def _per_norm(self, length: Scalar) -> Tensor:
-        return length / foreach.divisor(self.norms, 1.0 if isinstance(length, Tensor) else length)
-
     def _weights_on_device(self, alphas: Alphas, length: Scalar) -> list[tuple[Scalar, ...]]:
         # The coefficient of a zero vector does not matter, so 1 is right for both.
         both = coefficients(self.cosine, alphas).masked_fill((self.norms == 0).any(), 1.0)
-        scaled = both * self._per_norm(length).unsqueeze(1)
+        per_norm = length / foreach.divisor(self.norms, 1.0 if isinstance(length, Tensor) else length)
+        scaled = both * per_norm.unsqueeze(1)
         return [pair.unbind() for pair in scaled.unbind(1)]
 
     def _weights_on_host(self, alphas: Alphas, length: Scalar) -> list[tuple[Scalar, ...]]:
         # In a CPU's memory they are at hand, and twenty operations on tensors of a single number would take longer than
         # one on all weights.
-        to_direction, to_gradient = self._per_norm(length).tolist()
-        cosine = cast(float, self.cosine.tolist())
+        dtype = self.norms.dtype
+        number = host.ROUND[dtype]
+        norms = self.norms.tolist()
+        cosine = host.value(self.cosine)
+        to_direction, to_gradient = (_per_norm(length, norm, dtype) for norm in norms)
         margin = 4 * torch.finfo(self.cosine.dtype).eps
         psi = math.acos(max(min(cosine, 1.0 - margin), margin - 1.0))  # NaN passes both
-        pairs = []
+        pairs: list[tuple[Scalar, ...]] = []
         for alpha in alphas:
-            if 0.0 in self.norms.tolist():
+            if 0.0 in norms:
                 on_v0, on_v1 = 1.0, 1.0
             elif cosine <= margin - 1.0:
                 on_v0, on_v1 = 0.0, 1.0
             else:
                 on_v0, on_v1 = (_sines(multiple, psi, math.sin) for multiple in (1.0 - alpha, alpha))
-            pairs.append((on_v0 * to_direction, on_v1 * to_gradient))
-        # In the precision of the norms, where what is too large is infinite: an operation would refuse the number.
-        return [tuple(pair) for pair in torch.tensor(pairs, dtype=self.norms.dtype).tolist()]
+            # In the precision of the norms, where what is too large is infinite: an operation would refuse the number.
+            pairs.append((number(on_v0 * to_direction), number(on_v1 * to_gradient)))
+        return pairs
+
+
+def _per_norm(length: Scalar, norm: float, dtype: torch.dtype) -> float:
+    """``length / norm``, as torch rounds the quotient of two tensors, or of a number and a tensor."""
+    number = host.ROUND[dtype]
+    if isinstance(length, Tensor):
+        return number(host.value(length) / host.kept_off_zero(norm, dtype))
+    return number(number(1.0 / host.kept_off_zero(norm, dtype, length)) * number(length))

@@ -13,6 +13,8 @@ from torch.optim import Optimizer
 from xsam.optim._step.distributed import Replicas
 from xsam.optim._step.foreach import Tensors
 
+_AS_IT_IS = nullcontext()
+
 
 class Overflow(ArithmeticError):
     """A scaled gradient was not finite: the step is to be skipped."""
@@ -91,4 +93,4 @@ def without_autocast(device: torch.device) -> AbstractContextManager[object]:
     """A context for backward: autocast belongs to the forward, and would change some of backward's operations."""
     if torch.is_autocast_enabled(device.type):
         return torch.autocast(device.type, enabled=False)
-    return nullcontext()
+    return _AS_IT_IS

@@ -8,14 +8,17 @@ from torch import Tensor, nn
 from xsam.optim._step import foreach
 from xsam.optim._step.foreach import Backup, Scalar, Tensors
 
+SMALL = 1 << 14  # elements
+
 
 class Weights:
     """Where a step's parameters started, and the means to move them and to put them back.
 
     A parameter is put back in one of two ways. On a CPU, where memory is what a step waits for, one whose memory nobody
     else looks at is moved out of place: it points at other memory until it gets its own back, which saves copying it
-    away and back. All others are copied and written in place: those on an accelerator, whose addresses a captured graph
-    may hold; 16-bit ones; and those that share their memory with another tensor, an array or a process.
+    away and back. All others are copied and written in place: small ones, which are copied sooner than it is seen
+    whether nobody looks; those on an accelerator, whose addresses a captured graph may hold; 16-bit ones; and those
+    that share their memory with another tensor, an array or a process.
 
     Memory is kept from step to step.
 
@@ -49,13 +52,22 @@ class Weights:
     def save(self, parameters: Tensors) -> None:
         """Remember where ``parameters`` are."""
         self.saved = True
-        alone = [] if self._copy_all else [parameter for parameter in parameters if _alone(parameter)]
+        least = SMALL if foreach.all_wide(parameters) else 0
+        large = [] if self._copy_all else [parameter for parameter in parameters if parameter.numel() > least]
+        alone = [parameter for parameter in large if _alone(parameter)]
+        if not alone:
+            self._own = {}
+            self._backup.save(parameters)
+            return
         self._own = {id(parameter): parameter.data for parameter in alone}
         self._spares = {id(parameter): self._spare(parameter) for parameter in alone}
         self._backup.save([parameter for parameter in parameters if id(parameter) not in self._own])
 
     def move(self, parameters: Tensors, vectors: Tensors, scale: Scalar) -> None:
         """``parameters += scale * vectors`` with a 0-d ``scale``, for some or all of the saved parameters."""
+        if not self._own:
+            foreach.add_scaled_(parameters, vectors, scale)
+            return
         in_place: list[tuple[Tensor, Tensor]] = []
         leaving: dict[int, Tensor] = {}
         # From the end, where whoever read the vectors last has left them in the cache.
@@ -66,21 +78,24 @@ class Weights:
                 leaving[key] = parameter
             else:
                 in_place.append((parameter, vector))
-        _point(leaving, self._spares)
-        self._away |= leaving
+        if leaving:
+            _point(leaving, self._spares)
+            self._away |= leaving
         foreach.add_scaled_([parameter for parameter, _ in in_place], [vector for _, vector in in_place], scale)
 
     def restore(self) -> None:
         """Put the parameters of the last ``save`` back, bit for bit."""
-        _point(self._away, self._own)
-        self._away = {}
+        if self._away:
+            _point(self._away, self._own)
+            self._away = {}
         self._backup.restore()
 
     def release(self) -> None:
         """Forget the parameters, so that ``restore`` does nothing; keep the memory."""
         self.saved = False
-        self._own = {}
-        self._away = {}
+        if self._own:
+            self._own = {}
+            self._away = {}
         self._backup.release()
 
     def draw_back(self, parameters: Tensors, share: float) -> None:
@@ -98,9 +113,8 @@ def _point(parameters: dict[int, Tensor], memory: dict[int, Tensor]) -> None:
     """Let each of ``parameters`` use its part of ``memory``; both are by id()."""
     for key, parameter in parameters.items():
         parameter.data = memory[key]
-    if parameters:
-        # As writing in place would: a graph that still holds the old values must not run backward on the new ones.
-        torch.autograd.graph.increment_version(list(parameters.values()))
+    # As writing in place would: a graph that still holds the old values must not run backward on the new ones.
+    torch.autograd.graph.increment_version(list(parameters.values()))
 
 
 def _alone(parameter: Tensor) -> bool:

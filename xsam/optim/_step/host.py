@@ -1,0 +1,64 @@
+"""Single numbers of a CPU's tensors, computed in Python with the bits that operations on the tensors give.
+
+An operation on a tensor of one number takes longer than ten on numbers of Python, which are float64. Where norms are in
+float32, a sum, product or quotient of two such numbers that is rounded once more is float32's own (Figueroa, "When is
+double rounding innocuous?", 1995).
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable, Mapping
+from typing import cast
+
+import torch
+from torch import Tensor
+
+Number = Callable[[float], float]
+
+_SINGLE = struct.Struct("f")
+
+
+def _to_float32(value: float) -> float:
+    try:
+        number: float = _SINGLE.unpack(_SINGLE.pack(value))[0]
+    except OverflowError:
+        return math.copysign(math.inf, value)
+    return number
+
+
+ROUND: Mapping[torch.dtype, Number] = {torch.float32: _to_float32, torch.float64: float}
+_TINY = {dtype: torch.finfo(dtype).tiny for dtype in ROUND}
+_LARGEST = {dtype: torch.finfo(dtype).max for dtype in ROUND}
+
+
+def value(number: Tensor) -> float:
+    """The number in a 0-d tensor of a CPU's memory; unlike ``item()``, no operation that might wait for a device."""
+    return cast(float, number.tolist())
+
+
+def limit(dtype: torch.dtype, numerator: float = 1.0) -> float:
+    """The smallest number of ``dtype`` to divide by: it is normal, and ``numerator`` divided by it is finite."""
+    return max(_TINY[dtype], 2 * abs(numerator) / _LARGEST[dtype])
+
+
+def kept_off_zero(norm: float, dtype: torch.dtype, numerator: float = 1.0) -> float:
+    """``norm``, or :func:`limit` where it is smaller; NaN passes.
+
+    >>> kept_off_zero(2.0, torch.float32), kept_off_zero(0.0, torch.float32) > 0
+    (2.0, True)
+    """
+    lowest = ROUND[dtype](limit(dtype, numerator))
+    return lowest if norm < lowest else norm
+
+
+def quotient(numerator: float, norm: Tensor) -> Tensor:
+    """``numerator / norm`` of a number and a 0-d tensor, which is kept off zero, as torch rounds it.
+
+    >>> quotient(1.0, torch.tensor(4.0))
+    tensor(0.2500)
+    """
+    number = ROUND[norm.dtype]
+    inverse = number(1.0 / kept_off_zero(value(norm), norm.dtype, numerator))
+    return torch.scalar_tensor(number(inverse * number(numerator)), dtype=norm.dtype)
