@@ -117,7 +117,7 @@ def test_a_manifest_tells_whether_data_are_the_published_ones(tmp_path: Path) ->
     folder.mkdir()
     for name in DATASETS["cifar10"].arrays:
         (folder / f"{name}.npy").touch()
-    manifest = {"source": "copy", "verified": False, "checksums": {"cifar10": "0123456789abcdef"}, "format": 1}
+    manifest = {"source": "copy", "verified": False, "checksums": {"cifar10": "0123456789abcdef"}, "format": 2}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     (found,) = (item for item in places.items(tmp_path, tmp_path, Needs()) if item.name == "data cifar10")
     assert found.state == "works"

@@ -128,8 +128,8 @@ def test_max_grad_norm_clips_what_the_base_is_given(method):
     free.step(problems.closure_of(twin, batch))
     torch.nn.utils.clip_grad_norm_(twin.parameters(), 0.01)
     for parameter, other in zip(model.parameters(), twin.parameters(), strict=True):
-        # Clipping twice errs by torch's 1e-6 in the denominator, twice.
-        torch.testing.assert_close(parameter.grad, other.grad, rtol=1e-3, atol=0)
+        # Clipping twice would shrink it by another 1e-4: torch's formula has the norm plus 1e-6 in its denominator.
+        torch.testing.assert_close(parameter.grad, other.grad, rtol=1e-5, atol=0)
 
 
 def test_decoupled_sharpness_is_clipped_as_the_authors_do_and_has_its_groups_learning_rate():

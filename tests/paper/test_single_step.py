@@ -29,7 +29,7 @@ SMALL = (
 )
 
 # Of the networks with 10 classes; each further class is a row of the last layer and its bias.
-PARAMETERS = {"vgg11_bn": 28_149_514, "resnet18": 11_173_962, "densenet121": 6_956_426}
+PARAMETERS = {"vgg11_bn": 28_149_514, "resnet18": 11_173_962, "densenet121": 6_956_298}
 LAST_LAYER = {"vgg11_bn": 4096, "resnet18": 512, "densenet121": 1024}
 CLASSES = {"cifar10": 10, "cifar100": 100, "tiny_imagenet": 200}
 METHODS = ["sgd", "sgd_plus", "sam", "asam", "gsam", "wsam", "xsam"]

@@ -57,7 +57,7 @@ def vgg11_bn(classes: int) -> int:
 
 
 def densenet121(classes: int) -> int:
-    """Huang et al. 2017, table 1, growth 32, with a 3×3 stem."""
+    """Huang et al. 2017, table 1, growth 32; the stem for small images is one 3×3 convolution."""
     count, width = convolution(3, 64, 3), 64
     for block, layers in enumerate((6, 12, 24, 16)):
         if block:
@@ -66,7 +66,7 @@ def densenet121(classes: int) -> int:
         for _ in range(layers):
             count += norm(width) + convolution(width, 128, 1) + norm(128) + convolution(128, 32, 3)
             width += 32
-    return count + norm(64) + norm(width) + linear(width, classes)
+    return count + norm(width) + linear(width, classes)
 
 
 @pytest.mark.parametrize("classes", [10, 100, 200])
@@ -126,6 +126,8 @@ def test_small_image_stems_keep_the_resolution():
     for name, stem in (("resnet18", "conv1"), ("densenet121", "features.conv0")):
         conv = build(name, 3, 32, 10).get_submodule(stem)
         assert (conv.kernel_size, conv.stride, conv.padding, conv.bias) == ((3, 3), (1, 1), (1, 1), None)
+    features = build("densenet121", 3, 32, 10).features
+    assert [type(features.get_submodule(name)) for name in ("norm0", "relu0", "pool0")] == [nn.Identity] * 3
     transitions = [m for n, m in build("densenet121", 3, 32, 10).named_modules() if n.split(".")[-1] == "transition1"]
     assert not [m for m in transitions[0].modules() if isinstance(m, nn.ReLU)]
 

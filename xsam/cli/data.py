@@ -22,7 +22,7 @@ app = typer.Typer(help="List, prepare and verify data sets.", no_args_is_help=Tr
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A data set; see 'data list'.", show_default=False)]
 Source = Annotated[
     Path | None,
-    typer.Option("--from", metavar="PATH", help="Take it from this archive or folder instead of the net."),
+    typer.Option("--from", metavar="PATH", help="Take it from this archive, .npz file or folder instead of the net."),
 ]
 BpeMerges = Annotated[
     int | None,

@@ -76,6 +76,10 @@ class WSAM(AscentMethod):
         foreach.combine_(list(sharpness.values()), one, ascent.direction, -one)
         self._sharpness = [sharpness.get(parameter) for parameter in parameters]
 
+    def _clip_update(self, parameters: Tensors) -> None:
+        if not self.decouple:
+            super()._clip_update(parameters)
+
     def _descend(self, parameters: Tensors, replicas: Replicas) -> None:
         super()._descend(parameters, replicas)
         if not self.decouple:

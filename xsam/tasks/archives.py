@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import lzma
 import os
 import shutil
 import stat
@@ -21,7 +22,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol, cast
 
-_BROKEN = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, NotImplementedError)
+_BROKEN = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    gzip.BadGzipFile,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    NotImplementedError,
+)
 _GZIP, _ZIP = b"\x1f\x8b", b"PK"
 
 
@@ -131,6 +140,15 @@ def opened(path: Path, unpacked: Path, wanted: Callable[[str], bool], limits: Li
         else:
             _unpack(path, unpacked, wanted, limits, packed=magic == _GZIP)
             yield Folder(unpacked)
+
+
+def unpack_xz(path: Path, target: Path, limits: Limits = LIMITS) -> Path:
+    """Unpack the xz file ``path`` into the file ``target``; raises ``ValueError`` (one line) for a broken one."""
+    meter = _Meter(path, limits)
+    meter.member(path.name, 0)
+    with reading(path), lzma.open(path) as packed, target.open("wb") as writing:
+        shutil.copyfileobj(_Metered(cast(IO[bytes], packed), meter), writing, 1 << 20)
+    return target
 
 
 @contextmanager

@@ -212,7 +212,7 @@ class SharpnessAware(Declared, Optimizer):
                 else:
                     with foreach.parts_of_all(self._shards.group):
                         loss = update(passes, parts)
-                        self._clip(parts)
+                        self._clip_update(parts)
                         hand_up(parameters, parts)
         except Overflow:
             assert passes.first_loss is not None
@@ -339,8 +339,12 @@ class SharpnessAware(Declared, Optimizer):
         """
         replicas.average_gradients(parameters)
         if self._shards.group is None:
-            self._clip(parameters)
+            self._clip_update(parameters)
         self.base_optimizer.step()
+
+    def _clip_update(self, parameters: Tensors) -> None:
+        """Clip what the base steps with; a method that has clipped the gradients it is made of leaves it as it is."""
+        self._clip(parameters)
 
     def _clip(self, parameters: Tensors) -> None:
         """Clip ``.grad`` to ``max_grad_norm``, if there is one."""

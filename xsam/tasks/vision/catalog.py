@@ -42,7 +42,11 @@ class Dataset:
         url, downloads: where to fetch it, and the files there.
         system_folders: folders where a system package puts the published files; they are read where they are.
         balanced: whether every class has the same number of images.
-        checksum: digest of the content (``xsam.tasks.vision.datasets.checksum``), where it is on record.
+        checksum: of the content in canonical order (``xsam.tasks.vision.order``), where it is on record: that of the
+            training part, a hyphen, that of the test part. A copy with it is known to be the data set.
+        selected_from: the data set whose training images these are the first of, an equal number of each class, in
+            canonical order; the test images are all of its.
+        class_names: the classes in the order of their labels, where that is not the alphabetical one.
         read: of a plug-in's data set: returns training images and labels, test images and labels, as arrays.
     """
 
@@ -67,6 +71,8 @@ class Dataset:
     system_folders: tuple[str, ...] = ()
     balanced: bool = True
     checksum: str | None = None
+    selected_from: str = ""
+    class_names: tuple[str, ...] = ()
     read: Callable[[], tuple[Any, Any, Any, Any]] | None = None
 
     def __post_init__(self) -> None:
@@ -123,7 +129,7 @@ _DIGITS = Dataset(
     std=(0.3760,),
     peak=16,
     balanced=False,
-    checksum="f143d326fd3efc84",
+    checksum="5aed19ac58575b7e-964e6f70c03c208f",
 )
 
 _FASHION_MNIST = Dataset(
@@ -148,7 +154,11 @@ _FASHION_MNIST = Dataset(
         DataFile("t10k-labels-idx1-ubyte.gz", "bb300cfdad3c16e7a12a480ee83cd310"),
     ),
     system_folders=("/usr/share/datasets/fashion-mnist",),
-    checksum="ca3ab2a37f845e1b",
+    class_names=(
+        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    ),
+    checksum="cdc8fa65fd596d6e-af1fd82af8f72634",
 )
 
 _CIFAR10 = Dataset(
@@ -174,6 +184,7 @@ _CIFAR10 = Dataset(
     label_key="labels",
     url="https://www.cs.toronto.edu/~kriz/",
     downloads=(DataFile("cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a"),),
+    checksum="1bfc07133540c0f7-af1227671396612a",
 )
 
 _CIFAR100 = Dataset(
@@ -193,6 +204,7 @@ _CIFAR100 = Dataset(
     label_key="fine_labels",
     url="https://www.cs.toronto.edu/~kriz/",
     downloads=(DataFile("cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85"),),
+    checksum="e8f89626d393adb1-461341e8dcb42e44",
 )
 
 _TINY_IMAGENET = Dataset(
@@ -247,6 +259,12 @@ _CIFAR10_C = Dataset(
     downloads=(DataFile("CIFAR-10-C.tar", "56bf5dcef84df0e2308c6dcbcbbd8499"),),
 )
 
+
+def _selected(whole: Dataset, name: str, train: int, checksum: str) -> Dataset:
+    """Fewer training images of ``whole``, normalised as it is, for those who train on a CPU."""
+    return replace(whole, name=name, train=train, folder=name, checksum=checksum, selected_from=whole.name)
+
+
 DATASETS: Registry[Dataset] = Registry(
     "data set",
     {
@@ -256,8 +274,10 @@ DATASETS: Registry[Dataset] = Registry(
             _FASHION_MNIST,
             _CIFAR10,
             _CIFAR100,
+            _selected(_CIFAR10, "cifar10_12k", 12_000, "33d2a99c6709dc2c-af1227671396612a"),
+            _selected(_CIFAR100, "cifar100_12k", 12_000, "6a2d614636e90827-461341e8dcb42e44"),
             _TINY_IMAGENET,
-            replace(_TINY_IMAGENET, name="tiny_imagenet_64", size=64),
+            replace(_TINY_IMAGENET, name="tiny_imagenet_64", size=64, std=(0.276, 0.269, 0.281)),
         )
     },
 )

@@ -1,11 +1,13 @@
 """CIFAR-10-C (Hendrycks & Dietterich, ICLR 2019): the test images of CIFAR-10, corrupted. Only ever evaluated on.
 
 19 corruptions at 5 severities each; the published mean is over the first 15 (``CORRUPTIONS``), the other four
-(``EXTRA_CORRUPTIONS``) are for tuning. The prepared files are the published ones, N×H×W×C.
+(``EXTRA_CORRUPTIONS``) are for tuning. The prepared files are N×H×W×C as the published ones; images of
+each severity are in the canonical order of those of the first corruption at severity 1.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +15,10 @@ import numpy as np
 import torch
 
 from xsam.parameters import nearest
-from xsam.tasks.vision import prepared
+from xsam.tasks.vision import order, prepared
 from xsam.tasks.vision.catalog import CORRUPTIONS, EVALUATION_SETS, EXTRA_CORRUPTIONS, SEVERITIES, Dataset
 from xsam.tasks.vision.files import locate
+from xsam.tasks.vision.order import CHECKSUM_DIGITS, Array
 from xsam.tasks.vision.published import Content
 
 LABELS = "labels"
@@ -27,7 +30,7 @@ class Corrupted:
 
     Attributes:
         labels: int64, N; the same for every corruption and severity.
-        checksum: digest of all the content; see :func:`xsam.tasks.vision.datasets.checksum`.
+        checksum: of all the content; see :func:`checksum`.
         source: the folder that holds it.
     """
 
@@ -83,3 +86,20 @@ def check(dataset: Dataset, content: Content, place: Path) -> None:
         raise ValueError(f"{place}: labels differ between the severities")
     if len(set(np.bincount(labels[0], minlength=dataset.classes).tolist())) != 1:
         raise ValueError(f"{place}: not the same number of images of each class")
+
+
+def canonical_order(dataset: Dataset, content: Content) -> Array:
+    """Indices into every array: the same order of the images at each severity."""
+    labels = content[LABELS]
+    count = len(labels) // len(SEVERITIES)
+    first = content[dataset.arrays[0]][:count].transpose(0, 3, 1, 2)
+    of_one = order.canonical_order(first, labels[:count])
+    return np.concatenate([of_one + severity * count for severity in range(len(SEVERITIES))])
+
+
+def checksum(dataset: Dataset, content: Content) -> str:
+    """First 16 hex digits of the SHA-256 of the arrays' bytes in their order, labels as one byte each."""
+    digest = hashlib.sha256()
+    for name in dataset.arrays:
+        digest.update(content[name].astype(np.uint8, copy=False).data)
+    return digest.hexdigest()[:CHECKSUM_DIGITS]

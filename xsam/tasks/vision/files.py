@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from xsam.tasks.vision.catalog import DATASETS, EVALUATION_SETS, DataFile, Datas
 
 EMBEDDED = "scikit-learn"
 MANIFEST = "manifest.json"
+LAYOUT = 2  # of prepared folders; 1 had the images in the order of their publication
 
 
 def views(dataset: Dataset) -> list[Dataset]:
@@ -35,6 +37,24 @@ def lacking(dataset: Dataset, folder: Path) -> list[str]:
     return [name for name in names if not (folder / name).is_file()]
 
 
+def prepared_in(dataset: Dataset, folder: Path) -> bool:
+    """Whether ``dataset`` is prepared in ``folder``, in today's layout."""
+    return not lacking(dataset, folder) and layout(folder) == LAYOUT
+
+
+def earlier_layout(dataset: Dataset, folder: Path) -> bool:
+    """Whether ``folder`` was prepared in an earlier layout, and its content can be shown to be ``dataset``."""
+    return dataset.checksum is not None and not lacking(dataset, folder) and layout(folder) < LAYOUT
+
+
+def layout(folder: Path) -> int:
+    """The layout of a prepared folder, as its manifest tells; today's where it cannot be read."""
+    try:
+        return int(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["format"])
+    except (OSError, ValueError, TypeError, LookupError):
+        return LAYOUT  # whoever reads the folder says what is wrong with it
+
+
 def system_folder(dataset: Dataset) -> Path | None:
     """The folder where a system package keeps the published files, if one does."""
     return next((folder for folder in map(Path, dataset.system_folders) if published_in(dataset, folder)), None)
@@ -49,10 +69,14 @@ def locate(dataset: Dataset, data_dir: Path) -> Path:
         return Path(EMBEDDED if dataset.read is None else "plug-in")
     folder = data_dir / dataset.folder
     missing = lacking(dataset, folder)
-    found = folder if not missing else system_folder(dataset)
+    current = prepared_in(dataset, folder)
+    found = folder if current else system_folder(dataset)
     if found:
         return found
-    reason = f"{folder} lacks {missing[0]}" if folder.is_dir() else f"no folder {folder}"
+    if missing:
+        reason = f"{folder} lacks {missing[0]}" if folder.is_dir() else f"no folder {folder}"
+    else:
+        reason = f"{folder} has layout {layout(folder)}, not {LAYOUT}, its images in another order; prepare it again"
     reason += "".join(f", nor is it in {other}" for other in dataset.system_folders)
     if published_in(dataset, data_dir / dataset.published):
         reason += f"; {data_dir / dataset.published} has the published files, which have to be prepared"

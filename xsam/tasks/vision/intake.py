@@ -10,9 +10,10 @@ from xsam.atomic import sync
 from xsam.tasks.archives import Folder, Tree, opened
 from xsam.tasks.data import Report
 from xsam.tasks.download import file_md5
-from xsam.tasks.vision import corruptions, datasets, prepared, tiny_imagenet
-from xsam.tasks.vision.catalog import Dataset
+from xsam.tasks.vision import copies, corruptions, datasets, prepared, tiny_imagenet
+from xsam.tasks.vision.catalog import DATASETS, Dataset
 from xsam.tasks.vision.files import lacking, locate, views
+from xsam.tasks.vision.order import canonical_order, first_of_each_class
 from xsam.tasks.vision.prepared import Manifest
 from xsam.tasks.vision.published import READERS, Content
 
@@ -24,7 +25,7 @@ def examine(dataset: Dataset, data_dir: Path) -> str:
         return datasets.read(dataset, data_dir).checksum  # which has read and checked it all
     content, manifest = prepared.content(dataset, folder), prepared.manifest(folder)
     _check(dataset, content, folder)
-    digest, recorded = datasets.checksum(dataset, content), manifest.checksums[dataset.name]
+    digest, recorded = _checksum(dataset, content), manifest.checksums[dataset.name]
     if digest != recorded:
         raise ValueError(f"{folder}: content {digest}, not {recorded} as when it was prepared; prepare it again")
     return manifest.checksum(dataset)
@@ -36,29 +37,106 @@ def take(dataset: Dataset, origin: Path, temporary: Path, allow_unverified: bool
     Raises ``ValueError`` (one line) where ``origin`` does not hold the data, or, unless ``allow_unverified``, where it
     is not known to be the published data.
     """
-    staged, unpacked = temporary / dataset.folder, temporary / "unpacked"
-    staged.mkdir()
-    unpacked.mkdir()
+    staged, unpacked, scratch = (temporary / name for name in (dataset.folder, "unpacked", "scratch"))
+    for folder in (staged, unpacked, scratch):
+        folder.mkdir()
     origin = _archive_in(origin, dataset)
     try:
-        with opened(origin, unpacked, lambda name: _wanted(dataset, name)) as root:
-            tree = _published_tree(dataset, root, origin)
-            doubt = _archive_doubt(dataset, origin) or _file_doubt(dataset, tree)
-            _accept(doubt, allow_unverified)  # before anything is decoded
-            content = _written(dataset, tree, staged, report)
+        content, doubt = _read(dataset, origin, unpacked, scratch, allow_unverified, report)
+        _write(dataset, content, staged, origin)
     except ValueError as error:
-        raise ValueError(str(error).replace(str(unpacked), str(origin)).replace(str(staged), str(origin))) from None
-    for one in views(dataset):
-        _check(one, content, origin)
-    checksums = {one.name: datasets.checksum(one, content) for one in views(dataset)}
-    if dataset.checksum not in (None, checksums[dataset.name]):
-        doubt = f"{origin}: {datasets.other_content(dataset, checksums[dataset.name])}"
+        raise ValueError(str(error).replace(str(unpacked), str(origin)).replace(str(scratch), str(origin))) from None
+    checksums = {one.name: _checksum(one, prepared.content(one, staged)) for one in views(dataset)}
+    found = checksums[dataset.name]
+    if dataset.checksum is not None:
+        doubt = None if found == dataset.checksum else doubt or f"{origin}: {datasets.other_content(dataset, found)}"
         _accept(doubt, allow_unverified)
     manifest = Manifest(origin.name, doubt is None, checksums)
     prepared.write_manifest(staged, manifest)
     for path in (*staged.iterdir(), staged):
         sync(path)
     return manifest
+
+
+def _read(
+    dataset: Dataset, origin: Path, unpacked: Path, scratch: Path, allow_unverified: bool, report: Report
+) -> tuple[Content, str | None]:
+    """The images of ``origin`` in its own order, and why it is not known to be the published data, if it is not."""
+    doubt = None if dataset.checksum else f"{origin}: nothing is on record to tell whether it is {dataset.name}"
+    prepared_as = next((one for one in _sources(dataset) if not lacking(one, origin)), None)
+    if prepared_as or copies.is_npz(origin) or (not _is_published(dataset, origin) and copies.is_class_folders(origin)):
+        if dataset.checksum is None:
+            _accept(doubt, allow_unverified)
+        if prepared_as:
+            return prepared.content(prepared_as, origin), doubt
+        if origin.is_file():
+            return copies.read_npz(dataset, origin, scratch), doubt
+        return copies.read_class_folders(dataset, origin), doubt
+    with opened(origin, unpacked, lambda name: _wanted(dataset, name)) as root:
+        tree = _published_tree(dataset, root, origin)
+        doubt = _archive_doubt(dataset, origin) or _file_doubt(dataset, tree)
+        if dataset.checksum is None:
+            _accept(doubt, allow_unverified)  # before anything is decoded
+        return _published(dataset, tree, scratch, report), doubt
+
+
+def _sources(dataset: Dataset) -> list[Dataset]:
+    """The data sets that ``dataset`` can be made from."""
+    return [dataset, *([DATASETS[dataset.selected_from]] if dataset.selected_from else [])]
+
+
+def _is_published(dataset: Dataset, origin: Path) -> bool:
+    return origin.is_dir() and _base(dataset, Folder(origin)) is not None
+
+
+def _published(dataset: Dataset, tree: Tree, scratch: Path, report: Report) -> Content:
+    """What a reader of the published format has read, or written into ``scratch`` where memory would not do."""
+    if dataset.format == "tiny_imagenet":
+        return tiny_imagenet.read(
+            dataset,
+            tree,
+            _sizes(dataset),
+            lambda name, shape, kind: prepared.create(scratch, name, shape, kind),
+            lambda done, total: report("reading images", done, total),
+        )
+    if dataset.format == "corruptions":
+        for count, file in enumerate(dataset.files, 1):
+            with tree.open(file.name) as reading, (scratch / file.name).open("wb") as writing:
+                shutil.copyfileobj(reading, writing, 1 << 20)
+            report("copying", count, len(dataset.files))
+        return prepared.content(dataset, scratch)
+    return READERS[dataset.format](dataset, tree)
+
+
+def _write(dataset: Dataset, content: Content, into: Path, origin: Path) -> None:
+    """Check the images of all views, and write them in canonical order."""
+    if dataset.format == "corruptions":
+        corruptions.check(dataset, content, origin)
+        order = corruptions.canonical_order(dataset, content)
+        for name, array in content.items():
+            prepared.save(into, name, array, order)
+        return
+    whole = next((one for one in _sources(dataset) if len(content["train-labels"]) == one.train), dataset)
+    content = tiny_imagenet.with_views(content, dataset.raw_size, _sizes(dataset))
+    for one in views(dataset) if whole is dataset else [whole]:
+        datasets.check(one, content, origin)
+    for part in datasets.PARTS:
+        labels = content[f"{part}-labels"]
+        order = canonical_order(content[f"{part}-{dataset.raw_size}"], labels)
+        if part == "train" and whole is not dataset:
+            order = order[first_of_each_class(labels[order], dataset.train // dataset.classes)]
+        for name in {name for one in views(dataset) for name in one.arrays if name.startswith(part)}:
+            prepared.save(into, name, content[name], order)
+
+
+def _sizes(dataset: Dataset) -> list[int]:
+    """Sides of the images of all views, the largest first."""
+    return sorted({size for one in views(dataset) for size in (one.raw_size, one.size)}, reverse=True)
+
+
+def _checksum(dataset: Dataset, content: Content) -> str:
+    checksum = corruptions.checksum if dataset.format == "corruptions" else datasets.checksum
+    return checksum(dataset, content)
 
 
 def _accept(doubt: str | None, allow_unverified: bool) -> None:
@@ -111,7 +189,7 @@ def _wanted(dataset: Dataset, name: str) -> bool:
 
 def _archive_doubt(dataset: Dataset, origin: Path) -> str | None:
     """Why ``origin`` is not known to be the published archive, for data sets whose archive alone is on record."""
-    if dataset.archive is None or dataset.checksum or any(file.md5 for file in dataset.files):
+    if dataset.archive is None or any(file.md5 for file in dataset.files):
         return None
     if origin.is_dir():
         return f"{origin}: a folder cannot be checked against the MD5 digest of {dataset.archive.name}"
@@ -129,25 +207,3 @@ def _file_doubt(dataset: Dataset, tree: Tree) -> str | None:
             if digest != file.md5:
                 return f"{tree.place / file.name}: not the published file (MD5 {digest}, not {file.md5})"
     return None
-
-
-def _written(dataset: Dataset, tree: Tree, into: Path, report: Report) -> Content:
-    """The arrays of the data set and of its other views, written to ``into``."""
-    if dataset.format == "tiny_imagenet":
-        sizes = sorted({size for one in views(dataset) for size in (one.raw_size, one.size)})
-        return tiny_imagenet.read(
-            dataset,
-            tree,
-            sizes,
-            lambda name, shape, kind: prepared.create(into, name, shape, kind),
-            lambda done, total: report("reading images", done, total),
-        )
-    if dataset.format == "corruptions":
-        for count, file in enumerate(dataset.files, 1):
-            with tree.open(file.name) as reading, (into / file.name).open("wb") as writing:
-                shutil.copyfileobj(reading, writing, 1 << 20)
-            report("copying", count, len(dataset.files))
-    else:
-        for name, array in READERS[dataset.format](dataset, tree).items():
-            prepared.save(into, name, array)
-    return prepared.content(dataset, into)

@@ -118,7 +118,8 @@ def densenet121(channels: int, size: int, classes: int, config: TorchvisionConfi
     model = models.densenet121(num_classes=classes)
     model.features.conv0 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
     nn.init.kaiming_normal_(model.features.conv0.weight)
-    model.features.pool0 = nn.Identity()
+    for name in ("norm0", "relu0", "pool0"):  # the paper's network for small images begins with a convolution alone
+        setattr(model.features, name, nn.Identity())
     for number in (1, 2, 3):
         model.features.get_submodule(f"transition{number}").relu = nn.Identity()
     return _initialised(model, config)

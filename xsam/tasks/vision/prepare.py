@@ -16,7 +16,7 @@ from pathlib import Path
 
 from xsam.tasks.data import Available, Report, Verified, silent
 from xsam.tasks.vision.catalog import DATASETS, EVALUATION_SETS, Dataset
-from xsam.tasks.vision.files import describe, lacking, locate, published_in, system_folder
+from xsam.tasks.vision.files import describe, earlier_layout, lacking, locate, prepared_in, published_in, system_folder
 
 _WORKSPACE, _DOWNLOADS = ".prepare-", ".downloads"
 
@@ -84,8 +84,9 @@ def prepare(
     """Write ``name`` below ``data_dir``, checked and as training reads it; does nothing where it is and is right.
 
     Args:
-        source: the published archive or files: an archive, the folder that it unpacks to, or a folder with either.
-            ``None``: published files below ``data_dir`` or of a system package, else a download.
+        source: the published archive or files: an archive, the folder that it unpacks to, or a folder with either. Or
+            another copy: a ``.npz`` file, a folder of images per class, a prepared folder. See ``copies``.
+            ``None``: what is below ``data_dir`` already, published or prepared, or a system package's, else a download.
         bpe_merges: of parallel corpora; refused here.
         allow_unverified: take a source that is not known to be the published data; its checksum then says so.
         report: told of downloading and reading.
@@ -98,7 +99,7 @@ def prepare(
     if not dataset.folder:
         return verify(name, data_dir)
     target = data_dir / dataset.folder
-    if not lacking(dataset, target):
+    if prepared_in(dataset, target):
         found = verify(name, data_dir)
         if found.ok and (allow_unverified or found.verified):
             return found
@@ -125,8 +126,16 @@ def _verified(dataset: Dataset, checksum: str, source: Path) -> Verified:
 
 
 def _at_hand(dataset: Dataset, data_dir: Path) -> Path | None:
-    published = data_dir / dataset.published
-    return published if published_in(dataset, published) else system_folder(dataset)
+    """Where the images are already: in a folder of an earlier layout, of the whole data set, or as published."""
+    own, published = data_dir / dataset.folder, data_dir / dataset.published
+    if published_in(dataset, published):
+        return published
+    if earlier_layout(dataset, own):
+        return own
+    whole = DATASETS.get(dataset.selected_from)
+    if whole and prepared_in(whole, data_dir / whole.folder):
+        return data_dir / whole.folder
+    return system_folder(dataset)
 
 
 def _download(dataset: Dataset, into: Path, report: Report) -> Path:

@@ -14,10 +14,11 @@ import numpy as np
 
 from xsam.tasks.data import UNVERIFIED
 from xsam.tasks.vision.catalog import Dataset
-from xsam.tasks.vision.files import MANIFEST
-from xsam.tasks.vision.published import Array, Content
+from xsam.tasks.vision.files import LAYOUT, MANIFEST
+from xsam.tasks.vision.order import Array
+from xsam.tasks.vision.published import Content
 
-FORMAT = 1
+_CHUNK = 1000  # images copied at once
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Manifest:
     source: str
     verified: bool
     checksums: Mapping[str, str]
-    format: int = FORMAT
+    format: int = LAYOUT
 
     def checksum(self, dataset: Dataset) -> str:
         """The recorded digest; one that ends in ``UNVERIFIED`` tells of a copy that is not known to be the published.
@@ -53,8 +54,8 @@ def manifest(folder: Path) -> Manifest:
         read = Manifest(**json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: damaged ({error}); prepare the data set again") from None
-    if read.format != FORMAT:
-        raise ValueError(f"{path}: layout {read.format}, not {FORMAT}; prepare the data set again")
+    if read.format != LAYOUT:
+        raise ValueError(f"{path}: layout {read.format}, not {LAYOUT}; prepare the data set again")
     return read
 
 
@@ -86,8 +87,9 @@ def create(folder: Path, name: str, shape: tuple[int, ...], kind: type[np.generi
     return np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=np.dtype(kind), shape=shape)
 
 
-def save(folder: Path, name: str, values: Array) -> None:
-    """Write an array: images as they are, labels as int64."""
-    np.save(
-        folder / f"{name}.npy", values.astype(np.int64) if name.endswith("labels") else np.ascontiguousarray(values)
-    )
+def save(folder: Path, name: str, values: Array, order: Array) -> None:
+    """Write ``values[order]``: images as they are, labels as int64. What is mapped is read some at a time."""
+    kind = np.int64 if name.endswith("labels") else np.uint8
+    written = create(folder, name, (len(order), *values.shape[1:]), kind)
+    for start in range(0, len(order), _CHUNK):
+        written[start : start + _CHUNK] = values[order[start : start + _CHUNK]]

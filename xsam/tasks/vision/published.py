@@ -13,9 +13,9 @@ import numpy as np
 from xsam.tasks.archives import Tree, reading
 from xsam.tasks.seeding import derive
 from xsam.tasks.vision.catalog import DataFile, Dataset
+from xsam.tasks.vision.order import Array
 from xsam.tasks.vision.sizes import allocate
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Content = Mapping[str, Array]  # Dataset.arrays: uint8 images N×C×H×W, integer labels N
 
 _IDX_UNSIGNED_BYTE = 0x08
@@ -26,7 +26,7 @@ def packaged(dataset: Dataset) -> Content:
     if dataset.read is None:
         return digits(dataset)
     train_images, train_labels, test_images, test_labels = map(np.asarray, dataset.read())
-    return _named(dataset, (train_images, train_labels), (test_images, test_labels))
+    return named(dataset, (train_images, train_labels), (test_images, test_labels))
 
 
 def digits(dataset: Dataset) -> Content:
@@ -43,7 +43,7 @@ def digits(dataset: Dataset) -> Content:
     shares = allocate(np.bincount(labels).tolist(), dataset.test)
     test = np.sort(np.concatenate([order[labels[order] == c][:share] for c, share in enumerate(shares)]))
     train = np.setdiff1d(order, test)
-    return _named(dataset, (images[train], labels[train]), (images[test], labels[test]))
+    return named(dataset, (images[train], labels[train]), (images[test], labels[test]))
 
 
 def idx(dataset: Dataset, tree: Tree) -> Content:
@@ -52,7 +52,7 @@ def idx(dataset: Dataset, tree: Tree) -> Content:
         (_idx_array(tree, images, 3)[:, None], _idx_array(tree, labels, 1))
         for images, labels in (dataset.train_files, dataset.test_files)
     ]
-    return _named(dataset, *parts)
+    return named(dataset, *parts)
 
 
 def _idx_array(tree: Tree, file: DataFile, dims: int) -> Array:
@@ -80,7 +80,7 @@ def cifar(dataset: Dataset, tree: Tree) -> Content:
     for files in (dataset.train_files, dataset.test_files):
         batches = [_cifar_batch(dataset, tree, file) for file in files]
         parts.append((np.concatenate([batch[0] for batch in batches]), np.concatenate([batch[1] for batch in batches])))
-    return _named(dataset, *parts)
+    return named(dataset, *parts)
 
 
 def _cifar_batch(dataset: Dataset, tree: Tree, file: DataFile) -> tuple[Array, Array]:
@@ -119,8 +119,10 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-def _named(dataset: Dataset, train: tuple[Array, Array], test: tuple[Array, Array]) -> Content:
-    return dict(zip(dataset.arrays, (*train, *test), strict=True))
+def named(dataset: Dataset, train: tuple[Array, Array], test: tuple[Array, Array]) -> Content:
+    """Images (N×C×H×W) and labels (N) of both parts by the names of their arrays, at the size of the stored images."""
+    names = (f"{part}-{what}" for part in ("train", "test") for what in (dataset.raw_size, "labels"))
+    return dict(zip(names, (*train, *test), strict=True))
 
 
 READERS: Mapping[str, Callable[[Dataset, Tree], Content]] = {"idx": idx, "cifar": cifar}

@@ -1,8 +1,9 @@
 """Reading Tiny-ImageNet-200: 64×64 JPEG files, and the smaller images on which models of 32×32 are tested.
 
-In the published layout class ``c`` is line ``c`` of ``wnids.txt``; training images are ``train/<wnid>/images/*.JPEG``,
-and ``val/val_annotations.txt`` names the class of each of ``val/images/*.JPEG``, which are the test part here: the
-published test images have no labels.
+In the published layout ``wnids.txt`` has the names of the classes, which are numbered in alphabetical order here, as
+torchvision's ``ImageFolder`` does. Training images are ``train/<wnid>/images/*.JPEG``, and ``val/val_annotations.txt``
+names the class of each of ``val/images/*.JPEG``, which are the test part here: the published test images have no
+labels.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from PIL import Image
 
 from xsam.tasks.archives import Tree
 from xsam.tasks.vision.catalog import Dataset
-from xsam.tasks.vision.published import Array, Content
+from xsam.tasks.vision.order import Array
+from xsam.tasks.vision.published import Content
 
 RESIZE_MARGIN = 4  # the paper's test view: Resize(36), then CenterCrop(32)
 CLASSES = "wnids.txt"
@@ -40,7 +42,7 @@ def read(dataset: Dataset, tree: Tree, sizes: Sequence[int], allocate: Allocate,
 
     Raises ``ValueError`` (one line) that names the file for what is missing, surplus, damaged or of another size.
     """
-    classes = _lines(tree, CLASSES)
+    classes = sorted(_lines(tree, CLASSES))
     if not len(classes) == len(set(classes)) == dataset.classes:
         raise ValueError(f"{tree.place / CLASSES}: {len(set(classes))} classes; {dataset.name} has {dataset.classes}")
     parts = {"train": _training_files(tree, classes), "test": _labelled_files(tree, classes)}
@@ -105,6 +107,18 @@ def eval_view(images: Array, size: int) -> Array:
     margin = RESIZE_MARGIN // 2
     kept = both.reshape(small, count, small, channels)[margin:-margin, :, margin:-margin]
     return np.ascontiguousarray(kept.transpose(1, 0, 2, 3))
+
+
+def with_views(content: Content, side: int, sizes: Sequence[int]) -> Content:
+    """``content`` with its images at all ``sizes``, where they are there at ``side``×``side`` alone."""
+    made = dict(content)
+    for part in ("train", "test"):
+        for size in sizes:
+            if f"{part}-{size}" not in made:
+                images = made[f"{part}-{side}"].transpose(0, 2, 3, 1)
+                chunks = [eval_view(images[start : start + _CHUNK], size) for start in range(0, len(images), _CHUNK)]
+                made[f"{part}-{size}"] = np.concatenate(chunks).transpose(0, 3, 1, 2)
+    return made
 
 
 def _training_files(tree: Tree, classes: Sequence[str]) -> list[tuple[str, int]]:
