@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import as_file, files
@@ -131,15 +131,18 @@ class ClaimsFile:
 
 @cache
 def packaged() -> ClaimsFile:
-    """The claims of the paper and the published values that come with this package.
+    """The claims and the published values that come with this package.
 
-    It is the file ``xsam/report/claims/claims.yaml``, to which ``configs/paper/claims.yaml`` is a link.
+    Those of the paper are the file ``xsam/report/claims/claims.yaml``, to which ``configs/paper/claims.yaml`` is a link;
+    ``small.yaml`` beside it asks the same of what a laptop can train.
 
     >>> [(one.name, one.value) for one in packaged().published][:2]
     [('iwslt14-sam', 35.3), ('iwslt14-xsam', 35.63)]
     """
-    with as_file(files("xsam.report.claims") / "claims.yaml") as path:
-        return load_claims(path)
+    folder = files("xsam.report.claims")
+    with as_file(folder / "claims.yaml") as paper, as_file(folder / "small.yaml") as small:
+        first = _load(paper, ())
+        return ClaimsFile((*first.claims, *_load(small, first.published).claims), first.published)
 
 
 def load_claims(path: Path) -> ClaimsFile:
@@ -151,11 +154,16 @@ def load_claims(path: Path) -> ClaimsFile:
     Example:
         >>> load_claims(Path("mine.yaml"))                               # doctest: +SKIP
     """
+    return _load(path, packaged().published)
+
+
+def _load(path: Path, others: Sequence[Published]) -> ClaimsFile:
+    """The file, whose claims may name published values of its own and ``others``."""
     root = read_yaml(path)
     entries = root.mapping("a file of claims")
     check_keys(entries, ("claims", "published"), "key")
     values = [_published(node) for node in entries["published"].items("published")] if "published" in entries else []
-    known = {one.name for one in (values if path.name == "claims.yaml" else (*values, *packaged().published))}
+    known = {one.name for one in (*values, *others)}
     claims = [_claim(node, known) for node in entries["claims"].items("claims")] if "claims" in entries else []
     for kind, named in (("claims", claims), ("published", values)):
         names = [one.name for one in named]
