@@ -55,6 +55,15 @@ def test_tables_with_numbers_are_those_of_generated_files() -> None:
     assert {"reports/quickstart/table.md", "benchmarks/results/optimizers.md"} <= set(checked)
 
 
+def test_what_it_says_of_results_is_what_the_report_found() -> None:
+    """To the byte, so nothing stands there that its own test calls undecided."""
+    said = README.partition("<!-- findings from reports/README.md -->")[2].partition("<!-- end of findings -->")[0]
+    report = (ROOT / "reports" / "README.md").read_text(encoding="utf-8")
+    found = report.partition("## What was found\n")[2].partition("\n## ")[0]
+    assert found.strip()
+    assert said.strip() == found.strip()
+
+
 @pytest.mark.needs("git")
 def test_generated_files_are_part_of_the_project() -> None:
     paths = re.findall(r"<!-- from (\S+) -->", README)

@@ -10,6 +10,8 @@ from xsam.atomic import write_bytes
 from xsam.grid.grid import TABLE
 from xsam.report import csv_tables
 from xsam.report.analysis import Analysis, GridReport, Report, load_report
+from xsam.report.claims.findings import TITLE as FINDINGS
+from xsam.report.claims.findings import findings
 from xsam.report.claims.judge import CLAIMS_NOTE, claims_sheet
 from xsam.report.claims.model import ClaimsFile, Published
 from xsam.report.formats import Sheet, bullets, escape, html_page, markdown, markdown_table
@@ -147,8 +149,10 @@ def _latex(analysis: Analysis) -> Iterator[tuple[str, str]]:
 
 def _index(report: Report) -> str:
     parts = ["# Reports", "Made by `xsam-bench report` from the stored runs.", bullets(map(_entry, report.grids))]
-    claims = ["## Claims", markdown_table(claims_sheet(report.claims)), CLAIMS_NOTE] if report.claims else []
-    return "\n\n".join([*parts, *claims]) + "\n"
+    if report.claims:
+        parts += [f"## {FINDINGS}", findings(report.claims)]
+        parts += ["## Claims", markdown_table(claims_sheet(report.claims)), CLAIMS_NOTE]
+    return "\n\n".join(parts) + "\n"
 
 
 def _entry(grid: GridReport) -> str:

@@ -133,8 +133,8 @@ class ClaimsFile:
 def packaged() -> ClaimsFile:
     """The claims and the published values that come with this package.
 
-    Those of the paper are the file ``xsam/report/claims/claims.yaml``, to which ``configs/paper/claims.yaml`` is a link;
-    ``small.yaml`` beside it asks the same of what a laptop can train.
+    Those of the paper are the file ``xsam/report/claims/claims.yaml``, to which ``configs/paper/claims.yaml`` is a
+    link; ``small.yaml`` beside it asks the same of what a laptop can train.
 
     >>> [(one.name, one.value) for one in packaged().published][:2]
     [('iwslt14-sam', 35.3), ('iwslt14-xsam', 35.63)]
