@@ -34,7 +34,8 @@ def findings(claims: Iterable[Judgement]) -> str:
 
 
 def _line(one: Judgement) -> str:
-    return f"{escape(one.claim)} {escape('; '.join(_behind(one)))}."
+    behind = "; ".join(_behind(one))
+    return escape(f"{one.claim} {behind}.") if behind else escape(one.claim)
 
 
 def _behind(one: Judgement) -> Iterator[str]:
