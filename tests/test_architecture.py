@@ -19,7 +19,7 @@ LAYERS = (
     ("parameters", "text", "atomic", "damage", "templates"),
     ("config", "metrics", "registries"),
     ("optim", "stats"),
-    ("sharpness", "tasks"),
+    ("sharpness", "tasks", "testing"),
     ("plugins",),
     ("grid",),
     ("store",),
