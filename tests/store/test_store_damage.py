@@ -16,7 +16,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from xsam.damage import DamagedFile
-from xsam.store import GridFolder, compact, finished, finished_runs, read, write_epochs, write_run, write_sharpness
+from xsam.store import (
+    GridFolder,
+    compact,
+    finished,
+    finished_runs,
+    read,
+    write_epochs,
+    write_evaluations,
+    write_run,
+    write_sharpness,
+)
 from xsam.store.ends import stored_runs
 from xsam.store.repair import examine, repair
 from xsam.store.seal import BrokenSeal, seal, unseal
@@ -106,6 +116,22 @@ def test_what_is_damaged_is_set_aside_and_its_run_is_not_done(
     assert any(name.startswith(f"{table}-r1.parquet") for name in os.listdir(folder.damaged))
     assert examine(folder).files == ()
     assert list(read(folder.results, table)["run_id"].unique()) == ["r0", "r2"]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_evaluations_are_set_aside_and_cost_no_training(
+    folder: GridFolder, row: Row, damage: Callable[[Path], None]
+) -> None:
+    ids = fill(folder, row)
+    for run_id in ids:
+        score = {"test_set": "test", "weights": "final", "metric": "bleu", "value": 30.0}
+        write_evaluations(folder, run_id, [score])
+    path = folder.table_file("evaluations", "r1")
+    damage(path)
+    assert [one.path for one in repair(folder).files] == [path]
+    assert list(finished_runs(folder)) == ids
+    assert list(read(folder.results, "evaluations")["run_id"]) == ["r0", "r2"]
+    assert examine(folder).files == ()
 
 
 @pytest.mark.parametrize("table", ["epochs", "sharpness"])

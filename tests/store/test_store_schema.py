@@ -57,6 +57,8 @@ def test_epochs_and_sharpness_have_their_columns() -> None:
     assert arrow_schema("epochs").names == [*epochs.split(), "search_seconds", "val_accuracy", "test_accuracy"]
     sharpness = "run_id grid measure value error epoch forwards backwards products seconds details"
     assert arrow_schema("sharpness").names == sharpness.split()
+    evaluations = "run_id grid test_set weights metric value examples signature checksum details evaluated_at"
+    assert arrow_schema("evaluations").names == evaluations.split()
     with pytest.raises(ValueError, match="did you mean 'epochs'"):
         arrow_schema("epoch")
 

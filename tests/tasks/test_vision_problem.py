@@ -320,6 +320,31 @@ def test_what_a_run_saw_names_its_further_test_sets(cifar10_with_corruptions, pa
     assert plain.finish(tmp_path) == {}
 
 
+def test_finished_weights_are_evaluated_on_prepared_sets(cifar10_with_corruptions, params, tmp_path):
+    resolved = params(dataset="cifar10", hidden=(), eval_sets=("cifar10_c",), val_fraction=0.0)
+    problem = TASK.open(resolved, cifar10_with_corruptions, CPU)
+
+    def scores(name: str) -> dict[str, float]:
+        return {one.metric: one.value for one in problem.evaluate_on(name, cifar10_with_corruptions, tmp_path)}
+
+    own = problem.evaluate()
+    assert scores("test") == {"accuracy": own["test_accuracy"], "loss": own["test_loss"]}
+    assert scores("cifar10") == scores("test")
+    assert scores("cifar10_c")["accuracy"] == problem.finish(tmp_path)["cifar10_c_accuracy"]
+    (accuracy, _) = problem.evaluate_on("cifar10_c", cifar10_with_corruptions, tmp_path)
+    assert accuracy.examples == len(CORRUPTIONS) * 5 * 20
+    assert problem.model.training
+    for name, message in (
+        ("digits", "digits has images of shape"),
+        ("val", "this run has no val images"),
+        ("cifar10_d", "unknown test set 'cifar10_d'; did you mean 'cifar10_c'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            scores(name)
+    with pytest.raises(DataMissing, match="tiny_imagenet"):
+        scores("tiny_imagenet")
+
+
 def test_a_missing_further_test_set_is_told_before_training(cifar10_with_corruptions, params):
     shutil.rmtree(cifar10_with_corruptions / "cifar10_c")
     with pytest.raises(DataMissing, match="cifar10_c"):

@@ -15,6 +15,7 @@ from xsam.cli import (
     compare,
     data,
     doctor,
+    evaluate,
     init,
     plan,
     plugged,
@@ -64,7 +65,7 @@ def before(
         plugged.load(plugin)
 
 
-for module in (init, plan, run, status, tune, report, compare, sharpness, reproduce, compact, doctor):
+for module in (init, plan, run, status, tune, report, compare, sharpness, evaluate, reproduce, compact, doctor):
     module.register(app)
 app.add_typer(data.app, name="data")
 

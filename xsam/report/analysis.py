@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +16,7 @@ from xsam.report.caveats import caveats
 from xsam.report.claims.judge import Judgement, judge
 from xsam.report.claims.model import Claim, ClaimsFile, Published, packaged
 from xsam.report.comparisons import Comparison, Place, Standing, comparisons, primary, standings
+from xsam.report.evaluations import Evaluations, evaluations_of
 from xsam.report.references import Check, checks
 from xsam.report.table import Table, cells
 from xsam.store import GridFolder, grids, read
@@ -39,6 +40,7 @@ class Analysis:
         standings: wins and ranks of each column.
         checks: published values beside our cells.
         measures: measure of sharpness → place → seed → its value when it was last taken.
+        evaluations: test set, weights and metric → place → seed → score of the finished runs there.
         caveats: sentences about what the numbers alone would hide (:mod:`xsam.report.caveats`).
     """
 
@@ -49,6 +51,7 @@ class Analysis:
     checks: tuple[Check, ...]
     measures: Measures
     caveats: tuple[str, ...] = ()
+    evaluations: Evaluations = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -148,12 +151,13 @@ def load_grid_report(
     runs_of, epochs_of, sharpness_of = (
         frame[frame["run_id"].isin(planned)].reset_index(drop=True) for frame in (runs, epochs, sharpness)
     )
+    evaluations = _rows(folder, "evaluations", on_damage)
     tuning = _tuning(folder, on_damage)
     tables = () if tuning is not None and folder.name.endswith(SUFFIX) else grid.tables
     return GridReport(
         folder,
         grid,
-        tuple(analyse(grid, report, runs, sharpness, references, epochs) for report in tables),
+        tuple(analyse(grid, report, runs, sharpness, references, epochs, evaluations) for report in tables),
         runs_of,
         epochs_of,
         sharpness_of,
@@ -191,14 +195,17 @@ def analyse(
     sharpness: pd.DataFrame | None = None,
     references: Sequence[Published] = (),
     epochs: pd.DataFrame | None = None,
+    evaluations: pd.DataFrame | None = None,
 ) -> Analysis:
-    """One of ``grid``'s tables, from rows of the tables ``runs``, ``sharpness`` and ``epochs``."""
+    """One of ``grid``'s tables, from rows of the tables of these names."""
     table = cells(runs, grid, report)
     declared = primary(table)
     compared = comparisons(table, declared)
     measures = {} if sharpness is None else measures_of(table, sharpness)
     told = () if epochs is None else caveats(table, runs, epochs)
-    return Analysis(table, declared, compared, standings(table, compared), checks(table, references), measures, told)
+    scored = {} if evaluations is None else evaluations_of(table, evaluations)
+    ranked, checked = standings(table, compared), checks(table, references)
+    return Analysis(table, declared, compared, ranked, checked, measures, told, scored)
 
 
 def measures_of(table: Table, sharpness: pd.DataFrame) -> Measures:

@@ -109,6 +109,17 @@ def sharpness_csv(analysis: Analysis) -> str:
     return _csv([*_axes(table), "seed", "measure", "value"], lines)
 
 
+def evaluations_csv(analysis: Analysis) -> str:
+    """Row axes, column axes, seed, test set, weights, metric and value of the runs that were evaluated there."""
+    lines = [
+        [*_places(*place), seed, *key, *_numbers(value)]
+        for key, places in analysis.evaluations.items()
+        for place, values in places.items()
+        for seed, value in sorted(values.items())
+    ]
+    return _csv([*_axes(analysis.table), "seed", "test_set", "weights", "metric", "value"], lines)
+
+
 def claims_csv(claims: Iterable[Judgement]) -> str:
     """One line a claim, with the mean over its cells, and one a comparison behind it (``part`` tells which)."""
     header = ["claim", "part", "verdict", "detail", "where", "difference", "low", "high", "n", "cells", "planned"]

@@ -10,6 +10,7 @@ from xsam.parameters import whole
 from xsam.report.analysis import Analysis
 from xsam.report.comparisons import Place, partner
 from xsam.report.contrasts import declared, differences, published, ranks, tests
+from xsam.report.evaluations import evaluations_sheet
 from xsam.report.formats import Sheet, Text
 from xsam.report.overall import overall_sheet
 from xsam.report.references import Check
@@ -40,7 +41,7 @@ _CELL_NOTE = (
 
 def sheets(analysis: Analysis) -> tuple[Sheet, ...]:
     """Every sheet of a table that has something to say, the means first."""
-    made = (means, declared, overall_sheet, differences, tests, ranks, rules, published, flatness, cost)
+    made = (means, declared, overall_sheet, differences, tests, ranks, rules, published, flatness, further, cost)
     return tuple(sheet for make in made if (sheet := make(analysis)).rows)
 
 
@@ -127,6 +128,11 @@ def flatness(analysis: Analysis) -> Sheet:
     )
     note = "Mean ± sample standard deviation over seeds (number of seeds), of the last measurement of each run."
     return Sheet("flatness", "Sharpness", (*place_header(table), *measures), len(table.row_axes) + 1, rows, (note,))
+
+
+def further(analysis: Analysis) -> Sheet:
+    """Scores on further test sets."""
+    return evaluations_sheet(analysis.table, analysis.evaluations)
 
 
 def _notes(table: Table) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from xsam.runner.average import WeightAverage
 from xsam.runner.distributed import ALONE, ProcessGroup
 from xsam.runner.precision import autocast, grad_scaler
 from xsam.runner.schedule import Schedule
-from xsam.tasks import Finishing, Metrics, Problem, get_task
+from xsam.tasks import Evaluating, Evaluation, Finishing, Metrics, Problem, get_task
 
 GRAPHS = 64  # training, probing and evaluation, each with a few sizes of batch
 
@@ -86,18 +86,26 @@ class Trainer:
         """The problem's metrics, of the averaged weights where the run has them; none but on the group's rank 0."""
         if self._group.rank:
             return {}
-        with self._evaluated():
+        with self.evaluated():
             return self.problem.evaluate()
 
     def finish(self, folder: Path) -> Mapping[str, float | str]:
         """What the problem measures once at the end, of the weights that :meth:`evaluate` looks at."""
         if not isinstance(self.problem, Finishing):
             return {}
-        with self._evaluated():
+        with self.evaluated():
             return self.problem.finish(folder)
 
+    def evaluate_on(self, test_set: str, data_dir: Path, folder: Path) -> Sequence[Evaluation]:
+        """What the problem measures on a further test set, of the weights that :meth:`evaluate` looks at."""
+        if not isinstance(self.problem, Evaluating):
+            raise ValueError(f"{type(self.problem).__name__} cannot be evaluated on further test sets")
+        with self.evaluated():
+            return self.problem.evaluate_on(test_set, data_dir, folder)
+
     @contextmanager
-    def _evaluated(self) -> Iterator[None]:
+    def evaluated(self) -> Iterator[None]:
+        """Inside, the model is as :meth:`evaluate` looks at it: averaged weights, the run's precision."""
         averaged = self._average.applied() if self._average is not None else nullcontext()
         with self.apart(), averaged, autocast(self._precision, self.device):
             yield

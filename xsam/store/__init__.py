@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from xsam.store.ends import finished_runs as finished_runs
     from xsam.store.frames import read as read
     from xsam.store.rows import write_epochs as write_epochs
+    from xsam.store.rows import write_evaluations as write_evaluations
     from xsam.store.rows import write_run as write_run
     from xsam.store.rows import write_sharpness as write_sharpness
 
@@ -31,6 +32,7 @@ _LAZY = {
     "finished_runs": "ends",
     "read": "frames",
     "write_epochs": "rows",
+    "write_evaluations": "rows",
     "write_run": "rows",
     "write_sharpness": "rows",
 }
@@ -42,6 +44,7 @@ __all__ = [
     "grids",
     "read",
     "write_epochs",
+    "write_evaluations",
     "write_run",
     "write_sharpness",
 ]

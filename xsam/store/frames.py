@@ -25,6 +25,7 @@ _ORDER = {
     "runs": ["grid", "run_id"],
     "epochs": ["grid", "run_id", "epoch"],
     "sharpness": ["grid", "run_id", "epoch", "measure"],
+    "evaluations": ["grid", "run_id", "test_set", "weights", "metric"],
 }
 _BATCH = 200  # single files whose columns become one: thousands of short pieces take more memory than their content
 
@@ -49,7 +50,7 @@ def read(
 
     Args:
         results: a results folder; ``FileNotFoundError`` where there is none.
-        table: ``"runs"``, ``"epochs"`` or ``"sharpness"``.
+        table: ``"runs"``, ``"epochs"``, ``"sharpness"`` or ``"evaluations"``.
         grids: grids to read; ``ValueError`` with the nearest name for one that is not there.
         columns: columns to read beside those that every row has; all by default, which takes longer.
         on_damage: called with each :class:`~xsam.damage.DamagedFile`, whose rows are then left out; raises it by

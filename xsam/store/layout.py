@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-TABLES = ("runs", "epochs", "sharpness")
+TABLES = ("runs", "epochs", "sharpness", "evaluations")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from xsam.store.ends import Stored, stored_runs
 from xsam.store.files import content_of, each, parquet
 from xsam.store.layout import TABLES, GridFolder
 
-_OTHERS = tuple(table for table in TABLES if table != "runs")
+_COUNTED = ("epochs", "sharpness")  # a run's row says how many rows of theirs were written with it
+_LATER = ("evaluations",)  # written when the run was done: one that is damaged costs no training
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,9 @@ def examine(folder: GridFolder) -> Damage:
     files: list[DamagedFile] = [*_no_folders(folder)]
     stored = stored_runs(folder, files.append)
     lost: dict[str, None] = {}
-    for table in _OTHERS:
+    for table in _LATER:
+        _counts(folder, table, files.append)
+    for table in _COUNTED:
         counts = _counts(folder, table, files.append)
         for damage in _lost(folder, table, stored, counts):
             lost[damage.path.stem] = None

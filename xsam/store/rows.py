@@ -50,6 +50,11 @@ def write_sharpness(folder: GridFolder, run_id: str, rows: Sequence[Mapping[str,
     return _write_rows(folder, "sharpness", run_id, rows)
 
 
+def write_evaluations(folder: GridFolder, run_id: str, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Write a run's evaluations on test sets, in place of earlier ones; see the table's schema for what is needed."""
+    return _write_rows(folder, "evaluations", run_id, rows)
+
+
 def _write_rows(folder: GridFolder, table: str, run_id: str, rows: Sequence[Mapping[str, Any]]) -> Path:
     complete = [_complete(row, run_id=run_id, grid=folder.name) for row in rows]
     summary = {"run_id": run_id, "rows": len(complete)}

@@ -59,21 +59,30 @@ _FIXED: Mapping[str, Mapping[str, pa.DataType]] = {
         "seconds": _REAL,
         "details": _TEXT,
     },
+    "evaluations": {
+        **dict.fromkeys(("run_id", "grid", "test_set", "weights", "metric"), _TEXT),
+        "value": _REAL,
+        "examples": _INTEGER,
+        **dict.fromkeys(("signature", "checksum", "details"), _TEXT),
+        "evaluated_at": _TIME,
+    },
 }
 _REQUIRED = {
     "runs": ("run_id", "grid", "status", "finished_at"),
     "epochs": ("run_id", "grid", "epoch"),
     "sharpness": ("run_id", "grid", "measure"),
+    "evaluations": ("run_id", "grid", "test_set", "weights", "metric"),
 }
 
 
 def arrow_schema(table: str) -> pa.Schema:
-    """The schema of ``table`` (``"runs"``, ``"epochs"`` or ``"sharpness"``) for the registered tasks and optimizers.
+    """The schema of ``table`` (one of ``xsam.store.layout.TABLES``) for the registered tasks and optimizers.
 
     ``runs`` has the fixed columns, then ``param_<name>`` for every parameter of any task, base or method in the order
     of their names, then every task's metrics. ``epochs`` has the fixed columns and every task's epoch metrics.
     ``sharpness`` is long: ``measure``, its ``value`` and standard ``error``, the ``epoch``, ``details`` in JSON;
-    what a measurement cost is in its first row (``products``: of the Hessian with a vector).
+    what a measurement cost is in its first row (``products``: of the Hessian with a vector). ``evaluations``
+    is long too: a ``metric`` of some of the run's ``weights`` on a ``test_set``, whose content the ``checksum`` tells.
 
     Example:
         >>> arrow_schema("runs").names[:3], arrow_schema("runs").field("param_rho").type
@@ -103,6 +112,7 @@ def _metric_columns(table: str) -> dict[str, pa.DataType]:
         "runs": [name for task in registered for name in stored_columns(task.run_metrics)],
         "epochs": [metric.name for task in registered for metric in task.epoch_metrics],
         "sharpness": [],
+        "evaluations": [],
     }[table]
     texts = {metric.signature for task in registered for metric in task.run_metrics if metric.has_signature}
     taken = sorted(set(names) & set(_FIXED[table]))

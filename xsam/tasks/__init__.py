@@ -6,7 +6,8 @@ from ``Task`` alone, and a problem is opened only by the worker that trains it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
@@ -132,6 +133,52 @@ class Finishing(Protocol):
 
         Leaves the model in training mode with the weights that it had.
         """
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One metric of some weights of a finished run on a test set.
+
+    Attributes:
+        test_set: its name.
+        weights: which of the run's weights: a selection rule (``"final"``, ``"best_val"``).
+        metric: what was measured, in the units of the task's own metric of this name.
+        examples: how many sentences or images.
+        checksum: of the test set's content, ``+unverified`` behind it where it is not known to be the published one.
+        signature: how a score was computed, for those that have one.
+        details: further settings that it hangs on, as JSON values.
+    """
+
+    test_set: str
+    weights: str
+    metric: str
+    value: float
+    examples: int
+    checksum: str
+    signature: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Evaluating(Protocol):
+    """A problem that measures finished weights on test sets which were no part of the run."""
+
+    def evaluate_on(self, test_set: str, data_dir: Path, folder: Path) -> Sequence[Evaluation]:
+        """Every score of each of the run's kept weights on ``test_set``: a name, or files of one's own.
+
+        What people may want to read goes into ``folder``. Leaves the model as it was. Raises ``DataMissing`` for a set
+        that is not prepared, and ``ValueError`` (one line) for one that the model cannot be evaluated on.
+        """
+
+
+@runtime_checkable
+class Translating(Protocol):
+    """A problem whose finished weights translate text."""
+
+    def translations(
+        self, batches: Iterable[Sequence[str]], weights: str, beam: int | None, length_penalty: float | None
+    ) -> Iterator[list[str]]:
+        """The plain translations of each batch of raw sentences, in their order, as the batches come."""
 
 
 class DataMissing(Exception):

@@ -64,6 +64,8 @@ class ParallelData:
         parts: part → fairseq's ``LanguagePairDataset``.
         references: ``"valid"`` and ``"test"`` → their references.
         checksum: hex digest of the prepared files.
+        name: of the corpus.
+        codes: the byte-pair codes that its subwords were made with.
     """
 
     source: str
@@ -73,6 +75,8 @@ class ParallelData:
     parts: dict[str, Any]
     references: dict[str, References]
     checksum: str
+    name: str
+    codes: str
 
     def limited(self, sizes: Mapping[str, int | None]) -> ParallelData:
         """With the same few pairs of a part for every seed where ``sizes`` (part → pairs) has a number for it.
@@ -116,6 +120,8 @@ def load(name: str, merges: int, source: str, target: str, data_dir: Path) -> Pa
         {part: _pairs(prepared, part, source, target, dictionaries) for part in prepared.counts},
         {part: _references(prepared, part, target) for part in ("valid", "test")},
         prepared.checksum,
+        name,
+        "\n".join(read_lines(prepared.folder / "codes")) + "\n",
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from xsam.tasks import Metrics
+from xsam.tasks import Evaluation, Metrics
 from xsam.tasks.seeding import derive, generator
 from xsam.tasks.translation.config import ModelConfig, TranslationRun
 from xsam.tasks.translation.decoding import Beam, length_batches, translate
+from xsam.tasks.translation.evaluation import Evaluated, open_set, preprocessed
 from xsam.tasks.translation.library import fairseq
 from xsam.tasks.translation.models import build
 from xsam.tasks.translation.pairs import ParallelData
-from xsam.tasks.translation.scores import all_scores, tokenised_bleu
+from xsam.tasks.translation.scores import Score, all_scores, tokenised_bleu
 from xsam.tasks.translation.summary import summarise
 from xsam.tasks.translation.text import detokenise, write_lines
 from xsam.tasks.translation.weights import Kept
@@ -202,23 +204,75 @@ class TranslationProblem:
 
         Returns each score under each rule, and each score's signature.
         """
-        language, references = self.data.target, self.data.references["test"]
-        current = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         found: dict[str, Any] = {}
-        folder.mkdir(parents=True, exist_ok=True)
+        for rule in self._kept.choices():
+            with self._weights(rule):
+                for name, score in self._scores(rule, open_set(self.data, "test", folder), folder).items():
+                    found |= {f"{name}_{rule}": score.value, f"{name}_signature": score.signature}
+        return found
+
+    def evaluate_on(self, test_set: str, data_dir: Path, folder: Path) -> list[Evaluation]:
+        """BLEU, sacreBLEU and chrF of each kept weights on ``test_set``.
+
+        See :func:`xsam.tasks.translation.evaluation.open_set` for what that may be. Translations go into ``folder`` as
+        in :meth:`finish`, those of other sets than ``test`` in a folder of their name.
+        """
+        chosen = open_set(self.data, test_set, data_dir)
+        place = folder if chosen.name == "test" else folder / chosen.name
+        details: dict[str, Any] = {"beam": self._beam.size, "length_penalty": self._beam.length_penalty}
+        details |= {"note": chosen.note} if chosen.note else {}
+        found = []
+        for rule in self._kept.choices():
+            with self._weights(rule):
+                for name, score in self._scores(rule, chosen, place).items():
+                    metric = name.removeprefix("test_")
+                    counted = (len(chosen.references.raw), chosen.checksum)
+                    found.append(Evaluation(chosen.name, rule, metric, score.value, *counted, score.signature, details))
+        return found
+
+    @contextmanager
+    def _weights(self, rule: str) -> Iterator[None]:
+        """Inside, the model has the weights of ``rule`` and is in evaluation mode."""
+        current = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.model.eval()
         try:
-            for rule, weights in self._kept.choices().items():
-                self.model.load_state_dict(weights)
-                hypotheses = self.translate("test")
-                write_lines(folder / f"{rule}.tok.{language}", hypotheses)
-                write_lines(folder / f"{rule}.{language}", detokenise(hypotheses, language))
-                for name, score in all_scores(hypotheses, references.tokenised, references.raw, language).items():
-                    found |= {f"{name}_{rule}": score.value, f"{name}_signature": score.signature}
+            self.model.load_state_dict(self._kept.choices()[rule])
+            yield
         finally:
             self.model.load_state_dict(current)
             self.model.train()
-        return found
+
+    def _scores(self, rule: str, chosen: Evaluated, folder: Path) -> dict[str, Score]:
+        """Every score of the current weights; writes their translations."""
+        language, references = self.data.target, chosen.references
+        folder.mkdir(parents=True, exist_ok=True)
+        hypotheses = translate(self.model, chosen.dataset, self.data.target_dictionary, self._beam, self._device)
+        write_lines(folder / f"{rule}.tok.{language}", hypotheses)
+        write_lines(folder / f"{rule}.{language}", detokenise(hypotheses, language))
+        return all_scores(hypotheses, references.tokenised, references.raw, language)
+
+    def translations(
+        self, batches: Iterable[Sequence[str]], weights: str, beam: int | None, length_penalty: float | None
+    ) -> Iterator[list[str]]:
+        """Plain translations of raw sentences, batch by batch, by the weights of this selection rule.
+
+        Tokens, lower case and subwords are made as for training, and undone afterwards; what comes out is in lower
+        case, as the model learned it. An empty line stays one.
+        """
+        penalty = self._beam.length_penalty if length_penalty is None else length_penalty
+        search = Beam(beam or self._beam.size, penalty, self._beam.batch_size)
+        with self._weights(weights):
+            for lines in batches:
+                filled = [line for line in lines if line.strip()]
+                yield self._translated(list(lines), filled, search)
+
+    def _translated(self, lines: list[str], filled: list[str], search: Beam) -> list[str]:
+        if not filled:
+            return [""] * len(lines)
+        dataset, _ = preprocessed(self.data, filled, [""] * len(filled), "input")
+        hypotheses = translate(self.model, dataset, self.data.target_dictionary, search, self._device)
+        found = iter(detokenise(hypotheses, self.data.target))
+        return [next(found) if line.strip() else "" for line in lines]
 
     def summarise(self, history: Sequence[Mapping[str, float]]) -> Metrics:
         """The best validation score and its epoch; see :func:`xsam.tasks.translation.summary.summarise`."""

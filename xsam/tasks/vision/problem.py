@@ -14,13 +14,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from xsam.tasks import Metrics
+from xsam.tasks import Evaluation, Metrics
 from xsam.tasks.seeding import derive, generator
 from xsam.tasks.vision.augment import Augmentation, Normalise
 from xsam.tasks.vision.catalog import CORRUPTIONS, SEVERITIES
 from xsam.tasks.vision.config import DataConfig, ModelConfig, VisionRun
 from xsam.tasks.vision.corruptions import Corrupted
 from xsam.tasks.vision.datasets import ImageData
+from xsam.tasks.vision.evaluation import parts_of
 from xsam.tasks.vision.models import build
 from xsam.tasks.vision.part import Part
 from xsam.tasks.vision.sizes import steps_per_epoch
@@ -54,6 +55,7 @@ class VisionProblem:
     ) -> None:
         self.data_checksum = "+".join([data.checksum, *(eval_set.checksum for eval_set in eval_sets.values())])
         self._eval_sets = eval_sets
+        self._trained_on, self._data = run.data.name, data
         self._seed = run.seed
         self._batch_size = run.data.batch_size
         self._eval_batch_size = run.data.eval_batch_size
@@ -168,6 +170,34 @@ class VisionProblem:
         """
         with self._evaluating():
             return {f"{name}_accuracy": self._mean_accuracy(images) for name, images in self._eval_sets.items()}
+
+    def evaluate_on(self, test_set: str, data_dir: Path, folder: Path) -> list[Evaluation]:
+        """Accuracy in percent and mean cross entropy of the final weights.
+
+        Args:
+            test_set: ``"test"`` or ``"val"`` of the run itself, or a prepared data set, of which the test images are
+                taken (:func:`xsam.tasks.vision.evaluation.parts_of`). They are normalised as in training.
+            data_dir: where prepared data are.
+            folder: nothing is written there.
+        """
+        own = {"test": self.test, "val": self.val}
+        device = self.test.labels.device
+        with self._evaluating():
+            if test_set in own:
+                sizes, checksum = [len(own[test_set])], self.data_checksum
+                found = [self._measure(own[test_set])]
+            else:
+                sizes, checksum, found = [], "", []
+                for images in parts_of(test_set, self._trained_on, self._data, data_dir):
+                    part = Part.on(device, images.images, images.labels)
+                    sizes, checksum = [*sizes, len(part)], images.checksum
+                    found.append(self._measure(part))
+        if not sum(sizes):
+            raise ValueError(f"this run has no {test_set} images")
+        return [
+            Evaluation(test_set, "final", name, fmean(one[name] for one in found), sum(sizes), checksum)
+            for name in ("accuracy", "loss")
+        ]
 
     def _mean_accuracy(self, corrupted: Corrupted) -> float:
         device = self.test.labels.device
