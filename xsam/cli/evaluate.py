@@ -13,9 +13,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from xsam.cli import common
+from xsam.cli import common, plugged
 from xsam.cli.run import Device, check_data, enter_numerics
 from xsam.damage import DamagedFile
+from xsam.grid.grid import Grid
 from xsam.grid.spec import RunSpec
 from xsam.launch import status as look
 from xsam.tasks import DataMissing
@@ -61,6 +62,8 @@ def evaluate(
     """
     damages = common.Damages()
     found = [common.find_run(results, run, damages) for run in runs]
+    for folder, one in found:
+        plugged.require_for(Grid.load(folder.grid_json), [one])
     check_data([run for _, run in found], data)
     enter_numerics([run for _, run in found], device)
 
@@ -125,6 +128,7 @@ def translate(
         raise common.BadInput(f"--weights {weights}: there are final and best_val")
     damages = common.Damages()
     folder, spec = common.find_run(results, run, damages)
+    plugged.require_for(Grid.load(folder.grid_json), [spec])
     if spec.task != "translation":
         raise common.BadInput(f"run {spec.run_id} is one of {spec.task}: there is nothing to translate with")
     check_data([spec], data)
