@@ -16,7 +16,7 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 ALONE := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 PYTEST := $(ALONE) -n 2 --dist worksteal
 
-.PHONY: quickstart test test-fast test-gpu test-portable test-emulated test-repeat lint format system-deps docs clean
+.PHONY: quickstart results results-check test test-fast test-gpu test-portable test-emulated test-repeat lint format system-deps docs clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/xsam-bench run configs/quickstart.yaml
@@ -54,6 +54,21 @@ TIMES := 20
 TESTS := tests
 test-repeat: $(VENV)/.installed-dev system-deps
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.repeat $(TIMES) -m faults $(TESTS)
+
+# The committed results of small models, again from nothing, into build/results (hours on two cores): every choice, every
+# run, and the reports of them. make results RESULTS_OF=single_step_digits: one of them.
+RESULTS_OF := single_step_digits
+results: $(VENV)/.installed
+	for grid in $(RESULTS_OF); do \
+	$(BIN)/xsam-bench tune configs/cpu/$$grid.yaml --results build/results --out build/$${grid}_tuned.yaml && \
+	$(BIN)/xsam-bench run build/$${grid}_tuned.yaml --results build/results || exit 1; done
+	$(BIN)/xsam-bench report --results build/results --out build/reports
+
+# Two in a hundred of the committed runs, trained again and compared bit by bit; SHARE and DRAW choose others.
+SHARE := 0.02
+DRAW := 0
+results-check: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.results_check --share $(SHARE) --seed $(DRAW)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
