@@ -13,7 +13,8 @@ import pytest
 
 from tests.cli.conftest import GRID
 from tests.conftest import REQUIRE_ALL, Bench
-from xsam.doctor import Needs, cluster, places
+from xsam.doctor import Needs, places
+from xsam.launch.slurm import SLURM
 from xsam.tasks.data import available
 from xsam.tasks.vision.catalog import DATASETS
 
@@ -106,8 +107,8 @@ def test_a_cluster_that_is_not_there_is_one_line(
         (tools / name).write_text(f"#!/bin/sh\n{text}\n")
         (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tools))
-    found = {item.name: item for item in cluster.items()}
-    assert found["slurm"].state == "absent"
+    found = {item.name: item for item in SLURM.findings()}
+    assert not found["slurm"].works
     assert facts in found["slurm"].facts
     assert ("munge" in found) == bool(scripts)
 

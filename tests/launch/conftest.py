@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.launch.standin import StandIn
-from xsam.runner import squeue
+from xsam.launch import squeue
 
 
 @pytest.fixture

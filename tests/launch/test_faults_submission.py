@@ -10,12 +10,11 @@ from submitit.core.utils import DelayedSubmission
 
 from tests.launch.standin import StandIn, squeue_output
 from xsam.grid.spec import RunSpec
-from xsam.launch import cluster
-from xsam.launch import slurm as launcher
+from xsam.launch import cluster, squeue
+from xsam.launch import slurm_arrays as launcher
 from xsam.launch.cluster import ClusterError
 from xsam.launch.ledger import ledgers
 from xsam.launch.profile import Profile
-from xsam.runner import squeue
 from xsam.runner.order import WorkOrder
 
 RUNS = tuple(

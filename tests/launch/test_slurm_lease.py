@@ -15,7 +15,7 @@ from xsam.runner import lease
 from xsam.runner.lease import Lease
 from xsam.runner.process import Process
 
-ELSEWHERE = replace(Process.current(), host="n77", boot="another", slurm_job="123", slurm_restart=1)
+ELSEWHERE = replace(Process.current(), host="n77", boot="another", launcher="slurm", job="123", restart=1)
 
 
 def held_elsewhere(folder: Path, refreshed: float) -> Path:

@@ -10,9 +10,9 @@ import pytest
 from tests.launch.standin import StandIn, squeue_output
 from xsam.grid.spec import RunSpec
 from xsam.launch.cancel import cancel_jobs
+from xsam.launch.launcher import explain
 from xsam.launch.ledger import Array, Ledger
-from xsam.launch.slurm import uncovered
-from xsam.launch.slurm_status import explain
+from xsam.launch.slurm_arrays import uncovered
 from xsam.launch.status import RunStatus, survey
 from xsam.runner.order import WorkOrder
 from xsam.store.layout import GridFolder

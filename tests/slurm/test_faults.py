@@ -24,7 +24,7 @@ def parent_of(pid: int) -> int:
 def only(launch: Launch) -> tuple[int, str]:
     """Process and job of the one run that is in training."""
     (record,) = launch.training().values()
-    return record.holder.pid, record.holder.slurm_job
+    return record.holder.pid, record.holder.job
 
 
 def test_a_killed_worker_is_replaced_within_its_job(bench: Bench, undisturbed: pd.DataFrame) -> None:

@@ -14,7 +14,7 @@ import typer
 
 from xsam.cli import common, plugged
 from xsam.cli.common import BadInput
-from xsam.cli.run import DEFAULT_CHECKPOINT_SECONDS, LauncherName, Training
+from xsam.cli.run import DEFAULT_CHECKPOINT_SECONDS, Training
 from xsam.damage import DamagedFile, OnDamage, ignore, refuse
 from xsam.grid import Grid, RunSpec
 from xsam.launch import status as look
@@ -154,7 +154,7 @@ def _trained(then: dict[str, Any], grid: Grid, folder: Path, data: Path, device:
     if device is None:
         device = "cpu" if json.loads(then["provenance"])["device"] == "cpu" else "auto"
     console = common.InertConsole(stderr=True)
-    train = Training(folder, data, LauncherName.local, 1, False, DEFAULT_CHECKPOINT_SECONDS, device, console)
+    train = Training(folder, data, "local", 1, False, DEFAULT_CHECKPOINT_SECONDS, device, console)
     (state,) = train(grid, [spec])
     if state.state not in ("done", "diverged"):
         raise BadInput(f"run {spec.run_id} {look.name_of(spec)}: {state.state}. {state.last_line}".rstrip(". "))

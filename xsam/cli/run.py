@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -17,29 +15,21 @@ from xsam.atomic import is_full, refuse_full, write_json
 from xsam.cli import common, plugged
 from xsam.cli.common import BadInput
 from xsam.cli.progress import Display
-from xsam.grid import Grid, GridError, RunSpec
+from xsam.grid import Grid, RunSpec
 from xsam.launch import status
-from xsam.launch.profile import Profile as ClusterProfile
-from xsam.launch.profile import load_profile
+from xsam.launch.launcher import LaunchError, Options, new_launch
+from xsam.launch.launcher import launcher as find_launcher
 from xsam.launch.starts import WorkersFail
-from xsam.launch.supervise import look, supervise
 from xsam.runner import numerics
-from xsam.runner.order import WorkOrder, settled_runs, tried_again, utc_now
-from xsam.runner.stop import StopFlag
+from xsam.runner.jobs import LAUNCHERS
+from xsam.runner.order import WorkOrder, settled_runs, tried_again
 from xsam.store import GridFolder, locks
 from xsam.tasks import DataMissing
-from xsam.tasks.config import PORTABLE
 from xsam.tasks.data import data_sets, require
 
-
-class LauncherName(StrEnum):
-    """Who starts the workers."""
-
-    local = "local"
-    slurm = "slurm"
-
-
-Launch = Annotated[LauncherName, typer.Option("--launcher", help="Who starts the workers.")]
+Launch = Annotated[
+    str, typer.Option("--launcher", metavar="|".join(LAUNCHERS), help="Who starts the workers.", show_default=True)
+]
 Profile = Annotated[
     Path | None,
     typer.Option("--profile", metavar="FILE", help="The cluster, for --launcher slurm; 'init --list' shows some."),
@@ -69,7 +59,7 @@ class Training:
 
     results: Path
     data: Path
-    launcher: LauncherName
+    launcher: str
     jobs: int | None
     retry_failed: bool
     checkpoint_seconds: float
@@ -82,8 +72,12 @@ class Training:
 
         With ``detach``, as soon as workers are started. Raises ``BadInput`` where nothing can be trained.
         """
-        check_numerics(runs, self.device, here=self.launcher is LauncherName.local)
-        start = self._cluster(runs) if self.launcher is LauncherName.slurm else self._machine(grid, runs)
+        with common.bad_input(LaunchError):
+            launcher = find_launcher(self.launcher)
+            profile = self.profile and common.packaged(self.profile, templates.profiles(), "profile")
+            options = Options(self.jobs, self.device, profile, common.available_cores(), detach)
+            check_numerics(runs, self.device, here=launcher.here)
+            launcher.check(grid.name, runs, options)
         folder = GridFolder(self.results.resolve(), grid.name)
         _repair(folder)
         ends = store.finished_runs(folder)
@@ -93,7 +87,7 @@ class Training:
             grid=grid.name,
             run_ids=run_ids,
             data_dir=self.data.resolve(),
-            launch=_new_launch(),
+            launch=new_launch(),
             again=tried_again(ends, run_ids, self.retry_failed),
             checkpoint_seconds=self.checkpoint_seconds,
             device=self.device,
@@ -106,15 +100,25 @@ class Training:
         plugged.say_changed(folder.results, grid, [one for one in runs if one.run_id in over])
         check_data(missing, self.data)
         _store_grid(grid, order)
-        _check_disk(order.folder.root, file_locks=self.launcher is LauncherName.local)
+        _check_disk(order.folder.root, file_locks=launcher.here)
         if not missing:
             states = status.survey(order.folder, runs)
             self.console.print(f"{grid.name}: nothing to do, {status.summary(states)}")
             return states
         order = order.part([one.run_id for one in missing])
-        states = start(order, runs, missing, detach)
+        with common.bad_input(LaunchError, OSError):
+            launch = launcher.submit(order, missing, options)
+        if launch.said:
+            self._tell(launch.said)
         if detach:
-            return states
+            return status.survey(order.folder, runs)
+        with Display(self.console, order.grid) as display:
+            try:
+                states = launch.follow(runs, display, self._tell)
+            except WorkersFail as error:
+                refuse_full(order.results)
+                common.say(f"xsam-bench: {order.grid}: {error}", error=True)
+                raise typer.Exit(common.EXIT_INCOMPLETE) from None
         states = self._as_stored(grid, order, states)
         self.console.print(f"{grid.name}: {status.summary(states)}")
         for state in states:
@@ -128,7 +132,7 @@ class Training:
     def _tell(self, line: str) -> None:
         self.console.print(line, markup=False)
 
-    def _as_stored(self, grid: Grid, order: WorkOrder, states: States) -> States:
+    def _as_stored(self, grid: Grid, order: WorkOrder, states: list[status.RunStatus]) -> list[status.RunStatus]:
         """The states, where what was finished is still stored: somebody may have removed the folder meanwhile."""
         if not order.folder.grid_json.exists():
             common.say(f"xsam-bench: {order.folder.grid_json}: was removed; written again", error=True)
@@ -143,92 +147,6 @@ class Training:
             )
         return [found if was in lost else was for was, found in zip(states, now, strict=True)]
 
-    def _machine(self, grid: Grid, runs: Sequence[RunSpec]) -> Start:
-        """How runs are trained on this machine."""
-        from xsam.launch.local import LocalLauncher, visible_gpus
-
-        jobs = _jobs(self.jobs, runs, grid.name)
-
-        def start(order: WorkOrder, runs: Sequence[RunSpec], missing: Sequence[RunSpec], detach: bool) -> States:
-            gpus = visible_gpus() if self.device != "cpu" else ()
-            launches = [LocalLauncher(part, jobs, gpus) for part in _apart(order, missing)]
-            with common.bad_input(OSError):
-                for workers in launches:
-                    workers.order.write_snapshot(missing)
-            if detach:
-                if len(launches) > 1:
-                    raise BadInput(
-                        f"{order.grid}: workers compute with one setting of numerics, and these runs have two; "
-                        "start them one after the other, with --only numerics=native first"
-                    )
-                started = workers.start(min(jobs, len(missing)))
-                if not started:
-                    raise BadInput(
-                        f"{order.grid}: no worker started, since {workers.others()} of other launches are at work in "
-                        f"{self.results}; raise --jobs, or give the command again later"
-                    )
-                self.console.print(
-                    f"{order.grid}: started {started} workers; 'xsam-bench status' tells how far they are"
-                )
-                return status.survey(order.folder, runs)
-
-            def kill() -> None:
-                for workers in launches:
-                    workers.kill()
-
-            stop = StopFlag(before_exit=kill)
-            stop.install()
-            with Display(self.console, order.grid) as display:
-                try:
-                    for workers in launches:
-                        chosen = runs if len(launches) == 1 else _those(runs, workers.order.run_ids)
-                        states = supervise(workers.order, chosen, workers, jobs, stop, display, self._tell)
-                        if any(one.state not in status.FINISHED for one in states):
-                            break  # stopped or cancelled
-                    return states if len(launches) == 1 else look(order, runs, {})
-                except WorkersFail as error:
-                    refuse_full(order.results)
-                    common.say(f"xsam-bench: {order.grid}: {error}", error=True)
-                    raise typer.Exit(common.EXIT_INCOMPLETE) from None
-
-        return start
-
-    def _cluster(self, runs: Sequence[RunSpec]) -> Start:
-        """How runs are trained on a cluster."""
-        from xsam.launch import slurm
-        from xsam.launch.cluster import ClusterError
-        from xsam.launch.slurm_status import explain
-
-        profile = _profile(self.profile, self.jobs, runs)
-
-        def start(order: WorkOrder, runs: Sequence[RunSpec], missing: Sequence[RunSpec], detach: bool) -> States:
-            with common.bad_input(ClusterError, OSError):
-                wanted = slurm.uncovered(order.folder, [one.run_id for one in missing])
-                parts = _apart(order, _those(missing, wanted))
-                arrays = [array for part in parts for array in slurm.submit(part, missing, profile)]
-            already = len(missing) - len(wanted)
-            self.console.print(
-                f"{order.grid}: submitted {len(wanted)} runs"
-                + (f" as job {', '.join(arrays)}" if arrays else "")
-                + (f"; {already} are waiting or running already" if already else "")
-                + ("; 'xsam-bench status' tells how far they are" if detach else "")
-            )
-            if detach:
-                return status.survey(order.folder, runs)
-            stop = StopFlag()
-            stop.install()
-            with Display(self.console, order.grid) as display:
-                states = slurm.watch(order, runs, stop, display)
-            if stop.requested:
-                self.console.print(f"{order.grid}: its jobs go on; 'xsam-bench cancel {order.grid}' ends them")
-            return explain([(order.folder, states)])[0]
-
-        return start
-
-
-States = list[status.RunStatus]
-Start = Callable[[WorkOrder, Sequence[RunSpec], Sequence[RunSpec], bool], States]
-
 
 def register(app: typer.Typer) -> None:
     app.command()(run)
@@ -238,7 +156,7 @@ def run(
     grid_file: common.GridFile,
     results: common.Results = common.DEFAULT_RESULTS,
     data: common.Data = common.DEFAULT_DATA,
-    launcher: Launch = LauncherName.local,
+    launcher: Launch = "local",
     profile: Profile = None,
     jobs: Jobs = None,
     sets: common.Sets = [],  # noqa: B006
@@ -262,25 +180,6 @@ def run(
         raise typer.Exit(_exit_status(states))
 
 
-def _profile(path: Path | None, jobs: int | None, runs: Sequence[RunSpec]) -> ClusterProfile:
-    if path is None:
-        raise BadInput(
-            "--launcher slurm needs --profile FILE; 'xsam-bench init --template slurm/gpu-cluster' writes one"
-        )
-    path = common.packaged(path, templates.profiles(), "profile")
-    with common.bad_input(GridError):
-        profile = load_profile(path)
-    if profile.members > 1 and any(one.config.training.devices != 1 for one in runs):
-        raise BadInput(f"{path}: a job trains runs on several devices one after the other; set at_a_time to 1")
-    threads = max(one.config.training.threads for one in runs)
-    if profile.members * threads > profile.cpus:
-        raise BadInput(
-            f"{path}: {profile.members} runs at a time of {threads} threads need {profile.members * threads} cpus, "
-            f"a job has {profile.cpus}; raise cpus or lower at_a_time"
-        )
-    return profile if jobs is None else replace(profile, parallelism=jobs)
-
-
 def _devices(runs: Sequence[RunSpec], grid: str) -> int:
     """Processes that train one run, the same for all ``runs``, since a launch starts workers of one size."""
     sizes = sorted({one.config.training.devices for one in runs})
@@ -290,18 +189,6 @@ def _devices(runs: Sequence[RunSpec], grid: str) -> int:
             f"train them one after the other, with --only devices={sizes[0]} first"
         )
     return sizes[0]
-
-
-def _jobs(jobs: int | None, runs: Sequence[RunSpec], grid: str) -> int:
-    threads = max(one.config.training.threads * one.config.training.devices for one in runs)
-    cores = common.available_cores()
-    if jobs is None:
-        jobs = max(1, cores // threads)
-    if jobs * threads > cores:
-        raise BadInput(
-            f"{grid}: {jobs} jobs of {threads} threads need {jobs * threads} cores, there are {cores}; use fewer jobs"
-        )
-    return jobs
 
 
 def check_numerics(runs: Sequence[RunSpec], device: str, here: bool = True) -> None:
@@ -326,30 +213,6 @@ def enter_numerics(runs: Sequence[RunSpec], device: str) -> None:
     with common.bad_input(numerics.NotPortable):
         for setting in settings:
             numerics.enter(setting)
-
-
-def _apart(order: WorkOrder, runs: Sequence[RunSpec]) -> list[WorkOrder]:
-    """The order's part for each setting of ``numerics`` that ``runs`` have, since a worker's process has one of them.
-
-    Each part is a launch of its own, the first of them the order's. Portable runs train on the CPU.
-    """
-    shares: dict[str, list[str]] = {}
-    for one in runs:
-        shares.setdefault(one.config.training.numerics, []).append(one.run_id)
-    launches = [order.launch, *(_new_launch() for _ in shares)]
-    return [
-        replace(order.part(run_ids), launch=launch, device="cpu" if setting == PORTABLE else order.device)
-        for (setting, run_ids), launch in zip(shares.items(), launches, strict=False)
-    ]
-
-
-def _those(runs: Sequence[RunSpec], run_ids: Sequence[str]) -> list[RunSpec]:
-    chosen = set(run_ids)
-    return [one for one in runs if one.run_id in chosen]
-
-
-def _new_launch() -> str:
-    return f"{utc_now():%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
 
 
 def check_data(runs: Sequence[RunSpec], data: Path) -> None:

@@ -17,10 +17,9 @@ from xsam.cli import common
 from xsam.cli.common import BadInput
 from xsam.cli.progress import describe
 from xsam.grid import Grid
-from xsam.launch import cancel as end
 from xsam.launch import status as look
-from xsam.launch.cluster import ClusterError
-from xsam.launch.slurm_status import NEVER, explain
+from xsam.launch.launcher import NEVER, LaunchError, explain
+from xsam.launch.launcher import cancel as end
 from xsam.store.layout import GridFolder
 
 Names = Annotated[list[str], typer.Argument(metavar="[NAME]...", help="Grids by name; all where none is given.")]
@@ -170,8 +169,6 @@ def cancel(
     """
     damages = common.Damages()
     for folder, grid in common.stored_grids(results, names, damages):
-        with common.bad_input(ClusterError):
-            jobs = end.cancel_jobs(folder)
-        workers = end.stop_workers(folder, grid.runs)
-        common.say(f"{grid.name}: cancelled {len(jobs)} jobs, stopped {workers} workers")
+        with common.bad_input(LaunchError):
+            common.say(f"{grid.name}: {end(folder, grid.runs)}")
     return damages.leave()

@@ -30,7 +30,7 @@ def tune(
             "--out", metavar="FILE", help="The new grid file; by default GRID_tuned.yaml beside GRID, or here."
         ),
     ] = None,
-    launcher: run.Launch = run.LauncherName.local,
+    launcher: run.Launch = "local",
     profile: run.Profile = None,
     jobs: run.Jobs = None,
     only: common.Only = [],  # noqa: B006

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from xsam.doctor import cluster, machine, places
+from xsam.doctor import machine, places
 from xsam.doctor.item import Item, Needs
 from xsam.grid.spec import RunSpec
+from xsam.launch.launcher import launcher
+from xsam.runner.jobs import LAUNCHERS
 from xsam.tasks import get_task
 from xsam.tasks.data import data_sets
 
@@ -29,7 +31,7 @@ def needs_of(runs: Iterable[RunSpec]) -> Needs:
 
 
 def examine(results: Path, data: Path, cores: int, needs: Needs | None = None) -> Iterator[Item]:
-    """Look at everything in turn: Python, libraries, GPU, SLURM, folders, data sets.
+    """Look at everything in turn: Python, libraries, GPU, launchers, folders, data sets.
 
     Args:
         results, data: the folders; they need not exist.
@@ -43,5 +45,6 @@ def examine(results: Path, data: Path, cores: int, needs: Needs | None = None) -
     """
     needs = needs or Needs()
     yield from machine.items(cores, needs)
-    yield from cluster.items()
+    for name in LAUNCHERS:
+        yield from (Item(*finding) for finding in launcher(name).findings())
     yield from places.items(results, data, needs)

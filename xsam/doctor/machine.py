@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from types import ModuleType
 
 from xsam.doctor.item import Item, Needs
-from xsam.launch.local import visible_gpus
+from xsam.launch.local_workers import visible_gpus
 from xsam.tasks.translation import library
 
 OLDEST_PYTHON = (3, 11)

@@ -42,7 +42,7 @@ def stop_workers(folder: GridFolder, runs: Sequence[RunSpec]) -> int:
     pids = set()
     for run in runs:
         _, record, held = lease.current(folder.leases(run.run_id))
-        if held and record is not None and not record.holder.slurm_job and record.holder.boot == here.boot:
+        if held and record is not None and not record.holder.job and record.holder.boot == here.boot:
             pids.add(record.holder.pid)
             folder.make_launches()
             _mark(folder, record.launch).touch()

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from xsam.launch import squeue
+from xsam.launch.launcher import LaunchError
 from xsam.launch.profile import Profile
-from xsam.runner import squeue
 
 _Answer = TypeVar("_Answer")
 
@@ -36,7 +37,7 @@ _PASSING = re.compile(
 )
 
 
-class ClusterError(Exception):
+class ClusterError(LaunchError):
     """The cluster refuses, or cannot be asked; the message is one line for the user."""
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from xsam.atomic import write_json
+from xsam.launch.squeue import Job, Queue
 from xsam.runner.order import WorkOrder
-from xsam.runner.squeue import Job, Queue
 from xsam.store.layout import GridFolder
 
 

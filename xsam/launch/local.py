@@ -1,138 +1,113 @@
-"""Workers on this machine, started through submitit so that they outlive the front end."""
+"""The launcher ``local``: workers on this machine."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import submitit
-
-from xsam.launch.slots import Slots
-from xsam.runner import lease
+from xsam.grid.spec import RunSpec
+from xsam.launch import launcher
+from xsam.launch.cancel import stop_workers
+from xsam.launch.launcher import Finding, Launch, LaunchError, Options, Show, Survey, Tell
+from xsam.launch.status import FINISHED, RunStatus
+from xsam.launch.supervise import look, supervise
 from xsam.runner.order import WorkOrder
-from xsam.runner.process import Process, parent_of
-from xsam.runner.worker import work
+from xsam.runner.stop import StopFlag
+from xsam.store.layout import GridFolder
 
-FOREVER_MINUTES = 60 * 24 * 365 * 10  # submitit ends a local job after two minutes unless told otherwise
+if TYPE_CHECKING:
+    from xsam.launch.local_workers import LocalWorkers
 
 
-class LocalLauncher:
-    """Starts worker processes here and can stop them. A worker is ``order.devices`` processes.
+class Local:
+    """Has runs trained by workers on this machine, which outlive whoever started them."""
 
-    Args:
-        order: what every worker is to do.
-        limit: workers of the results folder on this host at most, those of other launches counted.
-        gpus: the GPUs that workers may use; each place for a worker has its own.
-    """
+    here = True
 
-    def __init__(self, order: WorkOrder, limit: int, gpus: Sequence[int] = ()) -> None:
-        self.order = order
-        self.limit = limit
-        self.gpus = tuple(gpus)
-        self._slots = Slots(order.results)
-        self._jobs: list[submitit.Job[int]] = []
+    def own_job(self) -> None:
+        """Its workers are in no job: processes of a machine tell by themselves whether they live."""
 
-    def start(self, count: int) -> int:
-        """Start up to ``count`` more workers; how many there was place for."""
-        for started in range(count):
-            slot = self._slots.take(self.limit, self.order.launch)
-            if slot is None:
-                return started
-            assert slot.file is not None
-            executor = submitit.LocalExecutor(folder=self.order.place)
-            executor.update_parameters(
-                timeout_min=FOREVER_MINUTES,
-                name="xsam-bench",
-                tasks_per_node=self.order.devices,
-                **self._gpus(slot.number),
+    def alive(self, number: str, restart: int) -> None:
+        """There are no jobs that it could tell of."""
+
+    def check(self, grid: str, runs: Sequence[RunSpec], options: Options) -> None:
+        _workers(grid, runs, options)
+
+    def submit(self, order: WorkOrder, runs: Sequence[RunSpec], options: Options) -> Launch:
+        from xsam.launch.local_workers import LocalWorkers, visible_gpus
+
+        limit = _workers(order.grid, runs, options)
+        gpus = visible_gpus() if options.device != "cpu" else ()
+        launches = [LocalWorkers(part, limit, gpus) for part in launcher.apart(order, runs)]
+        for workers in launches:
+            workers.order.write_snapshot(runs)
+        if not options.detach:
+            return Supervised(order, launches, limit)
+        if len(launches) > 1:
+            raise LaunchError(
+                f"{order.grid}: workers compute with one setting of numerics, and these runs have two; "
+                "start them one after the other, with --only numerics=native first"
             )
-            try:
-                with _detached(slot.file):
-                    self._jobs.append(executor.submit(work, self.order))
-            finally:
-                os.close(slot.file)  # the worker has it
-        return count
+        (workers,) = launches
+        started = workers.start(min(limit, len(runs)))
+        if not started:
+            raise LaunchError(
+                f"{order.grid}: no worker started, since {workers.others()} of other launches are at work in "
+                f"{order.results}; raise --jobs, or give the command again later"
+            )
+        said = f"{order.grid}: started {started} workers; 'xsam-bench status' tells how far they are"
+        return Supervised(order, launches, limit, said)
 
-    def _gpus(self, place: int) -> dict[str, object]:
-        if not self.gpus:
-            return {"gpus_per_node": 0}
-        count = min(self.order.devices, len(self.gpus))
-        chosen = tuple(self.gpus[(place * count + each) % len(self.gpus)] for each in range(count))
-        return {"gpus_per_node": count, "visible_gpus": chosen}
+    def status(self, surveys: Sequence[Survey]) -> list[list[RunStatus]]:
+        """The files say all that is known."""
+        return [list(states) for _, states in surveys]
 
-    def live(self) -> int:
-        """How many workers of this launch still run, those included whose controller was killed."""
-        for job in self._jobs:
-            job.done()  # so that the system forgets a controller that has ended
-        return sum(slot.launch == self.order.launch for slot in self._slots.taken())
+    def cancel(self, folder: GridFolder, runs: Sequence[RunSpec]) -> str:
+        return f"stopped {stop_workers(folder, runs)} workers"
 
-    def others(self) -> int:
-        """How many workers of other launches have a place here."""
-        return sum(slot.launch != self.order.launch for slot in self._slots.taken())
-
-    def stop(self) -> None:
-        """Ask the workers to save and end."""
-        for job in self._jobs:
-            if not job.done():
-                os.kill(int(job.job_id), signal.SIGTERM)  # the worker's controller passes it on
-        self._signal_holders(signal.SIGTERM, orphans=True)
-
-    def kill(self) -> None:
-        """End the workers at once, in whatever step they are."""
-        self.stop()  # for those that hold no run
-        self._signal_holders(signal.SIGKILL)
-
-    def _signal_holders(self, number: signal.Signals, orphans: bool = False) -> None:
-        """Send a signal to the workers that hold a run; with ``orphans`` only to those whose controller is gone."""
-        controllers = {int(job.job_id) for job in self._jobs if not job.done()}
-        here = Process.current()
-        for run_id in self.order.run_ids:
-            _, record, held = lease.current(self.order.folder.leases(run_id))
-            if not held or record is None or record.launch != self.order.launch or record.holder.boot != here.boot:
-                continue
-            with contextlib.suppress(ProcessLookupError):  # it ended a moment ago
-                if not orphans or parent_of(record.holder.pid) not in controllers:
-                    os.kill(record.holder.pid, number)
-
-    def last_words(self) -> str:
-        """The end of the newest worker's error output, for the case that workers cannot even start."""
-        texts = [job.stderr() or "" for job in self._jobs[-1:]]
-        lines = "".join(texts).strip().splitlines()[-5:]
-        return "\n".join(lines) or f"they said nothing; their output is in {self.order.place}"
+    def findings(self) -> Iterator[Finding]:
+        """What it needs, cores and disks, every launcher needs."""
+        yield from ()
 
 
-def visible_gpus() -> tuple[int, ...]:
-    """Numbers of the GPUs that this process may use, asked of the driver without importing torch."""
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        return tuple(int(part) for part in chosen.split(",") if part.strip().isdigit())
-    return tuple(sorted(int(path.name[6:]) for path in Path("/dev").glob("nvidia[0-9]*")))
+LOCAL = Local()
 
 
-@contextlib.contextmanager
-def _detached(file: int) -> Iterator[None]:
-    """Start processes inside that a Ctrl-C or a closed terminal does not reach and that keep no pipe of ours open.
+@dataclass(frozen=True)
+class Supervised:
+    """Workers of this machine, and the watch over them; one launch of them for each setting of numerics."""
 
-    They, and the processes that they start, have ``file`` as their standard input.
-    """
-    former = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGHUP)}
-    sys.stdout.flush()
-    sys.stderr.flush()
-    streams = [os.dup(number) for number in range(3)]
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    try:
-        os.dup2(file, 0)
-        for number in (1, 2):
-            os.dup2(nowhere, number)
-        yield
-    finally:
-        for number, stream in enumerate(streams):
-            os.dup2(stream, number)
-            os.close(stream)
-        os.close(nowhere)
-        for signal_number, handler in former.items():
-            signal.signal(signal_number, handler)
+    order: WorkOrder
+    launches: Sequence[LocalWorkers]
+    limit: int
+    said: str = ""
+
+    def follow(self, runs: Sequence[RunSpec], show: Show, tell: Tell) -> list[RunStatus]:
+        """Start workers, and others in place of those that die; a second signal ends them and this process at once."""
+        stop = StopFlag(before_exit=self._kill)
+        stop.install()
+        if len(self.launches) == 1:
+            return supervise(self.order, runs, self.launches[0], self.limit, stop, show, tell)
+        for workers in self.launches:
+            own = launcher.chosen(runs, workers.order.run_ids)
+            states = supervise(workers.order, own, workers, self.limit, stop, show, tell)
+            if any(one.state not in FINISHED for one in states):
+                break  # stopped or cancelled
+        return look(self.order, runs, {})
+
+    def _kill(self) -> None:
+        for workers in self.launches:
+            workers.kill()
+
+
+def _workers(grid: str, runs: Sequence[RunSpec], options: Options) -> int:
+    """How many workers there may be at a time."""
+    threads = max(one.config.training.threads * one.config.training.devices for one in runs)
+    count = max(1, options.cores // threads) if options.jobs is None else options.jobs
+    if count * threads > options.cores:
+        raise LaunchError(
+            f"{grid}: {count} jobs of {threads} threads need {count * threads} cores, there are {options.cores}; "
+            "use fewer jobs"
+        )
+    return count

@@ -6,15 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from xsam.launch import cluster
+from xsam.launch import cluster, squeue
 from xsam.launch.cluster import Ended
+from xsam.launch.launcher import NEVER, Survey
 from xsam.launch.ledger import Place, ledgers, places
+from xsam.launch.squeue import Job, Queue
 from xsam.launch.status import FINISHED, RunStatus
-from xsam.runner import squeue
-from xsam.runner.squeue import Job, Queue
 from xsam.store.layout import GridFolder
-
-Survey = tuple[GridFolder, Sequence[RunStatus]]
 
 # SLURM's words for an end, in ours.
 WORDS = {
@@ -29,7 +27,6 @@ WORDS = {
     "REQUEUED": "requeued",
     "COMPLETED": "its job ended without it",
 }
-NEVER = "never started"
 
 
 def explain(surveys: Sequence[Survey]) -> list[list[RunStatus]]:
@@ -72,7 +69,7 @@ def _explained(
     if not _waits(state):
         return state
     if place is None:
-        return replace(state, why="" if state.attempts else NEVER)
+        return state
     if queue is None:
         return replace(state, why="SLURM gives no answer")
     if place.element is None:

@@ -20,8 +20,8 @@ from xsam.runner.stop import StopFlag
 POLL_SECONDS = 0.5
 
 
-class Launcher(Protocol):
-    """Whoever can start workers on this machine."""
+class Workers(Protocol):
+    """The workers of one launch on this machine."""
 
     def start(self, count: int) -> int:
         """Start up to ``count`` workers; how many there was place for."""
@@ -45,13 +45,13 @@ class Launcher(Protocol):
 def supervise(
     order: WorkOrder,
     runs: Sequence[RunSpec],
-    launcher: Launcher,
-    workers: int,
+    workers: Workers,
+    limit: int,
     stop: StopFlag,
     show: Callable[[Sequence[RunStatus]], None],
     tell: Callable[[str], None] = lambda line: None,
 ) -> list[RunStatus]:
-    """Keep up to ``workers`` workers running until every run is settled or a stop is requested.
+    """Keep up to ``limit`` workers running until every run is settled or a stop is requested.
 
     A worker that died is replaced, and the run that it held is taken over by its lease. Runs that another launch's
     workers hold are waited for, and so is a place for a worker where other launches have them all.
@@ -75,10 +75,10 @@ def supervise(
         states = look(order, runs, known)
         show(states)
         open_runs = [one for one in states if one.run.run_id not in known]
-        live = launcher.live()
+        live = workers.live()
         if stop.requested or cancelled(order.folder, order.launch):
             if not stopping:
-                launcher.stop()
+                workers.stop()
                 stopping = True
             if not live:
                 return states
@@ -88,16 +88,16 @@ def supervise(
         else:
             free = sum(one.state != "running" for one in open_runs)
             busy = sum(one.state == "running" and one.launch == order.launch for one in open_runs)
-            wanted = min(workers - live, free - (live - busy))  # a live worker that holds nothing will take a free run
+            wanted = min(limit - live, free - (live - busy))  # a live worker that holds nothing will take a free run
             if wanted > 0 and starts.allowed():
-                if launcher.start(wanted):
+                if workers.start(wanted):
                     starts.count()
                     waiting = False
                 elif not live and not waiting:
                     waiting = True
-                    tell(f"waiting for a place: {launcher.others()} workers of other launches are at work here")
+                    tell(f"waiting for a place: {workers.others()} workers of other launches are at work here")
             elif wanted > 0 and not live:
-                raise WorkersFail(f"workers end without getting on:\n{launcher.last_words()}")
+                raise WorkersFail(f"workers end without getting on:\n{workers.last_words()}")
         time.sleep(POLL_SECONDS)
 
 

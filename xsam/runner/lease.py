@@ -29,7 +29,7 @@ from xsam.runner.process import Process
 from xsam.store.locks import OTHER_DISK
 
 REFRESH_SECONDS = 10.0
-STALE_SECONDS = 60.0  # only where neither the process nor its SLURM job can be looked at
+STALE_SECONDS = 60.0  # only where neither the process nor its job can be looked at
 _NAME = re.compile(r"([0-9]{6,18})\.json")
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 
@@ -69,10 +69,18 @@ class Record:
         data = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(data, dict) or not isinstance(data.get("holder"), dict):
             raise ValueError("no record")
-        record = cls(Process(**_typed(Process, data["holder"])), **_typed(cls, data, skip=("holder",)))
+        record = cls(Process(**_typed(Process, _renamed(data["holder"]))), **_typed(cls, data, skip=("holder",)))
         if not record.holder.host or not record.launch:
             raise ValueError("no record")
         return record
+
+
+def _renamed(holder: dict[str, Any]) -> dict[str, Any]:
+    """A holder as it is written now; leases of jobs that began under an older version name SLURM in their fields."""
+    if "slurm_job" not in holder:
+        return holder
+    job = {"job": holder["slurm_job"], "restart": holder.get("slurm_restart", 0)}
+    return {**holder, **job, "launcher": "slurm" if holder["slurm_job"] else ""}
 
 
 def _typed(kind: type[Process | Record], data: dict[str, Any], skip: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -206,7 +214,7 @@ def _deaths(last: Record | None, here: Process, launch: str, mark: str) -> int:
     """Deaths that count against the run: the last holders' of this launch, since the checkpoint moved."""
     if last is None or not died(last, launch) or last.mark != mark:
         return 0
-    if last.holder.job_start != here.job_start:  # SLURM ended that one, or lost its node
+    if last.holder.job_start != here.job_start:  # its launcher ended that one, or lost its node
         return 0
     return last.deaths + 1
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from xsam.runner import squeue
+from xsam.runner import jobs
+from xsam.runner.jobs import Job
 
 
 @dataclass(frozen=True)
@@ -20,45 +21,46 @@ class Process:
         boot: the kernel's boot id and pid namespace: pids and start times compare only where these are equal.
         pid: process id.
         started: start time in clock ticks since boot; 0 where the system does not tell.
-        slurm_job: SLURM's job id (with the array task), or "".
-        slurm_restart: how often SLURM restarted that job.
+        launcher, job, restart: the launcher's job that it is in (:class:`xsam.runner.jobs.Job`).
     """
 
     host: str
     boot: str
     pid: int
     started: int
-    slurm_job: str
-    slurm_restart: int
+    launcher: str = ""
+    job: str = ""
+    restart: int = 0
 
     @classmethod
     def current(cls) -> Process:
         """This process."""
-        pid = os.getpid()
+        pid, job = os.getpid(), jobs.own_job()
         return cls(
             host=socket.gethostname(),
             boot=_boot(),
             pid=pid,
             started=_start_time(pid) or 0,
-            slurm_job=os.environ.get("SLURM_JOB_ID", ""),
-            slurm_restart=int(os.environ.get("SLURM_RESTART_COUNT", "0")),
+            launcher=job.launcher,
+            job=job.number,
+            restart=job.restart,
         )
 
     @property
-    def job_start(self) -> tuple[str, int]:
-        """The start of the SLURM job that the process belongs to; equal for all processes outside of jobs."""
-        return self.slurm_job, self.slurm_restart
+    def job_start(self) -> Job:
+        """The start of the job that the process belongs to; equal for all processes outside of jobs."""
+        return Job(self.launcher, self.job, self.restart)
 
     def alive(self) -> bool | None:
         """Whether this process still runs; None where that cannot be told from here (another host or container).
 
-        A process of a SLURM job elsewhere runs as long as SLURM says that this start of the job does.
+        A process of a job elsewhere runs as long as the job's launcher says that this start of it does.
         """
         here = Process.current()
-        if self.slurm_job and self.slurm_job == here.slurm_job and self.slurm_restart < here.slurm_restart:
-            return False  # we are the same job, started again: SLURM has ended that start
+        if self.job and self.job_start[:2] == here.job_start[:2] and self.restart < here.restart:
+            return False  # we are the same job, started again: that start is over
         if self.host != here.host or self.boot != here.boot or not self.started:
-            return squeue.start_alive(*self.job_start) if self.slurm_job else None
+            return jobs.alive(self.job_start) if self.job else None
         return _start_time(self.pid) == self.started
 
 
