@@ -83,6 +83,11 @@ ADDITIONS = {
         "tasks/__init__.py",
         {'TASKS: Registry[str | Task[Any]] = Registry(\n    "task", {': '"toy": "xsam.tasks.toy_task:TASK", '},
     ),
+    "launcher": Addition(
+        {"toy_launcher.py": "launch"},
+        "runner/jobs.py",
+        {"LAUNCHERS: dict[str, str] = {\n": '    "toy": "xsam.launch.toy_launcher:TOY",\n'},
+    ),
     "statistic": Addition(
         {"toy_sheet.py": "report"},
         "report/sections.py",
@@ -114,6 +119,7 @@ overrides:
   - when: {optimizer: [toy_sam]}
     params: {strength: 0.5}
 """
+NOTHING_ENDED = {"ended 0 toy jobs", "cancelled 0 jobs", "stopped 0 workers"}
 TASK_GRID = """\
 name: line
 task: toy
@@ -142,7 +148,7 @@ class Extended:
             text = text.replace(before, before + line)
         path.write_text(text, encoding="utf-8")
 
-    def __call__(self, *arguments: Any) -> str:
+    def __call__(self, *arguments: Any, status: int = 0) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "xsam.cli.main", *map(str, arguments)],
             cwd=self.folder,
@@ -151,8 +157,8 @@ class Extended:
             text=True,
             timeout=300,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout + (done.stderr if status else "")
 
     def python(self, code: str) -> str:
         environment = {**os.environ, "PYTHONPATH": str(self.folder)}
@@ -205,3 +211,23 @@ def test_a_task_that_is_added_trains(extended: Extended) -> None:
         "from pathlib import Path; from xsam.store import read; print(read(Path('lines'))['test_error_final'][0])"
     )
     assert float(error) >= 0
+
+
+def test_a_launcher_that_is_added_submits_tells_and_cancels(extended: Extended) -> None:
+    grid = extended.folder / "line.yaml"
+    grid.write_text(TASK_GRID.replace("seed: [0]", "seed: [0, 1]"), encoding="utf-8")
+    options = (grid, "--results", "toyed", "--launcher", "toy")
+    assert "leave out --jobs" in extended("run", *options, "--jobs", 1, status=2)
+    assert "no launcher 'tyo'; did you mean 'toy'?" in extended("run", *options[:-1], "tyo", status=2)
+    assert "local|" in extended("run", "--help").replace("\n", "")
+    assert "line: 2 done" in extended("run", *options)
+    (lease, _) = sorted((extended.folder / "toyed" / "line").glob("state/*/lease/*.json"))
+    holder = json.loads(lease.read_text(encoding="utf-8"))["holder"]
+    assert (holder["launcher"], holder["job"]) == ("toy", lease.parent.parent.name)
+    for row in (extended.folder / "toyed" / "line" / "runs").iterdir():
+        row.unlink()
+    shown = extended("status", "line", "--results", "toyed", "--json")
+    assert [run["why"] for run in json.loads(shown)["line"]] == ["its toy job has not finished it"] * 2
+    said = extended("cancel", "line", "--results", "toyed")
+    assert set(said.strip().removeprefix("line: ").split(", ")) == NOTHING_ENDED
+    assert "toy" in {item["name"] for item in json.loads(extended("doctor", "--json"))["items"]}

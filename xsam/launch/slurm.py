@@ -64,9 +64,10 @@ class Slurm:
             return
         socket = None
         try:
-            size, partitions = cluster.max_array_size() + 1, "; ".join(cluster.partitions())
+            version, size = cluster.version(), cluster.max_array_size() + 1
+            facts = f"{version}, MaxArraySize {size}; {'; '.join(cluster.partitions())}"
             socket = cluster.munge_socket()
-            yield Finding("slurm", True, f"{cluster.version()}, MaxArraySize {size}; {partitions}")
+            yield Finding("slurm", True, facts)
         except ClusterError as error:
             advice = "--launcher slurm needs a controller that answers; see slurm/README.md"
             yield Finding("slurm", False, str(error), advice)
