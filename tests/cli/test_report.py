@@ -6,14 +6,10 @@ import csv
 from pathlib import Path
 
 import numpy as np
-import pytest
-from typer.testing import CliRunner
 
 from tests.cli.conftest import LABEL
 from tests.conftest import Bench
 from tests.report.fixtures.make import HOSTILE, RESULTS
-from xsam.cli import main
-from xsam.grid import grid as stored_grid
 from xsam.store import read
 
 
@@ -44,14 +40,12 @@ def test_check_names_what_is_out_of_date(stored: Bench) -> None:
     assert table.read_text() == "edited"
 
 
-def test_hostile_labels_and_folders_are_shown_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also such labels as no stored grid can have."""
-    monkeypatch.setattr(stored_grid, "is_label", lambda label: True)
-    out = tmp_path / "[red]out & <b>"
-    said = CliRunner().invoke(main.app, ["report", "--results", str(RESULTS), "--out", str(out), "--no-figures"])
-    assert f"in {out}/toy\n" in said.output
-    assert HOSTILE not in (out / "toy" / "table.html").read_text(encoding="utf-8"), "it is escaped"
-    with (out / "toy" / "table.csv").open(encoding="utf-8") as file:
+def test_hostile_labels_and_folders_are_shown_as_they_are(bench: Bench) -> None:
+    out = Path("[red]out & <b>")
+    said = bench("report", "--results", RESULTS, "--out", out, "--no-figures")
+    assert f"in {out}/toy\n" in said
+    assert HOSTILE not in (bench.folder / out / "toy" / "table.html").read_text(encoding="utf-8"), "it is escaped"
+    with (bench.folder / out / "toy" / "table.csv").open(encoding="utf-8") as file:
         assert HOSTILE in {row["optimizer"] for row in csv.DictReader(file)}
 
 

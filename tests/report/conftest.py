@@ -1,27 +1,18 @@
 """Small grids and their rows, made by hand."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from xsam.grid import grid as stored_grid
 from xsam.grid.grid import Grid, ReportSpec
 from xsam.grid.spec import RunSpec
 from xsam.parameters import Value
 
 MakeGrid = Callable[..., Grid]
 MakeFrame = Callable[..., pd.DataFrame]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def hostile_labels() -> Iterator[None]:
-    """Let stored results have any label: what is written escapes them though no grid can have them."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stored_grid, "is_label", lambda label: True)
-        yield
 
 
 @pytest.fixture
