@@ -80,9 +80,10 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The site of docs/, in build/site: it needs no network, neither here nor where it is read. A dead link is an error.
+# The site of docs/, in build/site: it needs no network, neither here nor where it is read. A dead link is an error (with
+# --quiet mkdocs would not count it).
 docs: $(VENV)/.installed-dev
-	$(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 system-deps:
 	@tests/system-deps.sh "$(SYSTEM_DEPS)"

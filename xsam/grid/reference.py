@@ -58,6 +58,12 @@ def _bases(tasks: Iterable[Task[Any]]) -> Iterator[str]:
 
 def _section(title: str, parameters: Mapping[str, Parameter]) -> Iterator[str]:
     yield f"## {title}\n"
+    yield from table_of(parameters)
+    yield ""
+
+
+def table_of(parameters: Mapping[str, Parameter]) -> Iterator[str]:
+    """The lines of a Markdown table of ``parameters``: what each may be, its default and its meaning."""
     yield "| name | is | default | meaning |"
     yield "| --- | --- | --- | --- |"
     for name, parameter in parameters.items():
@@ -69,7 +75,6 @@ def _section(title: str, parameters: Mapping[str, Parameter]) -> Iterator[str]:
             notes.append("not in the id")
         meaning = "; ".join(notes).replace("|", "\\|")
         yield f"| `{name}` | {_kind(parameter)} | {default} | {meaning} |"
-    yield ""
 
 
 def _kind(parameter: Parameter) -> str:
