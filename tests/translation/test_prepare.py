@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import json
+import random
 import shutil
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from tests.translation.conftest import SIZES, sentence_pairs, write_pairs
+from tests.translation.conftest import SIZES, WORDS, sentence_pairs, write_pairs
 from xsam.tasks import DataMissing
 from xsam.tasks.data import available, prepare, require, verify
 from xsam.tasks.translation import testsets, text
@@ -47,10 +48,15 @@ def kept() -> list[tuple[str, str]]:
     return [pair for _, _, pair in SPECIAL if pair is not None] + plain
 
 
-def xml(sentences: list[str]) -> str:
-    segments = "".join(f'<seg id="{n}"> {line} </seg>\n' for n, line in enumerate(sentences, start=1))
-    head = '<?xml version="1.0"?>\n<mteval>\n<srcset setid="s" srclang="de">\n<doc docid="1">\n<url>http://b</url>\n'
-    return f"{head}<title>Not a sentence.</title>\n{segments}</doc>\n</srcset>\n</mteval>\n"
+def xml(*talks: list[str]) -> str:
+    """Talks as WIT3 writes them in a test set."""
+    head = '<?xml version="1.0"?>\n<mteval>\n<srcset setid="s" srclang="de">\n'
+    content = ""
+    for number, sentences in enumerate(talks, start=1):
+        segments = "".join(f'<seg id="{n}"> {line} </seg>\n' for n, line in enumerate(sentences, start=1))
+        title = f'<doc docid="{number}">\n<url>http://b</url>\n<title>Not a sentence.</title>\n'
+        content += f"{title}{segments}</doc>\n"
+    return f"{head}{content}</srcset>\n</mteval>\n"
 
 
 @pytest.fixture
@@ -98,6 +104,72 @@ def test_iwslt_follows_every_published_rule(wit3, tmp_path):
     assert words(prepared.raw("test", "en"))[:3] == ["That's it, number 0.", "Good.", "That's it, number 1."]
     assert words(prepared.tokens("test", "de"))[-2:] == ["das ist &apos; s , nummer 4 .", "gut ."]
     assert words(prepared.text("test", "en")) == words(prepared.tokens("test", "en"))
+
+
+SENTENCES = 110
+
+
+def talk(seed: int) -> list[tuple[str, str]]:
+    """Sentences of 4 to 40 words, and translations whose lengths go with theirs about as those of real ones do."""
+    draw = random.Random(seed)
+    pairs = []
+    for number in range(SENTENCES):
+        words_of = [draw.choice(sorted(WORDS)) for _ in range(draw.choice([4, 6, 9, 14, 22, 40]))]
+        english = [WORDS[word] for word in words_of if draw.random() > 0.08]
+        pairs.append((f"S{number} {' '.join(words_of)}.", f"S{number} {' '.join(english)}."))
+    return pairs
+
+
+def split(sentences: list[str], place: int) -> list[str]:
+    """``sentences`` with the one at ``place`` as two."""
+    halves = sentences[place].split()
+    middle = len(halves) // 2
+    return [*sentences[:place], " ".join(halves[:middle]), " ".join(halves[middle:]), *sentences[place + 1 :]]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_shifted_pairs_of_a_talk_are_realigned_beside_the_published_set(seed, wit3, tmp_path):
+    # As in the published file: one sentence is two in German, and 72 pairs later one is two in English.
+    talks = [talk(100 * seed + n) for n in range(3)]
+    german, english = ([[pair[side] for pair in one] for one in talks] for side in (0, 1))
+    long = [n for n, (line, _) in enumerate(talks[1]) if len(line.split()) > 8]
+    first = next(n for n in long if n >= 20)
+    last = next(n for n in long if n >= first + 72)
+    faulty = [german[0], split(german[1], first), german[2]], [english[0], split(english[1], last), english[2]]
+    for language, side in zip(("de", "en"), faulty, strict=True):
+        (wit3 / f"IWSLT14.TEDX.dev2012.de-en.{language}.xml").write_text(xml(*side), encoding="utf-8")
+    pairs = 8 + 3 * SENTENCES + 1
+    prepare("iwslt14_de_en", tmp_path / "data", archive(wit3, tmp_path / "de-en.tgz"), allow_unverified=True)
+    corpus = CORPORA["iwslt14_de_en"]
+    prepared = locate(corpus, 30, tmp_path / "data")
+    assert prepared.counts["test"] == pairs
+    published = [words(prepared.raw("test", language)) for language in ("de", "en")]
+    shifted = sum(one.split()[0] != other.split()[0] for one, other in zip(*published, strict=True) if one[0] == "S")
+    assert shifted >= last - first
+
+    found, *sides = testsets.load(corpus, "test_realigned", "de", "en", tmp_path / "data")
+    assert found.pairs == pairs - 1
+    expected = [
+        [*side[:2], *[line for one in whole for line in one], *side[-6:]]
+        for side, whole in zip(published, (german, english), strict=True)
+    ]
+    assert sides == expected
+    assert f"TEDX.dev2012 talk 2: sentences {first + 1} to" in found.note
+    assert "talk 1" not in found.note
+    single, *_ = testsets.load(corpus, "tedx_dev2012", "de", "en", tmp_path / "data")
+    assert single.pairs == 3 * SENTENCES + 1
+
+
+def test_a_test_set_without_a_fault_stays_as_it_is(wit3, tmp_path):
+    pairs = talk(7)
+    for side, language in enumerate(("de", "en")):
+        content = xml([pair[side] for pair in pairs])
+        (wit3 / f"IWSLT14.TED.tst2012.de-en.{language}.xml").write_text(content, encoding="utf-8")
+    prepare("iwslt14_de_en", tmp_path / "data", wit3, allow_unverified=True)
+    prepared = locate(CORPORA["iwslt14_de_en"], 30, tmp_path / "data")
+    found, *sides = testsets.load(CORPORA["iwslt14_de_en"], "test_realigned", "de", "en", tmp_path / "data")
+    assert sides == [words(prepared.raw("test", language)) for language in ("de", "en")]
+    assert found.note == "no talk was realigned: it is the published test set"
 
 
 def test_an_archive_of_archives_is_the_same_corpus(wit3, tmp_path):

@@ -26,6 +26,7 @@ class Corpus:
             project computed it from the published files. A part without one is checked by its count alone, and what is
             prepared says so (``+unverified``).
         tests: further published test sets, name → sentence pairs; prepared where their files are there.
+        derived: further test sets that are made of the published files; see :mod:`xsam.tasks.translation.sources`.
         url, downloads: where to fetch it, and the files there.
     """
 
@@ -37,6 +38,7 @@ class Corpus:
     dictionary_sizes: Mapping[str, int] | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
     tests: Mapping[str, int] = field(default_factory=dict)
+    derived: tuple[str, ...] = ()
     url: str = ""
     downloads: tuple[str, ...] = ()
 
@@ -61,6 +63,7 @@ _IWSLT14 = Corpus(
     merges=10_000,
     counts={"train": 160_239, "valid": 7_283, "test": 6_750},
     dictionary_sizes={"de": 8_848, "en": 6_632},
+    derived=("test_realigned", "ted_dev2010", "tedx_dev2012", "ted_tst2010", "ted_tst2011", "ted_tst2012"),
     url="https://dl.fbaipublicfiles.com/fairseq/data/iwslt14/",
     downloads=("de-en.tgz",),
 )

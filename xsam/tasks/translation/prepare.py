@@ -93,7 +93,7 @@ def prepare(
         prepared = Prepared.load(target)
         found = _verified(prepared, data_dir)
         if found.ok and (allow_unverified or prepared.published):
-            if source is not None and not set(corpus.tests) <= set(testsets.names(name, data_dir)):
+            if source is not None and not {*corpus.tests, *corpus.derived} <= {*testsets.names(name, data_dir)}:
                 _add_tests(corpus, _existing(source), data_dir, allow_unverified)
             return found
     if source is not None:

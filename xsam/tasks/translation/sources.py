@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from xsam.tasks.archives import opened
+from xsam.tasks.translation.align import DOUBT, align, joined
 from xsam.tasks.translation.corpora import PARTS, Corpus
 from xsam.tasks.translation.text import Lines, check_aligned, check_filled, read_lines
 
@@ -56,7 +57,10 @@ def read(corpus: Corpus, source: Path, temporary: Path) -> Raw:
 def read_tests(corpus: Corpus, source: Path, temporary: Path) -> Raw:
     """The further test sets of ``corpus`` alone, as far as ``source`` has them; raises as :func:`read` does."""
     assert corpus.languages is not None
-    return Raw(corpus.languages, {}, tests=_tests(corpus, _unpacked(corpus, source, temporary)))
+    folder = _unpacked(corpus, source, temporary)
+    if corpus.format == "iwslt":
+        return replace(_iwslt_tests(corpus.languages, folder), parts={})
+    return Raw(corpus.languages, {}, tests=_tests(corpus, folder))
 
 
 def _unpacked(corpus: Corpus, source: Path, temporary: Path) -> Path:
@@ -105,14 +109,21 @@ def tagged_sentences(lines: Lines) -> list[str]:
     return [_TAG.sub("", line) for line in lines if not any(tag in line for tag in _DROPPED)]
 
 
-def xml_sentences(lines: Lines) -> list[str]:
-    """The sentences of an XML test set: its ``<seg id`` lines alone, without tags, ``’`` as ``'``.
+def xml_talks(lines: Lines) -> list[list[str]]:
+    """The sentences of an XML test set by its talks: its ``<seg id`` lines alone, without tags, ``’`` as ``'``.
 
-    >>> xml_sentences(["<doc>", '<seg id="1"> It’s late . </seg>', "</doc>"])
-    ["It's late ."]
+    >>> xml_talks(["<doc>", '<seg id="1"> It’s late . </seg>', "</doc>", "<doc>", '<seg id="1">Good.</seg>', "</doc>"])
+    [["It's late ."], ['Good.']]
     """
-    segments = [line for line in lines if "<seg id" in line]
-    return [_SEGMENT_END.sub("", _SEGMENT_START.sub("", line)).replace("’", "'") for line in segments]
+    talks: list[list[str]] = []
+    for line in lines:
+        if "<doc" in line:
+            talks.append([])
+        if "<seg id" in line:
+            if not talks:
+                talks.append([])
+            talks[-1].append(_SEGMENT_END.sub("", _SEGMENT_START.sub("", line)).replace("’", "'"))
+    return talks
 
 
 def _iwslt_files(languages: tuple[str, str]) -> list[tuple[str, ...]]:
@@ -122,14 +133,60 @@ def _iwslt_files(languages: tuple[str, str]) -> list[tuple[str, ...]]:
 
 
 def _iwslt(languages: tuple[str, str], folder: Path) -> Raw:
-    paths = [_find(folder, names) for names in _iwslt_files(languages)]
-    train, *tests = zip(paths[::2], paths[1::2], strict=True)
-    test: Sides = {language: [] for language in languages}
-    for files in tests:
-        for language, lines in _pair(dict(zip(languages, files, strict=True)), xml_sentences).items():
-            test[language] += lines
+    train = [_find(folder, names) for names in _iwslt_files(languages)[:2]]
     pairs = _pair(dict(zip(languages, train, strict=True)), tagged_sentences)
-    return Raw(languages, {"train": pairs, "test": test}, split=True)
+    tests = _iwslt_tests(languages, folder)
+    return replace(tests, parts={"train": pairs, **tests.parts}, split=True)
+
+
+def _iwslt_tests(languages: tuple[str, str], folder: Path) -> Raw:
+    """The published test set (the part ``test``), each of its five files, and all of it realigned where that is needed.
+
+    Line n of one side is the translation of line n of the other in the published set, though in some talks it is not:
+    see :func:`realigned`.
+    """
+    paths = [_find(folder, names) for names in _iwslt_files(languages)[2:]]
+    whole: Sides = {language: [] for language in languages}
+    repaired: Sides = {language: [] for language in languages}
+    tests: dict[str, Sides] = {}
+    changes: list[str] = []
+    for name, files in zip(IWSLT_TEST, zip(paths[::2], paths[1::2], strict=True), strict=True):
+        talks = [xml_talks(read_lines(path)) for path in files]
+        sides = [list(chain.from_iterable(one)) for one in talks]
+        check_aligned(files[0], files[1], sides[0], sides[1])
+        *again, told = realigned(*(talks if len(talks[0]) == len(talks[1]) else [[side] for side in sides]))
+        tests[name.replace(".", "_").lower()] = dict(zip(languages, sides, strict=True))
+        changes += [f"{name} {one}" for one in told]
+        for language, side, other in zip(languages, sides, again, strict=True):
+            whole[language] += side
+            repaired[language] += other
+    note = "; ".join(changes) or "no talk was realigned: it is the published test set"
+    return Raw(languages, {"test": whole}, tests={"test_realigned": repaired, **tests}, notes={"test_realigned": note})
+
+
+def realigned(source: Sequence[Lines], target: Sequence[Lines]) -> tuple[list[str], list[str], list[str]]:
+    """Both sides of a test set's talks, realigned where they are likely to be shifted, and what was done, in words.
+
+    A talk keeps its pairs line by line unless another alignment is likelier by more than ``align.DOUBT`` nats, or its
+    sides differ in number.
+    """
+    ours: list[str] = []
+    theirs: list[str] = []
+    told = []
+    for number, (one, other) in enumerate(zip(source, target, strict=True), start=1):
+        found = align(one, other)
+        if found.gain <= DOUBT:
+            ours += one
+            theirs += other
+            continue
+        pairs = joined(one, other, found)
+        ours += pairs[0]
+        theirs += pairs[1]
+        first, last = found.moved
+        told.append(
+            f"talk {number}: sentences {first + 1} to {last + 1} of {len(one)} realigned, {len(pairs[0])} pairs"
+        )
+    return ours, theirs, told
 
 
 def _multi30k_files(corpus: Corpus) -> list[tuple[str, ...]]:
