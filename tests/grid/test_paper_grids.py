@@ -169,3 +169,29 @@ def test_ranges_hold_what_papers_use_and_sams_radii_reach_as_far_as_xsam_looks(n
         assert ranges["asam"]["rho"].low <= 0.5 < 1.0 <= ranges["asam"]["rho"].high
         assert ranges["gsam"]["gap_weight"].low <= 0.4 <= ranges["gsam"]["gap_weight"].high
         assert ranges["wsam"]["gamma"].low <= 0.9 <= ranges["wsam"]["gamma"].high
+
+
+def test_translation_has_fairseqs_recipe_larger_radii_and_fresh_masks() -> None:
+    grid = load("iwslt14")
+    runs = by_label(grid)
+    recipe = {"lr": 5e-4, "beta1": 0.9, "beta2": 0.98, "weight_decay": 1e-4, "warmup_updates": 4000, "dropout": 0.3}
+    for run in runs.values():
+        assert {name: run.params[name] for name in recipe} == recipe
+    assert {label: (run.params.get("rho"), run.params.get("rng")) for label, run in runs.items()} == {
+        "adam": (None, None),
+        "sam": (0.05, "shared"),
+        "xsam": (0.05, "shared"),
+        "sam_rho_0.10": (0.1, "shared"),
+        "sam_rho_0.20": (0.2, "shared"),
+        "sam_fresh": (0.05, "fresh"),
+        "xsam_fresh": (0.05, "fresh"),
+    }
+    assert runs["sam_rho_0.10"].params["rho"] == runs["xsam"].params["probe_radius"]
+    assert grid.keep_checkpoints
+    document, plan = load_document(FOLDER / "iwslt14.yaml")
+    assert document.tune is not None
+    groups = {one.axes["optimizer"]: one for one in groups_of(document, document.tune, plan.kept)}
+    assert {len(one.drawn) for one in groups.values()} == {document.tune.trials}
+    xsam, sam = groups["xsam"].ranges, groups["sam"].ranges
+    assert sam["rho"].high >= xsam["rho"].high * xsam["probe_ratio"].high
+    assert all(one.ranges["lr"].low <= 5e-4 <= one.ranges["lr"].high for one in groups.values())
