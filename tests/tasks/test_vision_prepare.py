@@ -235,7 +235,7 @@ def test_a_hostile_pickle_runs_nothing_even_where_it_is_allowed(allowed, tiny_ci
     [
         ({"data": np.zeros((20, 3072), np.uint8)}, "not in the format of cifar10"),
         ({"data": np.zeros((20, 3071), np.uint8), "labels": [0] * 20}, "not in the format of cifar10"),
-        ({"data": np.zeros((20, 3072), np.float32), "labels": [0] * 20}, "images of float32"),
+        ({"data": np.zeros((20, 3072), np.float32), "labels": [0] * 20}, "an array of 'f4', not of bytes"),
         ({"data": np.zeros((20, 3072), np.uint8), "labels": [10] * 20}, "train labels reach 10"),
         ({"data": np.zeros((20, 3072), np.uint8), "labels": [0] * 20}, "images of a class"),
         ({"data": np.zeros((19, 3072), np.uint8), "labels": [0] * 19}, r"train part has images \(99, 3, 32, 32\)"),

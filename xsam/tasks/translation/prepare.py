@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from xsam.tasks.translation import bpe, library, testsets, text
 from xsam.tasks.translation.corpora import CORPORA, PARTS, Corpus
 from xsam.tasks.translation.files import MANIFEST, Prepared, describe, false_part, file_digest, folder_of, locate
 from xsam.tasks.translation.sources import VALID_EVERY, Raw, Sides, read, read_tests
+from xsam.tasks.workspace import workspace
 
 
 def names() -> tuple[str, ...]:
@@ -99,16 +99,16 @@ def prepare(
     if source is not None:
         _existing(source)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".prepare-", dir=target.parent) as temporary:
+    with workspace(target.parent) as temporary:
         origin = source or _download(corpus, target.parent / "downloads", report)
-        staged = Path(temporary) / "staged"
+        staged = temporary / "staged"
         staged.mkdir()
-        raw = read(corpus, origin, Path(temporary))
+        raw = read(corpus, origin, temporary)
         prepared = _write(corpus, raw, merges, staged, report)
         prepared = _checked(corpus, raw, prepared, origin, allow_unverified)
         prepared.save()
         if target.exists():
-            target.rename(Path(temporary) / "replaced")
+            target.rename(temporary / "replaced")
         staged.rename(target)
         testsets.save(corpus, data_dir, raw.tests, raw.notes)
     return _verified(Prepared.load(target), data_dir)
@@ -122,8 +122,8 @@ def _existing(source: Path) -> Path:
 
 def _add_tests(corpus: Corpus, source: Path, data_dir: Path, allow_unverified: bool) -> None:
     """Put the further test sets in ``source`` beside a corpus that is prepared."""
-    with tempfile.TemporaryDirectory(prefix=".prepare-", dir=data_dir / corpus.name) as temporary:
-        raw = read_tests(corpus, source, Path(temporary))
+    with workspace(data_dir / corpus.name) as temporary:
+        raw = read_tests(corpus, source, temporary)
         _refuse(corpus, _differences(corpus, raw), source, allow_unverified)
         testsets.save(corpus, data_dir, raw.tests, raw.notes)
 

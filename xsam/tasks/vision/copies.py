@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 from typing import IO
 
@@ -67,14 +68,16 @@ def _npy(stream: IO[bytes], place: str) -> Array:
             shape, by_columns, kind = np.lib.format.read_array_header_2_0(stream)
         else:
             raise ValueError(f"version {version}")
-    except (ValueError, TypeError, SyntaxError) as error:
-        raise ValueError(f"{place} is not an array ({str(error).splitlines()[0]})") from None
+    except (ValueError, TypeError, SyntaxError, OverflowError, MemoryError) as error:
+        raise ValueError(f"{place} is not an array ({' '.join(str(error).split())[:200]})") from None
+    if min(shape, default=0) < 0:
+        raise ValueError(f"{place} is not an array (shape {shape})")
     if kind.kind not in "iu":
         raise ValueError(f"{place} is an array of {kind}, not of integers")
-    content = stream.read()
     size = int(np.prod(shape, dtype=object)) * kind.itemsize
+    content = stream.read(min(size, sys.maxsize - 1) + 1)
     if len(content) != size:
-        raise ValueError(f"{place} has {len(content):,} bytes of data where its header tells {size:,}; truncated?")
+        raise ValueError(f"{place} has other than the {size:,} bytes of data that its header tells; truncated?")
     return np.frombuffer(content, kind).reshape(shape, order="F" if by_columns else "C")
 
 

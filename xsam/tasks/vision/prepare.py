@@ -9,16 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from xsam.tasks.data import Available, Report, Verified, silent
 from xsam.tasks.vision.catalog import DATASETS, EVALUATION_SETS, Dataset
 from xsam.tasks.vision.files import describe, earlier_layout, lacking, locate, prepared_in, published_in, system_folder
+from xsam.tasks.workspace import workspace
 
-_WORKSPACE, _DOWNLOADS = ".prepare-", ".downloads"
+_DOWNLOADS = ".downloads"
 
 
 def names() -> tuple[str, ...]:
@@ -108,7 +106,7 @@ def prepare(
     from xsam.tasks.vision.intake import take
 
     data_dir.mkdir(parents=True, exist_ok=True)
-    with _workspace(data_dir) as temporary:
+    with workspace(data_dir) as temporary:
         origin = source or _at_hand(dataset, data_dir) or _download(dataset, data_dir / _DOWNLOADS, report)
         manifest = take(dataset, origin, temporary, allow_unverified, report)
         _install(temporary / dataset.folder, target, temporary)
@@ -168,28 +166,6 @@ def _discard_empty(folder: Path) -> None:
     with contextlib.suppress(OSError):
         folder.rmdir()
         folder.parent.rmdir()
-
-
-@contextlib.contextmanager
-def _workspace(data_dir: Path) -> Iterator[Path]:
-    """A temporary folder below ``data_dir``; removes those of processes of this host that were killed."""
-    host = socket.gethostname()
-    for left in data_dir.glob(f"{_WORKSPACE}{host}-*"):
-        pid = left.name.removeprefix(f"{_WORKSPACE}{host}-").partition("-")[0]
-        if pid.isdigit() and not _runs(int(pid)):
-            shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=f"{_WORKSPACE}{host}-{os.getpid()}-", dir=data_dir) as temporary:
-        yield Path(temporary)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _install(staged: Path, target: Path, temporary: Path) -> None:

@@ -77,7 +77,7 @@ def array(folder: Path, name: str) -> Array:
     path = folder / f"{name}.npy"
     try:
         mapped: Array = np.load(path, mmap_mode="c", allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, OverflowError, TypeError, MemoryError) as error:
         raise ValueError(f"{path}: damaged ({str(error).rstrip('.')}); prepare the data set again") from None
     return mapped
 
