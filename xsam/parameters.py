@@ -153,11 +153,17 @@ def _is_int(value: Any) -> bool:
 def nearest(wrong: str, names: Iterable[str]) -> str:
     """The end of an error message: the nearest valid name, or all of them where none is near.
 
-    >>> nearest("resnet81", ["resnet8", "mlp"])
-    "; did you mean 'resnet8'?"
+    >>> nearest("resnet81", ["resnet8", "mlp"]), nearest("XSAM", ["xsam", "sam"])
+    ("; did you mean 'resnet8'?", "; did you mean 'xsam'?")
     """
     known = sorted(names)
+    return close_to(wrong, known) or (f"; valid: {', '.join(known)}" if known else "")
+
+
+def close_to(wrong: str, names: Iterable[str]) -> str:
+    """As :func:`nearest`, but nothing where no name is near."""
+    known = sorted(names)
+    lower = {name.lower(): name for name in reversed(known)}  # XSAM is near xsam
     close = difflib.get_close_matches(wrong, known, n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; valid: {', '.join(known)}" if known else ""
+    close = close or [lower[name] for name in difflib.get_close_matches(wrong.lower(), lower, n=1, cutoff=0.6)]
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -86,7 +86,8 @@ def test_what_a_set_leaves_without_effect_in_the_file_is_no_mistake(load_text: L
         (["lr=1", "lr=2"], "--set lr=2: lr is given twice"),
         (["epohcs=1"], "--set epohcs=1: unknown parameter 'epohcs'; did you mean 'epochs'?"),
         (["lr=fast"], "--set lr=fast: lr must be a number, not 'fast'"),
-        (["lr=0.1,0.2"], "--set lr=0.1,0.2: lr must be a number, not [0.1, 0.2]"),
+        (["lr=0.1,0.2"], "--set lr=0.1,0.2: lr must be a number, not [0.1, 0.2]: several "
+             "values make it an axis of matrix (lr: [0.1, 0.2])"),
         (["epochs=010"], "--set epochs=010: epochs must be a whole number, not '010'"),
         (["lr="], "--set lr=: lr must be a number, not null"),
         (["lr=[1"], "--set lr=[1: not valid YAML: expected ',' or ']', but got '<stream end>', "

@@ -17,7 +17,7 @@ from rich.text import Text
 from xsam.atomic import in_words, is_full
 from xsam.damage import DamagedFile, OnDamage, refuse
 from xsam.grid import Grid, GridError, RunSpec, load_grid, select
-from xsam.parameters import nearest
+from xsam.parameters import close_to, nearest
 from xsam.store.layout import GridFolder, grids
 from xsam.templates import grids as grids_of_package
 from xsam.text import inert
@@ -76,7 +76,13 @@ def packaged(given: Path, known: Mapping[str, Path], kind: str) -> Path:
     A file of the user's own comes first; what ends like a file is one.
     """
     name = given.as_posix()
-    if given.is_file() or given.suffix in (".yaml", ".yml"):
+    if given.is_file():
+        return given
+    if given.suffix in (".yaml", ".yml"):
+        if not given.exists():
+            beside = [path.as_posix() for path in given.parent.glob("*") if path.suffix in (".yaml", ".yml")]
+            near = close_to(name, [*beside, *known])
+            raise BadInput(f"{given}: no such file{near or f'; xsam-bench init writes a {kind} to begin with'}")
         return given
     if name in known:
         return known[name]
@@ -140,7 +146,7 @@ def find_run(results: Path, prefix: str, on_damage: OnDamage = refuse) -> tuple[
         if run.run_id.startswith(prefix)
     ]
     if not matches:
-        raise BadInput(f"{results}: no run {prefix!r}; 'xsam-bench status --results {results}' lists them")
+        raise BadInput(f"{results}: no run {prefix!r}; 'xsam-bench runs --results {results}' lists them")
     if len(matches) > 1:
         names = ", ".join(f"{folder.name}/{run.run_id}" for folder, run in matches[:5])
         raise BadInput(f"{prefix!r} fits {len(matches)} runs: {names}")

@@ -22,6 +22,7 @@ from xsam.cli import (
     report,
     reproduce,
     run,
+    runs,
     sharpness,
     status,
     tune,
@@ -65,7 +66,7 @@ def before(
         plugged.load(plugin)
 
 
-for module in (init, plan, run, status, tune, report, compare, sharpness, evaluate, reproduce, compact, doctor):
+for module in (init, plan, run, status, runs, tune, report, compare, sharpness, evaluate, reproduce, compact, doctor):
     module.register(app)
 app.add_typer(data.app, name="data")
 

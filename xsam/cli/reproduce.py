@@ -87,7 +87,7 @@ def _stored(results: Path, run: str, on_damage: OnDamage = refuse) -> Rows:
         rows = read(results, grids=[grid] if grid else None, on_damage=on_damage)
     chosen = rows[rows["run_id"].str.startswith(prefix) & ((rows["grid"] == grid) | (grid == ""))]
     if chosen.empty:
-        raise BadInput(f"{results}: no stored run {run!r}; 'xsam-bench status --results {results} --json' lists them")
+        raise BadInput(f"{results}: no stored run {run!r}; 'xsam-bench runs --results {results}' lists them")
     if len(chosen) > 1:
         names = ", ".join(f"{row['grid']}/{row['run_id']}" for row in chosen.head(5).to_dict("records"))
         raise BadInput(f"{run!r} fits {len(chosen)} stored runs: {names}")

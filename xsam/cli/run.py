@@ -14,6 +14,7 @@ from xsam import store, templates
 from xsam.atomic import is_full, refuse_full, write_json
 from xsam.cli import common, plugged
 from xsam.cli.common import BadInput
+from xsam.cli.devices import check_device
 from xsam.cli.progress import Display
 from xsam.grid import Grid, RunSpec
 from xsam.launch import status
@@ -199,6 +200,7 @@ def check_numerics(runs: Sequence[RunSpec], device: str, here: bool = True) -> N
                 numerics.check(setting, device)
             else:
                 numerics.check(setting, device, "x86_64", numerics.NEEDED)
+    check_device(device, here)
 
 
 def enter_numerics(runs: Sequence[RunSpec], device: str) -> None:

@@ -43,7 +43,7 @@ def tune(
     The grid's block 'tune' says which values to try on which seeds. Its runs are a grid of their own, NAME@tune; the
     same command goes on where it was stopped. Only the validation part is looked at.
 
-    Example: xsam-bench tune configs/cpu/tune.yaml --only optimizer=sam
+    Example: xsam-bench tune cpu/single_step_digits --only optimizer=sam
     """
     given, grid_file = grid_file, common.packaged(grid_file, templates.grids(), "grid")
     with common.bad_input(GridError):

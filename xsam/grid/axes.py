@@ -63,10 +63,22 @@ def optimizer_axis(entries: Mapping[str, Entry], place: Location) -> Axis:
 
 def _axis_items(name: str, node: Node) -> tuple[Node, ...]:
     if not isinstance(node.value, tuple):
-        raise node.place.error(f"the axis {name!r} must be a list of values, not {node.plain()!r}")
+        raise node.place.error(
+            f"the axis {name!r} must be a list of values, not {node.plain()!r}{_as_axis(name, node)}"
+        )
     if not node.value:
         raise node.place.error(f"the axis {name!r} is empty")
     return node.value
+
+
+def _as_axis(name: str, node: Node) -> str:
+    """How the one value that was given is written as an axis."""
+    value = node.value
+    if name == "seed" and isinstance(value, int) and not isinstance(value, bool):
+        return f": [{value}] is one seed, {{count: {value}}} the seeds from 0"
+    if value is None or isinstance(value, dict | tuple):
+        return ""
+    return f": write [{show(value)}]"
 
 
 def _count(node: Node) -> int:

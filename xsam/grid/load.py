@@ -15,7 +15,7 @@ from xsam.grid.usage import check_usage, check_used
 from xsam.plugins.installed import load_all
 
 
-def load_grid(path: Path, sets: Sequence[str] = ()) -> Grid:
+def load_grid(path: str | Path, sets: Sequence[str] = ()) -> Grid:
     """Read, check and expand the grid file at ``path``.
 
     Args:
@@ -31,15 +31,15 @@ def load_grid(path: Path, sets: Sequence[str] = ()) -> Grid:
         >>> len(grid.runs)
         8
     """
-    return grid_of(*load_document(path, sets))
+    return grid_of(*load_document(Path(path), sets))
 
 
 def load_document(path: Path, sets: Sequence[str] = ()) -> tuple[GridDocument, Plan]:
     """What :func:`load_grid` makes its grid of: the checked document of the file with what is set, and its cells."""
     document = _document(path)
     plan = expand(document)
+    check_runs(document, plan)  # first: a model that does not exist uses no parameter and is in no condition
     check_usage(document, plan)
-    check_runs(document, plan)
     _check_tuning(document, plan)
     if not sets:
         return document, plan

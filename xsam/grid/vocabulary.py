@@ -74,7 +74,15 @@ class Vocabulary:
         try:
             return Written(self.parse(name, node.plain()), node.place)
         except ParameterError as error:
-            raise node.place.error(str(error)) from None
+            raise node.place.error(f"{error}{self._way_out(name, node)}") from None
+
+    def _way_out(self, name: str, node: Node) -> str:
+        """What somebody means who gives several values where a parameter has one."""
+        if isinstance(node.value, tuple) and self._known[name][0].kind not in LISTS:
+            return f": several values make it an axis of matrix ({name}: {_flow(node)})"
+        if name == "seed" and isinstance(node.value, dict):
+            return ": a count of seeds is an axis of matrix (seed: {count: 5})"
+        return ""
 
     def parse(self, name: str, value: Any) -> Value:
         """``value`` in the type of the parameter ``name``; raises ``ParameterError`` where it is not valid."""
@@ -112,6 +120,10 @@ class Vocabulary:
         if lists and not any(isinstance(item.value, tuple) for item in items):
             items = (node,)
         return tuple(self.value(name, item) for item in items)
+
+
+def _flow(node: Node) -> str:
+    return f"[{', '.join(show(each.plain()) for each in node.value)}]" if isinstance(node.value, tuple) else ""
 
 
 def check_pairs(places: Mapping[str, Location]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,15 +50,16 @@ def compact(folder: GridFolder, on_damage: OnDamage = refuse) -> int:
     return merged["runs"]
 
 
-def forget(folder: GridFolder, run_ids: Collection[str]) -> None:
-    """Take the rows of these runs out of the compacted table of runs, so that they count as not finished."""
+def forget(folder: GridFolder, run_ids: Collection[str], tables: Sequence[str] = ("runs",)) -> None:
+    """Take the rows of these runs out of compacted tables; out of that of runs, so that they count as not finished."""
     with _alone(folder):
-        path = folder.compacted("runs")
-        if path.exists():
-            rows = grid_table(folder, "runs", (), keep_extra=True)
-            lost = pa.array(run_ids, pa.string())
-            kept = rows.filter(pc.invert(pc.is_in(rows.column("run_id"), value_set=lost)))
-            write_table(path, kept, use_dictionary=True)
+        for table in tables:
+            path = folder.compacted(table)
+            if path.exists():
+                rows = grid_table(folder, table, (), keep_extra=True)
+                lost = pa.array(run_ids, pa.string())
+                kept = rows.filter(pc.invert(pc.is_in(rows.column("run_id"), value_set=lost)))
+                write_table(path, kept, use_dictionary=True)
 
 
 def _merge(folder: GridFolder, table: str, run_ids: Collection[str], on_damage: OnDamage) -> int:

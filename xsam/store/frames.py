@@ -31,7 +31,7 @@ _BATCH = 200  # single files whose columns become one: thousands of short pieces
 
 
 def read(
-    results: Path,
+    results: str | Path,
     table: str = "runs",
     grids: Iterable[str] | None = None,
     columns: Collection[str] | None = None,
@@ -60,10 +60,11 @@ def read(
         ValueError: a file cannot be read; the message names it. An unknown column.
 
     Example:
-        >>> frame = read(Path("results"))                                # doctest: +SKIP
-        >>> frame.groupby("optimizer")["test_accuracy"].mean()           # doctest: +SKIP
+        >>> frame = read("results")                                      # doctest: +SKIP
+        >>> place = ["grid", "model", "dataset", "optimizer", "ascent_steps"]
+        >>> frame.groupby(place, dropna=False)["test_accuracy"].mean()   # doctest: +SKIP
     """
-    chosen = _chosen(results, grids)
+    chosen = _chosen(Path(results), grids)
     for folder in chosen:
         _recall(folder)
     metrics = _asked_for(columns) if table == "runs" else {}

@@ -21,6 +21,9 @@ class GridFolder:
     results: Path
     name: str
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "results", Path(self.results))  # a text will do
+
     @property
     def root(self) -> Path:
         """The grid's folder."""

@@ -121,6 +121,15 @@ def _metric_columns(table: str) -> dict[str, pa.DataType]:
     return {name: _TEXT if name in texts else _REAL for name in names}
 
 
+def metric_columns() -> list[str]:
+    """The columns of ``runs`` that hold what the registered tasks measure.
+
+    >>> "test_accuracy_final" in metric_columns()
+    True
+    """
+    return list(_metric_columns("runs"))
+
+
 def chosen_metrics() -> dict[str, Metric]:
     """Name → metric, of the registered tasks' metrics that a grid's selection rule chooses."""
     metrics = [metric for name in tasks.TASKS for metric in tasks.get_task(name).run_metrics]

@@ -1,0 +1,129 @@
+"""What the command says where somebody errs: the right place, the right word, and a way out that is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from xsam import templates
+from xsam.cli.common import BadInput
+from xsam.cli.devices import check_device
+from xsam.cli.main import app
+from xsam.grid import GridError, load_grid
+from xsam.store import GridFolder, read
+
+ROOT = Path(__file__).parents[2]
+
+
+def said(*arguments: str) -> str:
+    """The one line of a mistake."""
+    done = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "200"})
+    assert isinstance(done.exception, BadInput), done.output
+    return str(done.exception)
+
+
+@pytest.fixture
+def grid(tmp_path: Path) -> Path:
+    return tmp_path / "grid.yaml"
+
+
+def write(path: Path, *lines: str) -> None:
+    path.write_text("\n".join(("name: g", "task: vision", *lines)), encoding="utf-8")
+
+
+def test_a_misspelt_model_is_blamed_where_it_stands_and_not_where_it_is_missed(grid: Path) -> None:
+    write(
+        grid,
+        "matrix: {model: [resnet9], dataset: [digits], optimizer: [sgd]}",
+        "overrides: [{when: {model: resnet8}, params: {lr: 0.1}}]",
+    )
+    with pytest.raises(GridError) as caught:
+        load_grid(grid)
+    assert str(caught.value) == f"{grid}:3: unknown model 'resnet9'; did you mean 'resnet8'?"
+
+
+def test_a_misspelt_model_is_not_hidden_behind_its_parameters(grid: Path) -> None:
+    write(grid, "matrix: {model: [mpl], dataset: [digits], optimizer: [sgd]}", "params: {hidden: [64]}")
+    with pytest.raises(GridError) as caught:
+        load_grid(grid)
+    assert str(caught.value) == f"{grid}:3: unknown model 'mpl'; did you mean 'mlp'?"
+
+
+@pytest.mark.slow
+def test_a_misspelt_name_of_timms_is_not_hidden_either(grid: Path) -> None:
+    write(
+        grid,
+        "matrix: {model: [timm/resnet18x], dataset: [cifar10], optimizer: [sgd]}",
+        "overrides: [{when: {model: timm/resnet18}, params: {lr: 0.1}}]",
+    )
+    with pytest.raises(GridError, match=r":3: unknown model 'timm/resnet18x'; did you mean 'timm/resnet18'"):
+        load_grid(grid)
+
+
+def test_a_device_that_is_not_here_is_one_line_before_anything_starts(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    line = said(
+        "run", "quickstart", "--device", "cuda", "--set", "numerics=native", "--results", str(tmp_path / "results")
+    )
+    assert re.fullmatch(r"--device cuda: torch \S+ cannot use a device 'cuda' on this machine \(.+\); leave .*", line)
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cdua", "--device cdua: no device of torch is called so; did you mean 'cuda'?"),
+        ("GPU", "--device GPU: no device of torch is called so; did you mean 'cuda'?"),
+        ("cuda:x", "--device cuda:x: no device of torch is called so; did you mean 'cuda'?"),
+    ],
+)
+def test_a_device_that_nobody_has_is_named(name: str, message: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        check_device(name, here=False)
+    assert str(caught.value) == message
+
+
+def test_a_results_folder_may_be_a_text(tmp_path: Path) -> None:
+    (tmp_path / "g").mkdir()
+    assert read(str(tmp_path)).empty
+    assert GridFolder(str(tmp_path), "g") == GridFolder(tmp_path, "g")  # type: ignore[arg-type]
+    assert load_grid(str(ROOT / "configs" / "quickstart.yaml")).name == "quickstart"
+
+
+def test_examples_of_help_name_grids_that_are_there() -> None:
+    known = templates.grids()
+    for verb in get_command(app).commands:  # type: ignore[attr-defined]
+        example = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200"}).output.partition("Example:")[2]
+        for word in re.findall(r"xsam-bench (?:plan|run|tune) (\S+)", example):
+            assert (ROOT / word).is_file() or word in known, f"{verb}: {word}"
+
+
+def test_what_lists_runs_is_a_verb_that_lists_them() -> None:
+    results = str(ROOT / "results")
+    line = said("logs", "zzz", "--results", results)
+    assert line == f"{results}: no run 'zzz'; 'xsam-bench runs --results {results}' lists them"
+
+
+def test_a_misspelt_file_has_a_suggestion(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("name: g", encoding="utf-8")
+    assert said("plan", str(tmp_path / "mien.yaml")) == (
+        f"{tmp_path / 'mien.yaml'}: no such file; did you mean '{tmp_path / 'mine.yaml'}'?"
+    )
+
+
+def test_a_misspelt_verb_has_a_suggestion() -> None:
+    done = CliRunner().invoke(app, ["rnu"], env={"COLUMNS": "200"})
+    assert done.exit_code == 2
+    assert "No such command 'rnu'. Did you mean 'run'" in done.output
+
+
+def test_the_readmes_table_of_cells_keeps_data_sets_apart() -> None:
+    keys = re.search(r"groupby\(\[(.*?)\]", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert keys is not None
+    assert {"grid", "model", "dataset", "optimizer", "ascent_steps"} <= set(re.findall(r'"(\w+)"', keys[1]))
