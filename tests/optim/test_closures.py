@@ -327,3 +327,22 @@ def test_max_grad_norm_clips_the_update_as_torch_does(method, batch):
     clipped.step(problems.closure_of(model, batch))
     norm = torch.cat([parameter.grad.flatten() for parameter in model.parameters()]).norm()
     assert 0.01 < norm < 1e6
+
+
+def test_two_optimizers_may_share_parameters_and_not_one_step(batch):
+    model = problems.plain_net()
+    first, second = METHODS["sam"](model), METHODS["xsam"](model)
+    twin = copy.deepcopy(model)
+    alone = METHODS["xsam"](twin)
+    first.step(problems.closure_of(model, batch))
+    twin.load_state_dict(model.state_dict())
+    second.step(problems.closure_of(model, batch))
+    alone.step(problems.closure_of(twin, batch))
+    problems.assert_bitwise(model.state_dict(), twin.state_dict())
+
+    def inside():
+        second.step(problems.closure_of(model, batch))
+        return problems.loss_of(model, batch)
+
+    with pytest.raises(RuntimeError, match="the closure changed gradients"):
+        first.step(inside)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import subprocess
 import sys
 
 import pytest
 
+from xsam.optim.config import OptimizerConfig
 from xsam.tasks import get_task
 from xsam.tasks.vision import TASK
 from xsam.tasks.vision.catalog import DATASETS
@@ -18,6 +20,7 @@ def test_planning_imports_nothing_heavy():
     program = """
 import sys
 from pathlib import Path
+from xsam.optim.config import OptimizerConfig
 from xsam.tasks import get_task
 import xsam.tasks.data
 task = get_task("vision")
@@ -131,3 +134,10 @@ def test_a_run_without_its_unused_parameters_can_be_checked_and_opened(model, pa
     get_task("vision").check(used)
     problem = get_task("vision").open(used, tmp_path, torch.device("cpu"))
     assert problem.data_checksum == DATASETS["digits"].checksum
+
+
+def test_a_method_for_normalisation_layers_needs_a_model_that_has_some(params):
+    sam_on = OptimizerConfig.of("sam_on", {})
+    TASK.check(dataclasses.replace(params(model="resnet8"), optimizer=sam_on))
+    with pytest.raises(ValueError, match="sam_on perturbs normalisation layers alone, and model mlp has none"):
+        TASK.check(dataclasses.replace(params(), optimizer=sam_on))

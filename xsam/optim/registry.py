@@ -77,6 +77,7 @@ class Method:
         resolve: turns the values that were given, and defaults, into the parameters of a run; raises ``ValueError``
             where they do not fit together.
         passes: see :func:`passes_per_step`.
+        normalisation: whether it needs a model with normalisation layers.
     """
 
     target: str | type[SharpnessAware]
@@ -84,6 +85,7 @@ class Method:
     tags: tuple[str, ...] = ("sam_family",)
     resolve: Callable[[dict[str, Value]], dict[str, Value]] = _resolve
     passes: Callable[[Parameters], Fraction] = _ascent_passes
+    normalisation: bool = False
 
     @cached_property
     def parameters(self) -> Table:
@@ -249,7 +251,7 @@ METHODS: Registry[Method] = Registry(
         "momentum_sam": Method("xsam.optim.momentum_sam:MomentumSAM", resolve=_resolve_momentum_sam, passes=one_pass),
         "lookbehind_sam": Method("xsam.optim.lookbehind_sam:LookbehindSAM"),
         "stable_sam": Method("xsam.optim.stable_sam:StableSAM"),
-        "sam_on": Method("xsam.optim.sam_on:SAMON"),
+        "sam_on": Method("xsam.optim.sam_on:SAMON", normalisation=True),
         "le_sam": Method("xsam.optim.le_sam:LESAM"),
         "gam": Method("xsam.optim.gam:GAM", passes=_four_passes),
         "random_sam": Method("xsam.optim.random_sam:RandomSAM", tags=("control",), passes=one_pass),

@@ -49,8 +49,8 @@ class XSAM(MultiStepMethod):
     2026, arXiv 2603.10048. A step costs k + 1 forward and backward passes, a search a forward pass for each probed
     alpha. ``rng="fresh"`` probes each alpha under other dropout masks, which makes the search noisy.
 
-    The paper searches once an epoch: call :meth:`request_alpha_search` at the start of each. Where that is never called
-    and no ``search_every`` given, alpha is searched every 500 steps.
+    The paper searches once an epoch: call :meth:`request_alpha_search` at the start of each, or let ``search_every`` be
+    the number of batches in one. With neither, alpha is searched every 500 steps.
 
     Attributes:
         alpha: the value in use; None before the first search.
@@ -88,7 +88,7 @@ class XSAM(MultiStepMethod):
         default=None,
         at_least=1,
         help="search at each n-th step (steps 0, n, 2n, ...) and on request; None: on request, or every 500 steps "
-        "where none ever comes",
+        "where none ever comes. The number of batches in an epoch (``len(loader)``) is the paper's choice",
     )
     scale: Literal["ascent", "local"] = option(
         default="ascent", help="length of the update: ``ascent`` is ||g_k||, ``local`` is ||g_0||"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from abc import abstractmethod
 from collections import defaultdict
@@ -17,6 +16,7 @@ from torch.optim import Optimizer
 
 from xsam.optim._step import foreach
 from xsam.optim._step.buffers import Buffers
+from xsam.optim._step.checks import check_base, check_group
 from xsam.optim._step.declare import Declared, option
 from xsam.optim._step.distributed import Replicas
 from xsam.optim._step.foreach import Tensors
@@ -24,14 +24,14 @@ from xsam.optim._step.objective import Objective
 from xsam.optim._step.passes import Passes, clear_gradients
 from xsam.optim._step.precision import LossScale, Overflow
 from xsam.optim._step.shards import Shards, hand_up
-from xsam.optim._step.two_calls import OpenStep
+from xsam.optim._step.two_calls import OpenStep, TwoCalls
 from xsam.optim._step.weights import Weights
 
 STATE_KEY = "sharpness_aware"
 STATE_VERSION = 1
 
 
-class SharpnessAware(Declared, Optimizer):
+class SharpnessAware(TwoCalls, Declared, Optimizer):
     """A built base optimizer, stepped with a gradient that a method computes in one or several passes.
 
     A ``torch.optim.Optimizer`` in its own right: it shares ``param_groups``, ``state`` and ``defaults`` with the base,
@@ -62,6 +62,9 @@ class SharpnessAware(Declared, Optimizer):
     ``sam_start`` and ``sam_until`` keep the method to a part of the training, as Zhou, Wang, Mao, Li & Yan, "Sharpness-
     Aware Minimization Efficiently Selects Flatter Minima Late In Training", ICLR 2025, arXiv 2410.10373, do. A step
     outside it costs one forward and backward pass, and leaves what a method remembers as it is.
+
+    Several optimizers may share parameters, as in torch: each of them leaves the weights where its step took them. A
+    step within another's closure is an error.
 
     Attributes:
         base_optimizer: the base.
@@ -101,7 +104,7 @@ class SharpnessAware(Declared, Optimizer):
 
     def __init__(self, *positional: Any, **named: Any) -> None:
         if positional:  # before anything else: whoever gives parameters gives other things that do not fit either
-            _check_base(positional[0], type(self).__name__)
+            check_base(positional[0], SharpnessAware, type(self).__name__)
         super().__init__(*positional, **named)
 
     sam_start: int = option(
@@ -116,7 +119,7 @@ class SharpnessAware(Declared, Optimizer):
 
     def _prepare(self) -> None:
         base = self.__dict__.pop("base")
-        _check_base(base, type(self).__name__)
+        check_base(base, SharpnessAware, type(self).__name__)
         if not isinstance(self.model, nn.Module | None):
             raise TypeError(f"model must be a torch.nn.Module or None, not {type(self.model).__name__}")
         if not isinstance(self.grad_scaler, GradScaler | None):
@@ -130,7 +133,7 @@ class SharpnessAware(Declared, Optimizer):
         if self.sam_until is not None and self.sam_until <= self.sam_start:
             raise ValueError(f"sam_until must be above sam_start ({self.sam_start}), not {self.sam_until}")
         self.taken = 0
-        self._open: OpenStep | None = None
+        self._open = None
         self.forwards = 0
         self.backwards = 0
         self.skipped = 0
@@ -224,31 +227,7 @@ class SharpnessAware(Declared, Optimizer):
         self.last_output = passes.first_output
         return loss
 
-    @torch.no_grad()
-    def ascend(self, closure: Callable[[], Any] | None = None) -> bool:
-        """Take over the gradients of a loop that runs backward itself, and move the weights to the next pass.
-
-        For loops that cannot hand over a closure (accelerate, Lightning's manual optimization):
-
-            criterion(model(x), y).backward()
-            while optimizer.ascend():
-                criterion(model(x), y).backward()  # at the moved weights
-            optimizer.descend()
-
-        A step is that of :meth:`step` on the same passes, buffers included. The passes' random numbers are the loop's
-        own, as with ``rng="fresh"``. Gradients are taken out of ``.grad``, so the loop need not clear them. With a
-        ``grad_scaler`` the loop scales its losses by it, and unscales nothing. Memory: a gradient for each pass.
-
-        Args:
-            closure: returns the batch's loss, for a method that has to evaluate it besides: XSAM that searches alpha.
-
-        Returns:
-            Whether another pass is to be run; if not, ``.grad`` holds the update that :meth:`descend` steps with.
-
-        Raises:
-            RuntimeError: no gradient; local perturbations; a method that moves the weights before its first pass, or
-                that needs a closure and has none. The weights are back then.
-        """
+    def _opened(self) -> OpenStep:
         parameters = [each for group in self.param_groups for each in group["params"] if each.requires_grad]
         if all(parameter.grad is None for parameter in parameters):
             raise RuntimeError("ascend() takes gradients: run backward() before it")
@@ -262,35 +241,9 @@ class SharpnessAware(Declared, Optimizer):
         if self._open is None:
             scale = LossScale(self.grad_scaler, replicas)
             self._open = OpenStep(parameters, self._weights, self._buffers, self.model, scale, replicas)
-        if self._open.complete:
-            raise RuntimeError("the update is complete: call descend()")
-        try:
-            self._open.take_gradient()
-            return not self._open.attempt(self._update_now(), closure)
-        except Overflow:
-            self._open.overflow()
-            return False
-        except BaseException:
-            self.abandon()
-            raise
+        return self._open
 
-    @torch.no_grad()
-    def descend(self, closure: Callable[[], Any] | None = None) -> None:
-        """Step with the update of :meth:`ascend`; of a last pass that it has not seen yet, too. Clears ``.grad``.
-
-        Raises:
-            RuntimeError: the method needs another pass.
-        """
-        opened = self._open
-        if (opened is None or not opened.complete) and self.ascend(closure):
-            self.abandon()
-            raise RuntimeError(
-                "the step needs another pass: go on while ascend() returns True, and call descend() then"
-            )
-        opened = self._open
-        assert opened is not None
-        self._open = None
-        opened.close()
+    def _end(self, opened: OpenStep) -> None:
         if opened.overflowed:
             self.skipped += 1
         else:
@@ -298,15 +251,6 @@ class SharpnessAware(Declared, Optimizer):
         clear_gradients(opened.parameters)
         opened.scale.update()
         self._count(opened.passes + opened.probes, opened.passes)
-
-    @torch.no_grad()
-    def abandon(self) -> None:
-        """Drop a step under way, if there is one: the weights go back to where :meth:`ascend` first found them."""
-        if self._open is not None:
-            self._open.close()
-            self._open.scale.forget()
-            clear_gradients(self._open.parameters)
-            self._open = None
 
     def _check_sharded(self) -> None:
         if not self._works_on_parts:
@@ -359,7 +303,7 @@ class SharpnessAware(Declared, Optimizer):
         params = param_group["params"]
         if not isinstance(params, Tensor | list | tuple):  # an iterator, which is read once
             param_group = {**param_group, "params": list(params)}
-        _check_group(param_group)
+        check_group(param_group)
         self.base_optimizer.add_param_group(param_group)
 
     def state_dict(self) -> dict[str, Any]:
@@ -464,34 +408,6 @@ class SharpnessAware(Declared, Optimizer):
 
 def _plain_update(passes: Passes, parameters: Tensors) -> Tensor:
     return passes.gradient()
-
-
-def _check_base(base: Any, method: str) -> None:
-    """Raise ``TypeError`` or ``ValueError``, with the way out, where ``base`` is nothing that a method can wrap."""
-    if not isinstance(base, Optimizer) or isinstance(base, SharpnessAware):
-        raise TypeError(
-            "base must be a built torch optimizer, as in "
-            f"{method}(torch.optim.SGD(model.parameters(), lr=0.1), rho=0.05), not "
-            f"{base.__name__ if isinstance(base, type) else type(base).__name__}"
-        )
-    closure = inspect.signature(type(base).step).parameters.get("closure")
-    if closure is not None and closure.default is inspect.Parameter.empty:
-        raise TypeError(
-            f"base must step without a closure, and {type(base).__name__} evaluates the loss itself: take SGD or Adam, "
-            f"or {type(base).__name__} alone"
-        )
-    for group in base.param_groups:
-        _check_group(group)
-
-
-def _check_group(group: Mapping[str, Any]) -> None:
-    given = group["params"]
-    for parameter in [given] if isinstance(given, Tensor) else given:
-        if isinstance(parameter, Tensor) and parameter.is_complex():
-            raise ValueError(
-                f"a parameter of shape {tuple(parameter.shape)} is complex: make it a real one of shape "
-                f"{(*parameter.shape, 2)}, and call torch.view_as_complex on it in the model"
-            )
 
 
 class BaseAlone(SharpnessAware):

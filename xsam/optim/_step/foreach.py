@@ -182,6 +182,9 @@ def combine_(targets: Tensors, scale: Scalar, sources: Tensors, source_scale: Sc
             for target, source in zip(reversed(targets), reversed(sources), strict=True):
                 add_product(target.mul_(scale), source, source_scale, out=target)
             return
+        if not isinstance(scale, Tensor) and len({target.dtype for target in targets}) == 1:
+            # A Python number would be made a tensor for each target.
+            scale = torch.scalar_tensor(scale, dtype=targets[0].dtype, device=targets[0].device)
         torch._foreach_mul_(targets, scale)
         add_scaled_(targets, sources, source_scale)
         return

@@ -1,7 +1,8 @@
-"""A step in calls between which the training loop runs forward and backward itself."""
+"""A step in calls between which the training loop runs forward and backward itself: ``ascend`` and ``descend``."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from xsam.optim._step.distributed import Replicas
 from xsam.optim._step.foreach import Tensors
 from xsam.optim._step.objective import Objective
 from xsam.optim._step.passes import Passes, clear_gradients
-from xsam.optim._step.precision import LossScale
+from xsam.optim._step.precision import LossScale, Overflow
 from xsam.optim._step.weights import Weights
 
 
@@ -98,6 +99,89 @@ class OpenStep:
         if index == self.passes:
             raise AnotherPass
         return [None if gradient is None else gradient.clone() for gradient in self._gradients[index]]
+
+
+class TwoCalls(ABC):
+    """The calls of an optimizer for loops that run backward themselves."""
+
+    _open: OpenStep | None
+
+    @abstractmethod
+    def _opened(self) -> OpenStep:
+        """The step under way, or a new one; raises where no gradient was computed or a step cannot be taken so."""
+
+    @abstractmethod
+    def _update_now(self) -> Callable[[Passes, Tensors], Tensor]:
+        """What computes the update from the passes' gradients."""
+
+    @abstractmethod
+    def _end(self, opened: OpenStep) -> None:
+        """Step with the update that is in ``.grad``, if there is one, and count what was done."""
+
+    @torch.no_grad()
+    def ascend(self, closure: Callable[[], Any] | None = None) -> bool:
+        """Take over the gradients of a loop that runs backward itself, and move the weights to the next pass.
+
+        For loops that cannot hand over a closure (accelerate, Lightning's manual optimization):
+
+            criterion(model(x), y).backward()
+            while optimizer.ascend():
+                criterion(model(x), y).backward()  # at the moved weights
+            optimizer.descend()
+
+        A step is that of ``step`` on the same passes, buffers included. The passes' random numbers are the loop's own,
+        as with ``rng="fresh"``. Gradients are taken out of ``.grad``, so the loop need not clear them. With a
+        ``grad_scaler`` the loop scales its losses by it, and unscales nothing. Memory: a gradient for each pass.
+
+        Args:
+            closure: returns the batch's loss, for a method that has to evaluate it besides: XSAM that searches alpha.
+
+        Returns:
+            Whether another pass is to be run; if not, ``.grad`` holds the update that :meth:`descend` steps with.
+
+        Raises:
+            RuntimeError: no gradient; local perturbations; a method that moves the weights before its first pass, or
+                that needs a closure and has none. The weights are back then.
+        """
+        opened = self._opened()
+        if opened.complete:
+            raise RuntimeError("the update is complete: call descend()")
+        try:
+            opened.take_gradient()
+            return not opened.attempt(self._update_now(), closure)
+        except Overflow:
+            opened.overflow()
+            return False
+        except BaseException:
+            self.abandon()
+            raise
+
+    @torch.no_grad()
+    def descend(self, closure: Callable[[], Any] | None = None) -> None:
+        """Step with the update of :meth:`ascend`; of a last pass that it has not seen yet, too. Clears ``.grad``.
+
+        Raises:
+            RuntimeError: the method needs another pass.
+        """
+        if (self._open is None or not self._open.complete) and self.ascend(closure):
+            self.abandon()
+            raise RuntimeError(
+                "the step needs another pass: go on while ascend() returns True, and call descend() then"
+            )
+        opened = self._open
+        assert opened is not None
+        self._open = None
+        opened.close()
+        self._end(opened)
+
+    @torch.no_grad()
+    def abandon(self) -> None:
+        """Drop a step under way, if there is one: the weights go back to where :meth:`ascend` first found them."""
+        if self._open is not None:
+            self._open.close()
+            self._open.scale.forget()
+            clear_gradients(self._open.parameters)
+            self._open = None
 
 
 class _Recorded(Passes):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xsam.optim.registry import BASES
+from xsam.optim.registry import BASES, METHODS
 from xsam.parameters import ParameterError, nearest
 from xsam.tasks.vision.architectures import MODELS, TIMM_PREFIX
 from xsam.tasks.vision.catalog import DATASETS, EVALUATION_SETS, Dataset
@@ -63,6 +63,7 @@ class VisionTask:
             check_timm(model, dataset.channels, dataset.size, dataset.classes, min(batch_size, 2))
         elif model in MODELS:
             _check_model(model, dataset, batch_size)
+            _check_method(run.optimizer.method, model)
         else:
             raise ParameterError(f"unknown model {model!r}{nearest(model, [*MODELS, TIMM_PREFIX + '<name>'])}", "model")
 
@@ -122,6 +123,15 @@ def _check_model(model: str, dataset: Dataset, batch_size: int) -> None:
     if batch_size == 1 and halvings and dataset.size <= 2**halvings:
         raise ParameterError(
             f"model {model} cannot train on one image of {dataset.name} at a time: BatchNorm would see one value",
+            "model",
+        )
+
+
+def _check_method(method: str, model: str) -> None:
+    if METHODS[method].normalisation and not MODELS[model].normalisation:
+        raise ParameterError(
+            f"{method} perturbs normalisation layers alone, and model {model} has none: name another model or method",
+            "optimizer",
             "model",
         )
 

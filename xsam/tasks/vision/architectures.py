@@ -47,6 +47,7 @@ class Architecture:
         halvings: of the side before the last BatchNorm, which needs more than one value a channel in training.
         convolutional: whether a memory format makes a difference.
         libraries: what it is made from, besides torch.
+        normalisation: whether it has normalisation layers with weights, without which SAM-ON cannot train it.
     """
 
     build: str | Callable[..., Any]
@@ -55,6 +56,7 @@ class Architecture:
     halvings: int = 0
     convolutional: bool = True
     libraries: tuple[str, ...] = ("torchvision",)
+    normalisation: bool = True
 
 
 _MODULE = "xsam.tasks.vision.models"
@@ -62,7 +64,7 @@ _MODULE = "xsam.tasks.vision.models"
 MODELS: Registry[Architecture] = Registry(
     "model",
     {
-        "mlp": Architecture(f"{_MODULE}:mlp", MlpConfig, convolutional=False, libraries=()),
+        "mlp": Architecture(f"{_MODULE}:mlp", MlpConfig, convolutional=False, libraries=(), normalisation=False),
         "resnet8": Architecture(f"{_MODULE}:resnet8", halvings=2),
         "resnet18": Architecture(f"{_MODULE}:resnet18", TorchvisionConfig, halvings=3),
         "vgg11_bn": Architecture(f"{_MODULE}:vgg11_bn", TorchvisionConfig, smallest_side=32, halvings=4),
