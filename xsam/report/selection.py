@@ -8,6 +8,7 @@ from itertools import chain, zip_longest
 
 from xsam.grid.grid import TABLE
 from xsam.report.analysis import GridReport
+from xsam.report.paired_panels import paired_panels
 from xsam.report.panels import Panel, panels_of
 from xsam.report.sharpness import Map, labelled, measured_maps, measured_panels
 from xsam.report.tuning import tuning_panels
@@ -45,7 +46,8 @@ def _panels(report: GridReport, number: int) -> list[Panel | Map]:
     """The panels of one table; the names of those that have another one's are told apart by the table's name."""
     table = report.analyses[number].table
     prefix = "" if table.report.name == TABLE else f"{table.report.name.replace('_', '-')}-"
-    return [replace(panel, name=f"{prefix}{panel.name}") for panel in panels_of(table, report.epochs)]
+    panels = chain(paired_panels(table, report.analyses[number].primary), panels_of(table, report.epochs))
+    return [replace(panel, name=f"{prefix}{panel.name}") for panel in panels]
 
 
 def _kinds(measured: list[Panel | Map]) -> list[Panel | Map]:

@@ -66,7 +66,8 @@ def tuning_panels(record: TuningRecord, task: str) -> Iterator[Panel]:
     places = places_of(str(cell.axes.get(OPTIMIZER, "")) for cell in record.cells)
     panels: dict[Key, list[TunedCell]] = {}
     for cell in record.cells:
-        panels.setdefault(tuple(v for name, v in cell.axes.items() if name != OPTIMIZER), []).append(cell)
+        axes = [name for name in cell.axes if name in ("model", "dataset") or _varies(record, name)]
+        panels.setdefault(tuple(cell.axes[name] for name in axes if name != OPTIMIZER), []).append(cell)
     names = file_names("tuning", panels)
     for key, cells in panels.items():
         lines = []
