@@ -203,7 +203,6 @@ def test_the_sdist_has_what_its_tests_need(unpacked: Path) -> None:
         "tests/test_readme.py",
         "tests/test_reference.py",
         "tests/grid/test_golden_ids.py",
-        "tests/cli/test_init.py",
     )
     arguments = ("-q", "-m", "not slow", "-p", "no:cacheprovider", *some)
     call(sys.executable, "-m", "pytest", *arguments, cwd=unpacked, PYTHONPATH=str(unpacked))

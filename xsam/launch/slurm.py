@@ -103,7 +103,9 @@ class Watched:
 def _profile(runs: Sequence[RunSpec], options: Options) -> Profile:
     path = options.profile
     if path is None:
-        raise LaunchError("--launcher slurm needs --profile FILE, such as one in slurm/profiles")
+        raise LaunchError(
+            "--launcher slurm needs --profile FILE; 'xsam-bench init --template slurm/gpu-cluster' writes one"
+        )
     try:
         profile = load_profile(path)
     except GridError as error:
