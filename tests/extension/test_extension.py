@@ -85,8 +85,14 @@ ADDITIONS = {
     ),
     "launcher": Addition(
         {"toy_launcher.py": "launch"},
-        "runner/jobs.py",
-        {"LAUNCHERS: dict[str, str] = {\n": '    "toy": "xsam.launch.toy_launcher:TOY",\n'},
+        "plugins/kinds.py",
+        {
+            {
+                'LAUNCHERS: Registry[Any] = Registry(\n    "launcher",\n    {\n': (
+                    '        "toy": "xsam.launch.toy_launcher:TOY",\n'
+                )
+            },
+        },
     ),
     "statistic": Addition(
         {"toy_sheet.py": "report"},

@@ -24,6 +24,7 @@ params: {epochs: 1, batch_size: 20}
 overrides:
   - when: {optimizer: [my_sam]}
     params: {shrink: 0.5}
+diagnostics: [my_norms]
 """
 
 

@@ -1,5 +1,6 @@
 """A method of my own."""
 
+import torch
 from torch import Tensor, nn
 
 from xsam.optim.extend import AscentMethod, Passes, Tensors, ascend, option
@@ -26,6 +27,13 @@ class MySAM(AscentMethod):
 @plugin.model("my_net", convolutional=False)
 def my_net(channels, size, classes, config):
     return nn.Sequential(nn.Flatten(), nn.Linear(channels * size * size, classes))
+
+
+@plugin.diagnostic("my_norms")
+def my_norms(model, loss, batches):
+    with torch.no_grad():
+        total = sum(float(loss(model, batch)) for batch in batches) / len(batches)
+    return {"weights": sum(float(each.detach().square().sum()) for each in model.parameters()), "loss": total}
 
 
 @plugin.dataset("my_blobs", channels=1, size=4, classes=2, train=60, test=20, mean=[0.5], std=[0.25])

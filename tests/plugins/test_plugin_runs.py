@@ -39,6 +39,9 @@ def test_from_a_file_of_ones_own_to_its_report(place: Path, edit: Edit) -> None:
     assert set(rows["param_shrink"].dropna()) == {0.5}
     plugin = json.loads(rows["provenance"][0])["plugins"]["my_sam"]
     assert (plugin["version"], plugin["reference"], len(plugin["sha256"])) == ("1", "./my_sam.py", 64)
+    measured = read(place / "results", "sharpness")
+    assert set(measured["measure"]) == {"my_norms/weights", "my_norms/loss"}
+    assert (measured["value"] > 0).all()
     run_id = rows[rows["method"] == "my_sam"]["run_id"].iloc[0]
 
     missing = bench(place, "reproduce", run_id, status=2).stderr
@@ -73,3 +76,14 @@ def test_a_launch_keeps_the_plug_ins_that_it_began_with(place: Path, edit: Edit)
     (order.place / "plugins" / "my_sam" / "my_sam.py").write_text(kept + "# changed", encoding="utf-8")
     with pytest.raises(PluginError, match="the plug-in my_sam has changed since this launch began"):
         order.load_plugins()
+
+
+@pytest.mark.slow
+def test_a_launcher_of_a_plug_in_starts_the_workers(place: Path) -> None:
+    toy = Path(__file__).parents[1] / "extension" / "toy_launcher.py"
+    declared = "from xsam.plugins import Plugin\nplugin = Plugin('toy', version='1')\nplugin.launcher('toy', TOY)\n"
+    (place / "toy.py").write_text(f"{toy.read_text(encoding='utf-8')}\n{declared}", encoding="utf-8")
+    assert "no launcher 'toy'" in bench(place, "run", "mine.yaml", "--launcher", "toy", status=2).stderr
+    said = bench(place, "--plugin", "toy.py", "run", "mine.yaml", "--launcher", "toy").stdout
+    assert "mine: 4 toy jobs" in said
+    assert "mine: 4 done" in said

@@ -79,9 +79,19 @@ def test_a_record_that_was_made_up_is_refused(place: Path) -> None:
         recall(data)
 
 
+def test_a_diagnostic_is_a_measurement_of_the_grid(place: Path) -> None:
+    grid = load_grid(place / "mine.yaml")
+    assert grid.diagnostics is not None
+    assert grid.diagnostics.measure == ("my_norms",)
+    path = place / "mine.yaml"
+    path.write_text(path.read_text().replace("[my_norms]", "[my_norm]"), encoding="utf-8")
+    with pytest.raises(GridError, match="unknown measure 'my_norm'; did you mean 'my_norms'"):
+        load_grid(path)
+
+
 FAULTS = {
     "missing": ("my_sam.py", None, "no such file or folder"),
-    "import": ("from torch import Tensor, nn", "from torch import Tensr", r"my_sam.py:3: ImportError: .*`python "),
+    "import": ("from torch import Tensor, nn", "from torch import Tensr", r"my_sam.py:\d+: ImportError: .*`python "),
     "syntax": ("plugin = ", "plugin = (", r"my_sam.py:\d+: SyntaxError"),
     "exit": ("plugin = ", "raise SystemExit(3)\nplugin = ", r"my_sam.py:\d+: SystemExit: 3"),
     "nothing": ("plugin = ", "other = [1]\nplugin = [] and ", r"my_sam.py:\d+: AttributeError"),

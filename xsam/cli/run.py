@@ -21,6 +21,8 @@ from xsam.launch import status
 from xsam.launch.launcher import LaunchError, Options, new_launch
 from xsam.launch.launcher import launcher as find_launcher
 from xsam.launch.starts import WorkersFail
+from xsam.plugins import PluginError
+from xsam.plugins.installed import load_announced
 from xsam.runner import numerics
 from xsam.runner.jobs import LAUNCHERS
 from xsam.runner.order import WorkOrder, settled_runs, tried_again
@@ -73,7 +75,8 @@ class Training:
 
         With ``detach``, as soon as workers are started. Raises ``BadInput`` where nothing can be trained.
         """
-        with common.bad_input(LaunchError):
+        with common.bad_input(LaunchError, PluginError):
+            load_announced({self.launcher})
             launcher = find_launcher(self.launcher)
             profile = self.profile and common.packaged(self.profile, templates.profiles(), "profile")
             options = Options(self.jobs, self.device, profile, common.available_cores(), detach)

@@ -14,10 +14,11 @@ from rich.table import Table
 from xsam.cli import common, plugged
 from xsam.cli.run import Device, check_data, enter_numerics
 from xsam.damage import DamagedFile
-from xsam.grid.diagnostics import MEASUREMENTS, Diagnostics
+from xsam.grid.diagnostics import Diagnostics
 from xsam.grid.grid import Grid
 from xsam.grid.spec import RunSpec
 from xsam.launch import status as look
+from xsam.plugins.kinds import MEASUREMENTS
 from xsam.tasks import DataMissing
 
 DEFAULT_MEASURE = ("hessian", "measures", "directions")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
 from xsam.config import Config, Field
 from xsam.grid.source import Node, check_keys
 from xsam.grid.spec import RunSpec
-from xsam.parameters import ParameterError, Value
+from xsam.parameters import Parameter, ParameterError, Value
+from xsam.plugins.kinds import DIAGNOSTICS, MEASUREMENTS
 
-MEASUREMENTS = ("hessian", "density", "measures", "directions", "alpha", "planes")
 # Pictures of one place, which nothing compares over the epochs: of the weights after the last epoch alone.
 _ONCE = ("density", "planes")
 # Begins the names of measures of which a run has several, for directions and numbers of ascent steps to be compared.
@@ -26,7 +26,7 @@ class Diagnostics(Config):
     loss is the mean of the first epoch's first ``batches``, all that there are at most.
     """
 
-    measure: Annotated[tuple[str, ...], Field("what is measured", choices=MEASUREMENTS)] = ()
+    measure: Annotated[tuple[str, ...], Field("what is measured")] = ()
     every: Annotated[
         int | None,
         Field("epochs between measurements (density and planes: at the end alone); null: at the end", at_least=1),
@@ -42,9 +42,21 @@ class Diagnostics(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.measure:
-            raise ParameterError(f"measure names nothing; valid: {', '.join(MEASUREMENTS)}", "measure")
+            raise ParameterError(f"measure names nothing; valid: {', '.join(_known())}", "measure")
         in_order = tuple(name for name in MEASUREMENTS if name in self.measure)
-        object.__setattr__(self, "measure", in_order)
+        others = tuple(name for name in self.measure if name not in MEASUREMENTS)
+        object.__setattr__(self, "measure", (*in_order, *others))
+
+    @classmethod
+    def parameters(cls) -> Mapping[str, Parameter]:
+        """See :meth:`Config.parameters`: with the measurements of plug-ins."""
+        own = dict(super().parameters())
+        return {**own, "measure": replace(own["measure"], choices=_known())}
+
+    @property
+    def plugins(self) -> frozenset[str]:
+        """The plug-ins whose measurements these are."""
+        return frozenset(owner for name in self.measure if (owner := DIAGNOSTICS.owner(name)))
 
     @property
     def radius(self) -> float:
@@ -63,6 +75,10 @@ class Diagnostics(Config):
     def to_json(self) -> dict[str, Any]:
         """As ``grid.json`` holds it."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+
+def _known() -> tuple[str, ...]:
+    return (*MEASUREMENTS, *DIAGNOSTICS)
 
 
 def diagnostics_of(node: Node, runs: Iterable[RunSpec]) -> Diagnostics:

@@ -64,6 +64,7 @@ def grid_of(document: GridDocument, plan: Plan) -> Grid:
     diagnostics = None if document.diagnostics is None else diagnostics_of(document.diagnostics, runs)
     keep = document.keep_checkpoints
     names = {name for run in runs for name in run.plugins} | set(document.plugins)
+    names |= set() if diagnostics is None else diagnostics.plugins
     plugins = tuple(loaded()[name].record() for name in sorted(names))
     return Grid(document.name, document.task.name, axes, report, runs, tuple(further), diagnostics, keep, plugins)
 

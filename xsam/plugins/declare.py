@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from xsam.config import Config
 from xsam.optim.registry import BASES, METHODS, Base, Method, one_pass
 from xsam.parameters import Parameter, Parameters, Value
-from xsam.plugins.kinds import Registries
+from xsam.plugins.kinds import DIAGNOSTICS, LAUNCHERS, MEASUREMENTS, Registries
 from xsam.registries import Registry
 from xsam.tasks import TASKS, Task
 from xsam.tasks.vision.architectures import MODELS, Architecture
@@ -209,6 +209,30 @@ class Plugin:
     def task(self, task: Task[Any]) -> None:
         """Add a task (:class:`xsam.tasks.Task`): what else than images and sentences can be trained."""
         self._add(TASKS, task.name, task)
+
+    def diagnostic(self, name: str) -> Callable[[Function], Function]:
+        """Add a measurement of models, for use as a decorator; grids name it under ``diagnostics: {measure: [...]}``.
+
+        The function takes ``model``, ``loss`` and ``batches`` (``loss(model, batch)`` is a batch's mean loss, with its
+        graph), and returns numbers by name, stored as the measures ``<diagnostic>/<name>`` of the table ``sharpness``.
+        It leaves weights, buffers and random state as they were. It changes no number of a run, so it is in no id.
+        """
+
+        def add(measure: Function) -> Function:
+            if name in MEASUREMENTS:
+                raise ValueError(f"the diagnostic {name!r} is xsam-bench itself's already: choose another name")
+            self._add(DIAGNOSTICS, name, measure)
+            return measure
+
+        return add
+
+    def launcher(self, name: str, launcher: Any) -> None:
+        """Add who starts workers: an object as :class:`xsam.launch.launcher.Launcher` says; ``run --launcher NAME``.
+
+        Its workers have to be able to import what they are sent, so a launcher is an installed package's rather than a
+        file's.
+        """
+        self._add(LAUNCHERS, name, launcher)
 
     def names(self) -> dict[str, list[str]]:
         """What it adds: kind → names."""

@@ -11,7 +11,21 @@ from xsam.tasks import TASKS
 from xsam.tasks.vision.architectures import MODELS
 from xsam.tasks.vision.catalog import DATASETS
 
+MEASUREMENTS = ("hessian", "density", "measures", "directions", "alpha", "planes")  # those of this package
+
 Registries = tuple[tuple[Registry[Any], str, Any], ...]
+
+# Measurements of a model: a function of model, loss and batches → numbers by name, and options that it takes.
+DIAGNOSTICS: Registry[Any] = Registry("diagnostic", {})
+
+# Name → module and object, or the object. A further launcher is one file and one entry here.
+LAUNCHERS: Registry[Any] = Registry(
+    "launcher",
+    {
+        "local": "xsam.launch.local:LOCAL",
+        "slurm": "xsam.launch.slurm:SLURM",
+    },
+)
 
 GROUPS: Mapping[str, Registry[Any]] = {
     "xsam.optimizers": METHODS,
@@ -19,4 +33,6 @@ GROUPS: Mapping[str, Registry[Any]] = {
     "xsam.models": MODELS,
     "xsam.datasets": DATASETS,
     "xsam.tasks": TASKS,
+    "xsam.diagnostics": DIAGNOSTICS,
+    "xsam.launchers": LAUNCHERS,
 }

@@ -10,12 +10,7 @@ from importlib import import_module
 from typing import NamedTuple, Protocol, cast
 
 from xsam.parameters import nearest
-
-# Name → module and object. A further launcher is one file and one entry here, before any lease is looked at.
-LAUNCHERS: dict[str, str] = {
-    "local": "xsam.launch.local:LOCAL",
-    "slurm": "xsam.launch.slurm:SLURM",
-}
+from xsam.plugins.kinds import LAUNCHERS as LAUNCHERS
 
 
 class Job(NamedTuple):
@@ -50,7 +45,10 @@ def system(name: str) -> JobSystem:
     """
     if name not in LAUNCHERS:
         raise ValueError(f"no launcher {name!r}{nearest(name, LAUNCHERS)}")
-    module, _, attribute = LAUNCHERS[name].partition(":")
+    found = LAUNCHERS[name]
+    if not isinstance(found, str):
+        return cast(JobSystem, found)
+    module, _, attribute = found.partition(":")
     return cast(JobSystem, getattr(import_module(module), attribute))
 
 

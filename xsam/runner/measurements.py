@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from xsam.grid.diagnostics import PER_DIRECTION, Diagnostics
+from xsam.plugins.kinds import DIAGNOSTICS
 from xsam.sharpness import (
     NotConverged,
     alpha_profile,
@@ -46,7 +47,7 @@ def diagnose(wanted: Diagnostics, problem: Problem, epoch: int) -> list[Row]:
         meter = _Meter(problem)
         started = time.perf_counter()
         try:
-            found = list(_MEASUREMENTS[name](wanted, problem.model, meter, batches))
+            found = list(_measured(name, wanted, problem.model, meter, batches))
         except NotConverged as error:
             found = [_row(name, None, reason=str(error))]
         found[0] |= {**meter.cost(), "seconds": time.perf_counter() - started}
@@ -132,6 +133,19 @@ _MEASUREMENTS: Mapping[str, Callable[[Diagnostics, nn.Module, _Meter, list[Any]]
     "alpha": _alpha,
     "planes": _planes,
 }
+
+
+def _measured(name: str, wanted: Diagnostics, model: nn.Module, loss: _Meter, batches: list[Any]) -> Iterator[Row]:
+    if name in _MEASUREMENTS:
+        yield from _MEASUREMENTS[name](wanted, model, loss, batches)
+        return
+    if name not in DIAGNOSTICS:
+        raise ValueError(f"the diagnostic {name!r} is a plug-in's that is not loaded")
+    numbers = DIAGNOSTICS[name](model=model, loss=loss, batches=batches)
+    if not numbers:
+        yield _row(name, None, reason="it measured nothing")
+    for part, value in numbers.items():
+        yield _row(f"{name}/{part}", float(value))
 
 
 def _row(measure: str, value: float | None, error: float | None = None, **details: Any) -> Row:

@@ -80,7 +80,8 @@ class WorkOrder:
         self.folder.make_launches(self.launch)
         wanted = set(self.run_ids)
         own = [run for run in runs if run.run_id in wanted]
-        plugins = stage({name for run in own for name in run.plugins}, self.place)
+        measured = frozenset[str]() if self.diagnostics is None else self.diagnostics.plugins
+        plugins = stage({name for run in own for name in run.plugins} | measured, self.place)
         content = {"runs": [run.to_json() for run in own], **({"plugins": plugins} if plugins else {})}
         write_json(self.place / SNAPSHOT, content)
 
