@@ -87,11 +87,9 @@ ADDITIONS = {
         {"toy_launcher.py": "launch"},
         "plugins/kinds.py",
         {
-            {
-                'LAUNCHERS: Registry[Any] = Registry(\n    "launcher",\n    {\n': (
-                    '        "toy": "xsam.launch.toy_launcher:TOY",\n'
-                )
-            },
+            'LAUNCHERS: Registry[Any] = Registry(\n    "launcher",\n    {\n': (
+                '        "toy": "xsam.launch.toy_launcher:TOY",\n'
+            )
         },
     ),
     "statistic": Addition(
