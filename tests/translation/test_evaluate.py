@@ -24,10 +24,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.fairseq]
 GRID = """
 name: toy
 task: translation
-matrix: {model: [transformer], dataset: [parallel_text], optimizer: [adam], seed: [0]}
+matrix: {model: [transformer], dataset: [parallel_text], optimizer: [adam, sam], seed: [0]}
 params: {bpe_merges: 40, embed_dim: 32, ffn_dim: 64, heads: 2, layers: 1, max_tokens: 400,
          dropout: 0.0, epochs: 3, lr: 5.0e-3, warmup_updates: 30, average_last: 2, test_subset: 50, valid_subset: 20}
-report: {rule: best_val}
+overrides: [{when: {optimizer: sam}, params: {rho: 0.02}}]
+report: {rule: best_val, compare: [{of: sam, with: adam}]}
 keep_checkpoints: true
 """
 METRICS = ("bleu", "sacrebleu", "chrf")
@@ -38,7 +39,8 @@ class Trained:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.row = read(folder / "results").iloc[0]
+        rows = read(folder / "results").set_index("optimizer", drop=False)
+        self.row, self.other = rows.loc["adam"], rows.loc["sam"]
         self.run_id = str(self.row["run_id"])
         self.outputs = folder / "results" / "toy" / "outputs" / self.run_id
 
@@ -51,6 +53,7 @@ class Trained:
 
     def table(self):
         rows = read(self.folder / "results", "evaluations")
+        rows = rows[rows["run_id"] == self.run_id]
         return {(one.test_set, one.weights, one.metric): one.value for one in rows.itertuples()}
 
 
@@ -72,7 +75,7 @@ def test_the_runs_own_test_set_has_the_scores_of_its_row(trained):
     for rule in ("final", "best_val"):
         for metric in METRICS:
             assert table["test", rule, metric] == trained.row[f"test_{metric}_{rule}"]
-    assert {path.name: path.read_bytes() for path in trained.outputs.iterdir() if path.is_file()} == before
+    assert {name: (trained.outputs / name).read_bytes() for name in before} == before
 
 
 def test_files_of_ones_own_are_evaluated_and_kept_beside_the_others(trained, texts, tmp_path):
@@ -88,7 +91,7 @@ def test_files_of_ones_own_are_evaluated_and_kept_beside_the_others(trained, tex
     assert {name for name, _, _ in table} >= {"valid", *names}
     rows = read(trained.folder / "results", "evaluations")
     assert rows.loc[rows["metric"] != "chrf", "signature"].str.contains("case:lc").all()
-    assert compact(GridFolder(trained.folder / "results", "toy")) == 1
+    assert compact(GridFolder(trained.folder / "results", "toy")) == 2
     assert not list((trained.folder / "results").glob("toy/evaluations/*"))
     assert trained.table() == table
     write_report(trained.folder / "results", tmp_path / "reports", figures=False, page=False)
@@ -96,6 +99,29 @@ def test_files_of_ones_own_are_evaluated_and_kept_beside_the_others(trained, tex
     assert "Further test sets" in report
     assert f"{table['valid', 'final', 'bleu']:.2f}" in report
     assert "parallel_text,adam" in (tmp_path / "reports" / "toy" / "evaluations.csv").read_text(encoding="utf-8")
+
+
+def test_runs_that_the_grid_compares_are_compared_by_the_paired_bootstrap(trained, tmp_path):
+    trained("evaluate", "--on", "test", "--on", "valid")
+    assert "bleu_difference" not in set(read(trained.folder / "results", "evaluations")["metric"])
+    shown = trained("evaluate", str(trained.other["run_id"]), "--on", "test").stdout  # both runs, once more
+    assert "paired bootstrap" in shown
+    rows = read(trained.folder / "results", "evaluations")
+    found = rows[rows["metric"] == "bleu_difference"].set_index("weights")
+    assert set(found["run_id"]) == {trained.other["run_id"]}
+    assert len(found) == 2
+    for rule in ("final", "best_val"):
+        expected = trained.other[f"test_bleu_{rule}"] - trained.row[f"test_bleu_{rule}"]
+        assert found.loc[rule, "value"] == pytest.approx(expected)
+        details = json.loads(found.loc[rule, "details"])
+        assert 0 < details["p"] <= 1
+        assert (details["with"], details["optimizer"]) == (trained.run_id, "adam")
+        assert "bs:1000" in found.loc[rule, "signature"]
+    write_report(trained.folder / "results", tmp_path / "reports", figures=False, page=False)
+    report = (tmp_path / "reports" / "toy" / "table.md").read_text(encoding="utf-8")
+    assert "## Paired bootstrap" in report
+    assert "too few seeds" in report.partition("## Paired bootstrap")[2]
+    assert "difference" not in (tmp_path / "reports" / "toy" / "evaluations.csv").read_text(encoding="utf-8")
 
 
 def test_text_is_translated_as_it_comes(trained, texts):

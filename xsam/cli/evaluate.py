@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -19,7 +20,7 @@ from xsam.damage import DamagedFile
 from xsam.grid.grid import Grid
 from xsam.grid.spec import RunSpec
 from xsam.launch import status as look
-from xsam.tasks import DataMissing
+from xsam.tasks import DIFFERENCE, DataMissing
 
 Runs = Annotated[
     list[str], typer.Argument(metavar="RUN...", help="Ids of finished runs, or their first digits.", show_default=False)
@@ -56,7 +57,8 @@ def evaluate(
     """Score the kept weights of finished runs on test sets, and keep the scores; reports show them.
 
     Needs the runs' last checkpoints: 'keep_checkpoints: true' in the grid file. Translation: BLEU, sacreBLEU and chrF
-    of the final (averaged) and of the best validated weights, with signatures; vision: accuracy and loss.
+    of the final (averaged) and of the best validated weights, with signatures, and the paired bootstrap of BLEU between
+    runs of one seed that the grid compares, once both are evaluated; vision: accuracy and loss.
 
     Example: xsam-bench evaluate 3f2a9c --on test --on test_2017_flickr --on talks/mine
     """
@@ -74,7 +76,8 @@ def evaluate(
     console, printed = common.console(), []
     for folder, run in found:
         with common.bad_input(NotMeasurable, CheckpointMismatch, DataMissing, DamagedFile, ValueError):
-            rows = evaluate_run(folder, run, list(dict.fromkeys(on)), data.resolve(), device)
+            pairs = _declared(Grid.load(folder.grid_json), run)
+            rows = evaluate_run(folder, run, list(dict.fromkeys(on)), data.resolve(), device, pairs)
         if as_json:
             readable = [{**row, "evaluated_at": row["evaluated_at"].isoformat()} for row in rows]
             printed.append({"grid": folder.name, "run_id": run.run_id, "rows": readable})
@@ -85,11 +88,35 @@ def evaluate(
     damages.leave()
 
 
+def _declared(grid: Grid, run: RunSpec) -> list[tuple[RunSpec, RunSpec]]:
+    """The pairs of runs that the grid's tables compare and ``run`` is one of: of one cell and seed."""
+    wanted = {(one.of, one.against) for table in grid.tables for one in table.compare}
+    pairs = [
+        (of, against)
+        for of in grid.runs
+        for against in grid.runs
+        if run.run_id in (of.run_id, against.run_id) and (of.optimizer, against.optimizer) in wanted
+        if _place(of, against) == _place(against, of)
+    ]
+    return list({(of.run_id, against.run_id): (of, against) for of, against in pairs}.values())
+
+
+def _place(run: RunSpec, other: RunSpec) -> dict[str, Any]:
+    """Where the run is in the grid, but for its optimizer, as far as the other one has these axes."""
+    return {name: value for name, value in run.axes.items() if name != "optimizer" and name in other.axes}
+
+
 def _show(console: Console, run: RunSpec, rows: Sequence[dict[str, Any]]) -> None:
     console.print(f"{run.run_id} {look.name_of(run)}", markup=False)
     table = Table("test set", "weights", "metric", "value", "examples", "signature")
     for row in rows:
         value = f"{row['value']:.4f}" if row["metric"] == "loss" else f"{row['value']:.2f}"
+        if row["metric"] == DIFFERENCE:
+            details = json.loads(row["details"])
+            name = f"{row['metric']} of {row['run_id'][:8]} with {details['optimizer']}"
+            value = f"{row['value']:+.2f} (p {details['p']:.3f})"
+            table.add_row(row["test_set"], row["weights"], name, value, f"{row['examples']:,}", "paired bootstrap")
+            continue
         signature = (row["signature"] or "").partition("|version")[0]
         table.add_row(row["test_set"], row["weights"], row["metric"], value, f"{row['examples']:,}", signature)
     console.print(table)

@@ -16,7 +16,7 @@ from xsam.report.caveats import caveats
 from xsam.report.claims.judge import Judgement, judge
 from xsam.report.claims.model import Claim, ClaimsFile, Published, packaged
 from xsam.report.comparisons import Comparison, Place, Standing, comparisons, primary, standings
-from xsam.report.evaluations import Evaluations, evaluations_of
+from xsam.report.evaluations import Compared, Evaluations, compared_of, evaluations_of
 from xsam.report.references import Check, checks
 from xsam.report.table import Table, cells
 from xsam.store import GridFolder, grids, read
@@ -41,6 +41,7 @@ class Analysis:
         checks: published values beside our cells.
         measures: measure of sharpness → place → seed → its value when it was last taken.
         evaluations: test set, weights and metric → place → seed → score of the finished runs there.
+        compared: runs against each other on one test set, by resampling its sentences.
         caveats: sentences about what the numbers alone would hide (:mod:`xsam.report.caveats`).
     """
 
@@ -52,6 +53,7 @@ class Analysis:
     measures: Measures
     caveats: tuple[str, ...] = ()
     evaluations: Evaluations = field(default_factory=dict)
+    compared: tuple[Compared, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -204,8 +206,9 @@ def analyse(
     measures = {} if sharpness is None else measures_of(table, sharpness)
     told = () if epochs is None else caveats(table, runs, epochs)
     scored = {} if evaluations is None else evaluations_of(table, evaluations)
+    against = () if evaluations is None else compared_of(table, evaluations)
     ranked, checked = standings(table, compared), checks(table, references)
-    return Analysis(table, declared, compared, ranked, checked, measures, told, scored)
+    return Analysis(table, declared, compared, ranked, checked, measures, told, scored, against)
 
 
 def measures_of(table: Table, sharpness: pd.DataFrame) -> Measures:

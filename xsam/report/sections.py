@@ -10,7 +10,7 @@ from xsam.parameters import whole
 from xsam.report.analysis import Analysis
 from xsam.report.comparisons import Place, partner
 from xsam.report.contrasts import declared, differences, published, ranks, tests
-from xsam.report.evaluations import evaluations_sheet
+from xsam.report.evaluations import compared_sheet, evaluations_sheet
 from xsam.report.formats import Sheet, Text
 from xsam.report.overall import overall_sheet
 from xsam.report.references import Check
@@ -41,7 +41,20 @@ _CELL_NOTE = (
 
 def sheets(analysis: Analysis) -> tuple[Sheet, ...]:
     """Every sheet of a table that has something to say, the means first."""
-    made = (means, declared, overall_sheet, differences, tests, ranks, rules, published, flatness, further, cost)
+    made = (
+        means,
+        declared,
+        overall_sheet,
+        differences,
+        tests,
+        ranks,
+        rules,
+        published,
+        flatness,
+        further,
+        bootstraps,
+        cost,
+    )
     return tuple(sheet for make in made if (sheet := make(analysis)).rows)
 
 
@@ -133,6 +146,11 @@ def flatness(analysis: Analysis) -> Sheet:
 def further(analysis: Analysis) -> Sheet:
     """Scores on further test sets."""
     return evaluations_sheet(analysis.table, analysis.evaluations)
+
+
+def bootstraps(analysis: Analysis) -> Sheet:
+    """Runs against each other on one test set, by resampling its sentences."""
+    return compared_sheet(analysis.table, analysis.evaluations, analysis.compared)
 
 
 def _notes(table: Table) -> Iterator[str]:

@@ -135,6 +135,9 @@ class Finishing(Protocol):
         """
 
 
+DIFFERENCE = "bleu_difference"  # the metric of evaluations that compare two runs; their details say ``with`` which
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """One metric of some weights of a finished run on a test set.
@@ -168,6 +171,17 @@ class Evaluating(Protocol):
 
         What people may want to read goes into ``folder``. Leaves the model as it was. Raises ``DataMissing`` for a set
         that is not prepared, and ``ValueError`` (one line) for one that the model cannot be evaluated on.
+        """
+
+
+@runtime_checkable
+class Comparing(Protocol):
+    """A problem that can tell, of the outputs of two runs on one test set, what the choice of its examples explains."""
+
+    def compare_on(self, test_set: str, mine: Path, other: Path) -> Sequence[Evaluation]:
+        """The differences of the run whose outputs are in ``mine`` from the one in ``other``; none where one has none.
+
+        ``test_set`` is a name as evaluations are stored under.
         """
 
 

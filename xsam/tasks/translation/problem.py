@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from xsam.tasks import Evaluation, Metrics
+from xsam.tasks import DIFFERENCE, Evaluation, Metrics
 from xsam.tasks.seeding import derive, generator
 from xsam.tasks.translation.config import ModelConfig, TranslationRun
 from xsam.tasks.translation.decoding import Beam, length_batches, translate
@@ -22,8 +22,9 @@ from xsam.tasks.translation.library import fairseq
 from xsam.tasks.translation.models import build
 from xsam.tasks.translation.pairs import ParallelData
 from xsam.tasks.translation.scores import Score, all_scores, tokenised_bleu
+from xsam.tasks.translation.significance import paired_bootstrap
 from xsam.tasks.translation.summary import summarise
-from xsam.tasks.translation.text import detokenise, write_lines
+from xsam.tasks.translation.text import detokenise, digest, read_lines, write_lines
 from xsam.tasks.translation.weights import Kept
 
 
@@ -222,12 +223,35 @@ class TranslationProblem:
         details: dict[str, Any] = {"beam": self._beam.size, "length_penalty": self._beam.length_penalty}
         details |= {"note": chosen.note} if chosen.note else {}
         found = []
+        place.mkdir(parents=True, exist_ok=True)
+        write_lines(place / f"reference.tok.{self.data.target}", chosen.references.tokenised)
         for rule in self._kept.choices():
             with self._weights(rule):
                 for name, score in self._scores(rule, chosen, place).items():
                     metric = name.removeprefix("test_")
                     counted = (len(chosen.references.raw), chosen.checksum)
                     found.append(Evaluation(chosen.name, rule, metric, score.value, *counted, score.signature, details))
+        return found
+
+    def compare_on(self, test_set: str, mine: Path, other: Path) -> list[Evaluation]:
+        """The paired bootstrap of BLEU of what two evaluated runs wrote for ``test_set``, for each kept weights.
+
+        None where one of them has no translations of it, or of another content.
+        """
+        language = self.data.target
+        paths = [folder if test_set == "test" else folder / test_set for folder in (mine, other)]
+        references = [path / f"reference.tok.{language}" for path in paths]
+        if not all(path.is_file() for path in references) or len({path.read_bytes() for path in references}) > 1:
+            return []
+        expected = read_lines(references[0])
+        checksum = digest(expected)
+        found = []
+        for rule in self._kept.choices():
+            sides = [read_lines(path / f"{rule}.tok.{language}") for path in paths]
+            one = paired_bootstrap(sides[0], sides[1], expected)
+            details = {"p": one.p, "interval": list(one.interval), "with_interval": list(one.other_interval)}
+            counted = (len(expected), checksum)
+            found.append(Evaluation(test_set, rule, DIFFERENCE, one.difference, *counted, one.signature, details))
         return found
 
     @contextmanager

@@ -24,10 +24,14 @@ def tokenised_bleu(hypotheses: Sequence[str], references: Sequence[str]) -> Scor
     >>> round(score.value, 6), score.signature.partition("|version")[0]
     (100.0, 'nrefs:1|case:lc|eff:no|tok:none|smooth:exp')
     """
+    return _score(tokenised_metric(), hypotheses, references)
+
+
+def tokenised_metric() -> Any:
+    """sacrebleu's metric for tokenised, lower-cased lines as they are."""
     from sacrebleu.metrics.bleu import BLEU
 
-    metric = BLEU(tokenize="none", lowercase=True, force=True)
-    return _score(metric, hypotheses, references)
+    return BLEU(tokenize="none", lowercase=True, force=True)
 
 
 def detokenised_scores(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, Score]:
