@@ -123,7 +123,8 @@ class OneStep:
 
 def suite(run: RunSpec, data: ImageData) -> Step:
     """The suite's training loop."""
-    config = VisionRun.of(run.params)
+    config = run.config
+    assert isinstance(config, VisionRun)
     trainer = Trainer(run, VisionProblem(config, data, torch.device("cpu")))
     position = Position()
 

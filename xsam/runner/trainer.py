@@ -60,17 +60,20 @@ class Trainer:
     def step(self, batch: Any) -> torch.Tensor:
         """One optimizer step on ``batch``; returns its mean loss at the weights before, still on the device."""
         count = self._accumulation * self._group.size
-        parts = self.problem.parts(batch, count) if count > 1 else [(batch, 1.0)]
+        loss = self._step_in_parts(batch, count) if count > 1 else self.optimizer.step(partial(self._loss, batch, 1.0))
+        if self._average is not None:
+            self._average.update()
+        return self._group.mean(loss.double())
+
+    def _step_in_parts(self, batch: Any, count: int) -> torch.Tensor:
+        parts = self.problem.parts(batch, count)
         mine = parts[self._group.rank :: self._group.size] or [(parts[0][0], 0.0)]
         weight = sum(share for _, share in mine)
         # Replicas are averaged with equal weights, whatever their shares of the batch.
         factor = weight * self._group.size if self._group.size > 1 else 1.0
         closures = [partial(self._loss, part, factor) for part, _ in mine]
         shares = [share for _, share in mine] if weight else None
-        loss = self.optimizer.step(closures, shares)
-        if self._average is not None:
-            self._average.update()
-        return self._group.mean(loss.double())
+        return self.optimizer.step(closures, shares)
 
     def request_alpha_search(self) -> None:
         """Have alpha searched at the next step; of a method that searches."""

@@ -82,6 +82,11 @@ class Augmentation:
     cutout_probability: float = 0.5
     erasing_probability: float = 0.0
 
+    @property
+    def random(self) -> bool:
+        """Whether it draws anything; otherwise it is ``normalise`` alone."""
+        return self.kind != "none" or bool(self.cutout) or bool(self.erasing_probability)
+
     def __call__(self, images: torch.Tensor, stream: torch.Generator) -> torch.Tensor:
         """Normalised float32 N×C×S×S of stored ``images``, which stay as they are; draws from ``stream``."""
         if self.kind == "crop_flip":

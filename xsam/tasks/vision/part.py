@@ -43,6 +43,8 @@ class Part:
         >>> [tensor.shape for tensor in part.take(torch.tensor([2, 0]))]
         [torch.Size([2, 1, 8, 8]), torch.Size([2])]
         """
+        if self.images.device == self.labels.device:
+            return self.images.index_select(0, chosen), self.labels.index_select(0, chosen)
         shape = (len(chosen), *self.images.shape[1:])
         pinned = self.images.device.type == "cpu" and self.images.is_pinned()
         images = torch.empty(shape, dtype=self.images.dtype, device=self.images.device, pin_memory=pinned)

@@ -96,6 +96,8 @@ class VisionProblem:
             raise IndexError(f"step {step} of an epoch of {self.steps_per_epoch}")
         order = self._epoch_order(epoch)
         images, labels = self.train.take(order[step * self._batch_size : (step + 1) * self._batch_size])
+        if not self._augment.random:
+            return self._normalise(images), labels
         return self._augment(images, generator(self._seed, "augment", epoch, step)), labels
 
     def _epoch_order(self, epoch: int) -> torch.Tensor:
