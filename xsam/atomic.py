@@ -6,21 +6,29 @@ import errno
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 _LEAST_SPACE = 1 << 17  # bytes: less than a run needs for its files
+# A folder, another user's, a loop of links, a pipe or device, a socket.
+_NO_FILE = frozenset({errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EINVAL, errno.ENXIO})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def is_full(error: BaseException) -> bool:
     """Whether there is no space for what was to be written: on the disk, in the quota, or by a limit of file sizes."""
     return isinstance(error, OSError) and error.errno in _FULL
+
+
+def is_no_file(error: OSError) -> bool:
+    """Whether reading failed of what stands there, not of the disk: nothing that this process may read as a file."""
+    return error.errno in _NO_FILE
 
 
 def in_words(error: OSError) -> str:
@@ -73,6 +81,29 @@ def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
     if durable:
         sync(path.parent)
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a regular file to read it; ``OSError`` for a folder, or a pipe, socket or device, which might never end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "no regular file", str(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a regular file (see :func:`open_file`)."""
+    with open_file(path) as file:
+        return file.read()
+
+
+def read_text(path: Path) -> str:
+    """The text in a regular file (see :func:`open_file`)."""
+    return read_bytes(path).decode("utf-8")
 
 
 def write_bytes(path: Path, data: bytes, durable: bool = True) -> None:

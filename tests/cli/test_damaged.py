@@ -98,7 +98,18 @@ def folder_instead(path: Path) -> None:
     (path / "something").touch()
 
 
-DAMAGES = [empty, truncated, garbage, foreign, unreadable, folder_instead]
+def pipe(path: Path) -> None:
+    """What a reader would wait at for ever."""
+    path.unlink()
+    os.mkfifo(path)
+
+
+def loop_of_links(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+DAMAGES = [empty, truncated, garbage, foreign, unreadable, folder_instead, pipe, loop_of_links]
 
 
 @dataclass

@@ -67,9 +67,10 @@ def test_compaction_of_nothing_new_writes_nothing(folder: GridFolder, row: Row) 
     assert not folder.compacted("runs").exists()
     fill(folder, row)
     compact(folder)
-    versions = {table: folder.compacted(table).stat().st_ino for table in TABLES}
+    tables = [table for table in TABLES if folder.has_rows(table)]
+    versions = {table: folder.compacted(table).stat().st_ino for table in tables}
     assert compact(folder) == 0
-    assert versions == {table: folder.compacted(table).stat().st_ino for table in TABLES}
+    assert versions == {table: folder.compacted(table).stat().st_ino for table in tables}
 
 
 def die_at(folder: GridFolder, fatal: int) -> None:

@@ -13,6 +13,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 
+from xsam.atomic import open_file
 from xsam.cli import common
 from xsam.cli.common import BadInput
 from xsam.cli.progress import describe
@@ -146,10 +147,10 @@ def logs(
     if not path.exists() and not follow:
         raise BadInput(f"{path}: no log; the run was never started here")
     position, decoder = 0, codecs.getincrementaldecoder("utf-8")(errors="replace")
-    with contextlib.suppress(KeyboardInterrupt), common.bad_input(IsADirectoryError, PermissionError):
+    with contextlib.suppress(KeyboardInterrupt), common.bad_input(OSError):
         while True:
             over = not follow or look.status(folder, spec).state in look.FINISHED
-            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+            with contextlib.suppress(FileNotFoundError), open_file(path) as file:
                 file.seek(position)
                 common.say(decoder.decode(file.read(), final=over), end="")
                 position = file.tell()

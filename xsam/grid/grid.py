@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from xsam.atomic import read_text
 from xsam.damage import DamagedFile
 from xsam.grid.compare import Declared
 from xsam.grid.diagnostics import Diagnostics
@@ -183,11 +184,13 @@ class Grid:
         What a grid file may not say is not taken from here either, since the folder may be another person's.
         """
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = json.loads(read_text(path))
             if not isinstance(data, dict):
                 raise ValueError("its content is no object")
             return cls.from_json(data)
         except FileNotFoundError:
+            if path.is_symlink():
+                raise DamagedFile(path, "a link to nothing; remove it, and run writes the grid again") from None
             raise
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) else error

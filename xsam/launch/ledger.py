@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from xsam.atomic import write_json
+from xsam.atomic import read_text, write_json
 from xsam.launch.squeue import Job, Queue
 from xsam.runner.order import WorkOrder
 from xsam.store.layout import GridFolder
@@ -76,7 +76,7 @@ class Ledger:
     def read(cls, path: Path, results: Path) -> Ledger:
         """Read one; ``results`` is where the results folder is now. ``ValueError`` where it is no ledger."""
         try:
-            data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            data: dict[str, Any] = json.loads(read_text(path))
             arrays = tuple(_array(one) for one in data["arrays"])
             run_ids = tuple(run_id for array in arrays for share in array.shares for run_id in share)
             given = data["order"]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from xsam import store
+from xsam.atomic import read_text
 from xsam.damage import OnDamage, ignore
 from xsam.grid.spec import RunSpec
 from xsam.runner import lease
@@ -126,7 +127,7 @@ def name_of(run: RunSpec) -> str:
 def _progress(folder: GridFolder, run: RunSpec) -> dict[str, Any]:
     """What the run's worker last told; nothing where that cannot be read."""
     try:
-        content = json.loads(folder.progress(run.run_id).read_text(encoding="utf-8"))
+        content = json.loads(read_text(folder.progress(run.run_id)))
     except (OSError, ValueError):
         return {}
     if not isinstance(content, dict) or not all(_number(content.get(name)) for name in ("epoch", "epochs", "done")):

@@ -15,7 +15,7 @@ from typing import IO, Any, cast
 
 import torch
 
-from xsam.atomic import replacing
+from xsam.atomic import is_no_file, open_file, replacing
 from xsam.runner import randomness
 from xsam.runner.distributed import ALONE, ProcessGroup
 from xsam.runner.trainer import Trainer
@@ -120,9 +120,13 @@ def _with_facts(digest: hashlib._Hash, facts: Mapping[str, Any]) -> str:
 def check(path: Path, identity: Identity) -> None:
     """Raise :class:`CheckpointMismatch` unless the file is what was written, for this run and these data."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             facts = _facts(file)
-    except (IsADirectoryError, PermissionError) as error:
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if not is_no_file(error):
+            raise
         raise CheckpointMismatch(f"{path}: no checkpoint: {error.strerror}") from None
     if facts is None:
         raise CheckpointMismatch(f"{path}: damaged, or no checkpoint of this version")

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from xsam.atomic import sync, write_json
+from xsam.atomic import read_text, sync, write_json
 from xsam.runner.process import Process
 from xsam.store.locks import OTHER_DISK
 
@@ -66,7 +66,7 @@ class Record:
     @classmethod
     def read(cls, path: Path) -> Record:
         """Read a lease file; ``ValueError`` where it holds no record."""
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_text(path))
         if not isinstance(data, dict) or not isinstance(data.get("holder"), dict):
             raise ValueError("no record")
         record = cls(Process(**_typed(Process, _renamed(data["holder"]))), **_typed(cls, data, skip=("holder",)))

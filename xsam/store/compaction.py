@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from xsam.damage import DamagedFile, OnDamage, refuse
 from xsam.store.ends import finished_runs, identity
+from xsam.store.files import singles
 from xsam.store.frames import grid_table
 from xsam.store.layout import TABLES, GridFolder
 from xsam.store.rows import write_table
@@ -65,7 +66,7 @@ def forget(folder: GridFolder, run_ids: Collection[str], tables: Sequence[str] =
 def _merge(folder: GridFolder, table: str, run_ids: Collection[str], on_damage: OnDamage) -> int:
     """Merge one table's files of ``run_ids`` and remove those that the compacted file now holds; their number."""
     # The versions before the rows: a file that is replaced between the two is merged in its new form, and stays.
-    paths = [path for path in folder.singles(table).glob("*.parquet") if path.stem in run_ids]
+    paths = [path for path in singles(folder.singles(table), on_damage) if path.stem in run_ids]
     versions = {path: identity(path) for path in paths}
     damaged: list[DamagedFile] = []
     if versions:

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 
-from xsam.atomic import write_bytes
+from xsam.atomic import is_no_file, read_bytes, write_bytes
 from xsam.damage import DamagedFile, OnDamage, refuse
-from xsam.store.files import content_of, each, parquet
+from xsam.store.files import content_of, each, parquet, singles
 from xsam.store.layout import GridFolder
 from xsam.store.schema import STATUSES, arrow_schema
 
@@ -100,7 +100,7 @@ def stored_runs(folder: GridFolder, on_damage: OnDamage = refuse, keep_index: bo
         on_damage: as in :func:`finished`.
         keep_index: write the index anew where many files were not in it.
     """
-    versions = _versions(folder.singles("runs"))
+    versions = _versions(folder.singles("runs"), on_damage)
     index = _read_index(folder)
     indexed = ((path, version, index.get(path.stem)) for path, version in versions.items())
     known = {path: entry[1] for path, version, entry in indexed if entry is not None and entry[0] == version}
@@ -120,15 +120,13 @@ def _version(stat: os.stat_result) -> tuple[int, ...]:
     return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
-def _versions(folder: Path) -> dict[Path, tuple[int, ...]]:
+def _versions(folder: Path, on_damage: OnDamage) -> dict[Path, tuple[int, ...]]:
     """Every parquet file in ``folder`` and its version, sorted by name."""
     found = {}
-    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.endswith(".parquet") and not entry.name.startswith("."):
-                with suppress(FileNotFoundError):
-                    found[folder / entry.name] = _version(entry.stat())
-    return dict(sorted(found.items()))
+    for path in singles(folder, on_damage):
+        with suppress(FileNotFoundError):
+            found[path] = _version(path.lstat() if path.is_symlink() else path.stat())
+    return found
 
 
 def _single(path: Path) -> dict[str, Any] | None:
@@ -152,10 +150,22 @@ def _single(path: Path) -> dict[str, Any] | None:
 
 
 def _compacted(folder: GridFolder, on_damage: OnDamage) -> Mapping[str, Stored]:
-    path = folder.compacted("runs")
-    if not path.exists():
+    return _or_none(_read_compacted, folder.compacted("runs"), on_damage) or {}
+
+
+def _read_compacted(path: Path) -> Mapping[str, Stored]:
+    if not os.path.lexists(path):
         return {}
-    return _or_none(lambda path: _cached(path, identity(path)), path, on_damage) or {}
+    try:
+        version = identity(path)
+    except FileNotFoundError:
+        content_of(path)  # says what is wrong with a link to nothing
+        return {}
+    except OSError as error:
+        if not is_no_file(error):
+            raise
+        raise DamagedFile(path, f"damaged ({error.strerror})") from None
+    return _cached(path, version)
 
 
 @lru_cache(maxsize=64)
@@ -210,7 +220,7 @@ def _index_file(folder: GridFolder) -> Path:
 def _read_index(folder: GridFolder) -> dict[str, tuple[tuple[int, ...], dict[str, Any]]]:
     """Run id → version of its file, and the summary; empty where there is none, or another version wrote it."""
     try:
-        stated, _, text = _index_file(folder).read_bytes().partition(b"\n")
+        stated, _, text = read_bytes(_index_file(folder)).partition(b"\n")
         if stated != _digest(text):
             return {}
         content = json.loads(text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from xsam.atomic import is_no_file, read_bytes
 from xsam.damage import DamagedFile, OnDamage, refuse
 from xsam.store.seal import BrokenSeal, unseal
 
@@ -32,10 +35,14 @@ def content_of(path: Path) -> Content | None:
         DamagedFile: it cannot be read, or its checksum does not fit.
     """
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except (FileNotFoundError, NotADirectoryError):
+        if path.is_symlink():
+            raise DamagedFile(path, "damaged (a link to nothing)") from None
         return None
-    except (IsADirectoryError, PermissionError) as error:
+    except OSError as error:
+        if not is_no_file(error):  # a disk that fails for a while says nothing about the file
+            raise
         raise DamagedFile(path, f"damaged ({error.strerror})") from None
     try:
         return Content(data, unseal(data))
@@ -64,6 +71,23 @@ def parquet(
         return file.read(columns=None if choose is None else choose(file.metadata), use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise DamagedFile(path, f"damaged ({error})") from None
+
+
+def singles(folder: Path, on_damage: OnDamage = refuse) -> list[Path]:
+    """The files of one run each in a table's folder, sorted; none where there is no folder.
+
+    Where something else is in its place, a file or a loop of links, ``on_damage`` is called.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            names = [one.name for one in entries if one.name.endswith(".parquet") and not one.name.startswith(".")]
+    except OSError as error:
+        if not (isinstance(error, FileNotFoundError) and not folder.is_symlink()):
+            if not is_no_file(error) and error.errno not in (errno.ENOTDIR, errno.ENOENT):
+                raise
+            on_damage(DamagedFile(folder, f"damaged (it is no folder that can be read: {error.strerror})"))
+        return []
+    return [folder / name for name in sorted(names)]
 
 
 def with_values(metadata: pq.FileMetaData, wanted: Collection[str]) -> list[str]:

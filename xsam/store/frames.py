@@ -12,12 +12,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from xsam.atomic import read_text
 from xsam.damage import DamagedFile, OnDamage, refuse
 from xsam.grid.grid import recall
 from xsam.metrics import Metric
 from xsam.parameters import nearest
 from xsam.store import layout
-from xsam.store.files import Content, content_of, each, parquet, with_values
+from xsam.store.files import Content, content_of, each, parquet, singles, with_values
 from xsam.store.layout import GridFolder
 from xsam.store.schema import VERSION, NewerFormat, arrow_schema, chosen_metrics, fitted, of_summaries, part_of_schema
 
@@ -105,7 +106,7 @@ def _under_rule(folder: GridFolder, rows: pa.Table, metrics: Mapping[str, Metric
 def _rule(folder: GridFolder, on_damage: OnDamage) -> str:
     """The grid's rule; empty where it cannot be told."""
     try:
-        return str(json.loads(folder.grid_json.read_text(encoding="utf-8"))["report"]["rule"])
+        return str(json.loads(read_text(folder.grid_json))["report"]["rule"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         on_damage(DamagedFile(folder.grid_json, f"cannot be read ({reason}); plan the grid again"))
@@ -115,7 +116,7 @@ def _rule(folder: GridFolder, on_damage: OnDamage) -> str:
 def _recall(folder: GridFolder) -> None:
     """Learn the columns of the grid's plug-ins, where it has any."""
     try:
-        text = folder.grid_json.read_text(encoding="utf-8")
+        text = read_text(folder.grid_json)
         if '"plugins"' in text:
             recall(json.loads(text))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -186,10 +187,10 @@ def grid_table(
             raise DamagedFile(path, "damaged (it holds rows of another run)")
         return found
 
-    paths = sorted(folder.singles(table).glob("*.parquet"))
+    paths = singles(folder.singles(table), on_damage)
     paths = [path for path in paths if run_ids is None or path.stem in run_ids]
     # Singles first: one that is compacted and removed meanwhile is then found in the compacted file.
-    singles: list[pa.Table] = []
+    own: list[pa.Table] = []
     for start in range(0, len(paths), _BATCH):
         some = [one for _, one in each(load_single, paths[start : start + _BATCH], on_damage)]
         parts = [one for one in some if isinstance(one, pa.Table)]
@@ -197,10 +198,10 @@ def grid_table(
         if summaries:
             parts.append(of_summaries(summaries, schema))
         if parts:
-            singles.append(pa.concat_tables(parts, promote_options="default").combine_chunks())
+            own.append(pa.concat_tables(parts, promote_options="default").combine_chunks())
     merged = [one for _, one in each(load, [folder.compacted(table)], on_damage)]
-    compacted = [_without(one, singles) for one in merged]
-    rows = pa.concat_tables([schema.empty_table(), *compacted, *singles], promote_options="default")
+    compacted = [_without(one, own) for one in merged]
+    rows = pa.concat_tables([schema.empty_table(), *compacted, *own], promote_options="default")
     names = pa.repeat(pa.scalar(folder.name, pa.string()), rows.num_rows)
     position = rows.schema.get_field_index("grid")
     return rows.set_column(position, rows.schema.field(position), names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,7 +82,7 @@ class GridFolder:
 
     def has_rows(self, table: str) -> bool:
         """Whether ``table`` may have rows, from one look at the disk."""
-        return self.singles(table).is_dir() or self.compacted(table).exists()
+        return any(map(os.path.lexists, (self.singles(table), self.compacted(table))))
 
     def started(self) -> set[str]:
         """Ids of the runs that a worker has ever touched, from one look at the disk."""
@@ -121,4 +122,7 @@ class GridFolder:
 
 def grids(results: Path) -> list[GridFolder]:
     """The grids under ``results`` (folders with a ``grid.json``), sorted by name; none where there is no folder."""
-    return [GridFolder(results, path.parent.name) for path in sorted(results.glob("*/grid.json"))]
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(results) as entries:
+        names = sorted(entry.name for entry in entries)
+        return [GridFolder(results, name) for name in names if os.path.lexists(results / name / "grid.json")]
+    return []

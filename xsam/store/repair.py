@@ -19,7 +19,7 @@ from xsam.atomic import sync
 from xsam.damage import DamagedFile, OnDamage
 from xsam.store.compaction import forget
 from xsam.store.ends import Stored, stored_runs
-from xsam.store.files import content_of, each, parquet
+from xsam.store.files import content_of, each, parquet, singles
 from xsam.store.layout import TABLES, GridFolder
 
 _COUNTED = ("epochs", "sharpness")  # a run's row says how many rows of theirs were written with it
@@ -91,7 +91,7 @@ def set_aside(folder: GridFolder, path: Path) -> Path | None:
 def clear(folder: GridFolder, paths: Iterable[Path]) -> None:
     """Set aside what is at one of the ``paths`` but is no file that this process may read and write."""
     for path in paths:
-        if os.path.lexists(path) and (path.is_dir() or not os.access(path, os.R_OK | os.W_OK)):
+        if os.path.lexists(path) and not (path.is_file() and os.access(path, os.R_OK | os.W_OK)):
             set_aside(folder, path)
 
 
@@ -125,8 +125,8 @@ def _column(table: str) -> str:
 def _counts(folder: GridFolder, table: str, on_damage: OnDamage) -> dict[str, int]:
     """Run id → its rows in ``table``."""
     merged = each(_rows_of, [folder.compacted(table)], on_damage)
-    singles = each(_single_rows, sorted(folder.singles(table).glob("*.parquet")), on_damage)
-    return {**dict(Counter(run_id for _, ids in merged for run_id in ids)), **{path.stem: n for path, n in singles}}
+    own = each(_single_rows, singles(folder.singles(table), on_damage), on_damage)
+    return {**dict(Counter(run_id for _, ids in merged for run_id in ids)), **{path.stem: n for path, n in own}}
 
 
 def _single_rows(path: Path) -> int | None:
@@ -158,5 +158,5 @@ def _no_folders(folder: GridFolder) -> Iterator[DamagedFile]:
         with os.scandir(folder.states) as entries:
             needed += [folder.state(entry.name) for entry in entries if not entry.is_dir() and entry.name[0] != "."]
     for path in needed:
-        if path.exists() and not path.is_dir():
+        if os.path.lexists(path) and not path.is_dir():
             yield DamagedFile(path, "damaged (it is no folder)")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from xsam.atomic import read_text
 from xsam.damage import DamagedFile
 from xsam.parameters import Value
 from xsam.store.layout import GridFolder
@@ -168,7 +169,7 @@ def tuning_of(folder: GridFolder) -> TuningRecord | None:
         return None
     path = tuning_file(GridFolder(folder.results, of))
     try:
-        return TuningRecord.from_json(json.loads(path.read_text(encoding="utf-8")))
+        return TuningRecord.from_json(json.loads(read_text(path)))
     except FileNotFoundError:
         return None
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, OSError) as error:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from xsam.atomic import open_file
 from xsam.report.analysis import GridReport
 from xsam.report.page.compact import column, named_columns, numbers
 from xsam.report.panels import thinned
@@ -46,11 +47,11 @@ def _shortened(path: str) -> str:
 def log_tail(path: Path) -> str:
     """The last ``LOG_LINES`` lines of a log without their times and paths; empty where there is none any more."""
     try:
-        with path.open("rb") as log:
+        with open_file(path) as log:
             size = log.seek(0, 2)
             log.seek(max(0, size - _LOG_BYTES))
             text = log.read().decode("utf-8", errors="replace")
-    except FileNotFoundError:
+    except OSError:  # gone, or no log
         return ""
     lines = text.splitlines()[1 if size > _LOG_BYTES else 0 :]  # the first may have lost its beginning
     return without_paths(_TIME.sub("", "\n".join(lines[-LOG_LINES:])))
