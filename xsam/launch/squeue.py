@@ -1,4 +1,8 @@
-"""What SLURM's queue holds: one call of ``squeue``, shared by everything in this process that asks within moments."""
+"""What SLURM's queue holds: one call of ``squeue``, shared by everything in this process that asks within moments.
+
+Its columns and not its JSON: every cluster's ``squeue`` prints these, while ``--json`` needs a plug-in of the site, has
+another shape in each release, and tells a hundred fields of every job.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Downloads that go on where they were cut. Needs the standard library alone."""
+"""Downloads that go on where they were cut, which pooch's do not. Needs the standard library alone."""
 
 from __future__ import annotations
 
