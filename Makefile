@@ -19,8 +19,8 @@ PYTEST := $(ALONE) -n 2 --dist worksteal
 .PHONY: quickstart results results-check test test-fast test-gpu test-portable test-emulated test-repeat lint format system-deps docs clean
 
 quickstart: $(VENV)/.installed
-	$(BIN)/xsam-bench run configs/quickstart.yaml
-	$(BIN)/xsam-bench report quickstart --out build/reports
+	$(BIN)/xsam-bench run configs/quickstart.yaml --results build/results
+	$(BIN)/xsam-bench report quickstart --results build/results --out build/reports
 
 # Second come those that keep every core busy by themselves, or wait for a cluster's daemons. Both halves run, whatever
 # the first one says, and nothing is tried twice.

@@ -17,6 +17,7 @@ from xsam.report.caveats import caveats, limit_shares
 from xsam.report.panels import learning_panels, places_of
 from xsam.report.selection import MOST, selected
 from xsam.report.table import cells
+from xsam.tasks.vision import VisionTask
 
 START = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -61,6 +62,15 @@ def test_everything_that_hides_behind_the_numbers_is_said(told: tuple[Grid, pd.D
         "Wall seconds are those of the epochs. What comes before and after them (loading data, and, in translation, "
         "decoding the test set) took another 50% of them, the median over runs.",
     )
+
+
+def test_runs_of_earlier_numerics_are_told_apart(
+    told: tuple[Grid, pd.DataFrame, pd.DataFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid, runs, epochs = told
+    monkeypatch.setattr(VisionTask, "numerics", 4)
+    first, *_ = caveats(cells(runs, grid), runs, epochs)
+    assert first == "The runs have vision's NUMERICS 1, and the code 4: trained again, they would have other numbers."
 
 
 def test_long_curves_are_differences_paired_by_seed(told: tuple[Grid, pd.DataFrame, pd.DataFrame]) -> None:

@@ -15,6 +15,7 @@ from xsam.report.analysis import analyse, load_grid_report, load_report
 from xsam.report.formats import markdown
 from xsam.report.sections import sheets
 from xsam.store import GridFolder, compact, write_run
+from xsam.tasks.vision import NUMERICS, VisionTask
 
 FILES = ["table.md", "table.tex", "cost.tex", "table.html", "table.csv", "differences.csv", "cost.csv"]
 FILES_OF_SEVERAL = [*FILES[:2], "differences.tex", *FILES[2:]]  # where cells are compared
@@ -89,7 +90,10 @@ def test_stale_names_what_would_change_and_writes_nothing(results: Path, tmp_pat
     assert (out / "toy" / "figure.svg").exists()
 
 
-def test_compaction_and_another_process_give_the_same_bytes(results: Path, tmp_path: Path) -> None:
+def test_compaction_and_another_process_give_the_same_bytes(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(VisionTask, "numerics", NUMERICS)  # as in the other process
     out = tmp_path / "reports"
     write_report(results, out)
     compact(GridFolder(results, "toy"))

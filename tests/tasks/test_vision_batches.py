@@ -72,7 +72,7 @@ BYTES = dtype("u1", NOTHING)
 OBJECTS = dtype("O8", (None, None, None, -1, -1, 63))
 NESTED = pickle.EMPTY_TUPLE + pickle.TUPLE1 * 2_000_000
 
-# The first two end NumPy's own reader, and the next two Python's, with a signal.
+# The first two end NumPy's own reader with a signal, the third Python's in C, which the fourth makes take 32 GB.
 CRAFTED = {
     "pointers": batch(array(dtype("O8", (None, None, None, 8, 8, 0)), (4,), b"a" * 32)),
     "pointers in a field": batch(

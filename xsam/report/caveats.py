@@ -1,4 +1,4 @@
-"""What a reader must be told beside a table's numbers: unverified data, searches at their limit, time not counted."""
+"""What a reader must be told beside a table's numbers: earlier numerics, unverified data, searches at their limit."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from xsam.grid.spec import RunSpec
 from xsam.report.comparisons import is_searched_xsam
 from xsam.report.table import Cell, Key, Table
 from xsam.report.text import key_label
+from xsam.tasks import TASKS, get_task
 from xsam.tasks.data import UNVERIFIED
 
 ALPHA_MAX = 2.0  # where a run does not set it (:class:`xsam.optim.XSAM`)
@@ -32,8 +33,25 @@ def caveats(table: Table, runs: pd.DataFrame, epochs: pd.DataFrame) -> tuple[str
         ('Searches of alpha that end on its limit: resnet18 / cifar100, xsam: 83%.',)
     """
     own = runs[runs["run_id"].isin({one.run_id for cell in table.cells.values() for one in cell.outcomes})]
-    found = (_unverified(own), _limits(table, epochs), _unsearched(table, own), _fixed(table), _uncounted(own))
+    found = (
+        _numerics(table),
+        _unverified(own),
+        _limits(table, epochs),
+        _unsearched(table, own),
+        _fixed(table),
+        _uncounted(own),
+    )
     return tuple(sentence for sentence in found if sentence)
+
+
+def _numerics(table: Table) -> str:
+    """Runs of an earlier ``NUMERICS`` of their task: results of today's do not belong beside them."""
+    told = {
+        f"The runs have {name}'s NUMERICS {then}, and the code {now}: trained again, they would have other numbers."
+        for name, then in sorted({(cell.spec.task, cell.spec.numerics) for cell in _cells(table)})
+        if name in TASKS and (now := get_task(name).numerics) > then
+    }
+    return " ".join(sorted(told))
 
 
 def _unverified(runs: pd.DataFrame) -> str:
