@@ -10,7 +10,8 @@ from xsam.report.analysis import load_report
 from xsam.report.write import render, stale
 
 ROOT = Path(__file__).parents[2]
-COMMITTED = ("multi30k", "quickstart", "sharpness")  # beside them there may be results of this machine's own
+# Beside them there may be results of this machine's own.
+COMMITTED = ("multi30k", "quickstart", "sharpness", "single_step_digits@tune", "single_step_digits_tuned")
 
 
 @pytest.mark.slow

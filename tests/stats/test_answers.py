@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
@@ -34,6 +36,7 @@ from xsam.stats import (
     seeds_needed,
     t_test_power,
 )
+from xsam.stats.answers import shared_ranks
 
 
 def difference(values: np.ndarray | list[float]) -> Difference:
@@ -207,3 +210,11 @@ def test_the_bounds_of_a_family_hold_all_at_once(effects: tuple[float, ...]) -> 
             for one, truth in zip(answers, effects, strict=True)
         )
     assert missed / experiments <= ALPHA + 3 * (ALPHA * (1 - ALPHA) / experiments) ** 0.5
+
+
+def test_shared_ranks_are_those_of_scipy() -> None:
+    rng = np.random.default_rng(0)
+    for size in (1, 2, 7, 40):
+        values = [float(value) for value in rng.integers(0, 10, size)]
+        values[0] = math.inf
+        assert shared_ranks(values) == scipy.stats.rankdata(values).tolist()

@@ -25,6 +25,7 @@ other is never better. Where all runs of one side failed and none of the other, 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -172,10 +173,18 @@ def _by_ranks(one: Difference, decided: bool, lower_is_better: bool) -> str:
 
 
 def _rank_sum(differences: Sequence[float]) -> float:
-    from scipy.stats import rankdata
+    ranks = shared_ranks([abs(value) for value in differences])
+    return sum(rank if value > 0 else -rank for rank, value in zip(ranks, differences, strict=True) if value)
 
-    ranks = rankdata([abs(value) for value in differences])
-    return float(sum(rank if value > 0 else -rank for rank, value in zip(ranks, differences, strict=True) if value))
+
+def shared_ranks(values: Sequence[float]) -> list[float]:
+    """Each value's rank, 1 the smallest; equals share the mean of theirs.
+
+    >>> shared_ranks([0.3, 0.1, 0.3, math.inf])
+    [2.5, 1.0, 2.5, 4.0]
+    """
+    ordered = sorted(values)  # scipy.stats takes more than half a second to import
+    return [(bisect_left(ordered, value) + 1 + bisect_right(ordered, value)) / 2 for value in values]
 
 
 def non_inferior(difference: Difference, margin: float, lower_is_better: bool = False) -> str:
