@@ -58,6 +58,9 @@ STRENGTH = 0.5
 
 class Toy(AscentMethod):
     strength: {kind} = option(default={default}, at_least=0, help="how much")
+
+    def _update(self, passes, parameters):
+        return passes.gradient()
 """
 
 
