@@ -33,26 +33,26 @@ LOG = f"2026-01-02 03:04:05,678 INFO began\n2026-01-02 03:04:06,789 ERROR {ATTAC
 
 
 def write_hostile_grid(results: Path) -> Grid:
-    """One optimizer with a hostile label and 130 seeds: the first three done, the fourth failed, the rest missing."""
-    axes: dict[str, tuple[Value, ...]] = {"optimizer": (ATTACK,), "seed": tuple(range(SEEDS))}
+    """One optimizer, a hostile value of an axis, and 130 seeds: three done, the fourth failed, others missing."""
+    axes: dict[str, tuple[Value, ...]] = {"optimizer": ("xsam",), "tag": (ATTACK,), "seed": tuple(range(SEEDS))}
     runs = tuple(
         RunSpec(
             "vision",
             "xsam",
-            ATTACK,
+            "xsam",
             {"model": "mlp", "dataset": "digits", "seed": seed, "tag": ATTACK},
             1,
-            {"optimizer": ATTACK, "seed": seed},
+            {"optimizer": "xsam", "tag": ATTACK, "seed": seed},
         )
         for seed in range(SEEDS)
     )
-    grid = Grid("hostile", "vision", axes, ReportSpec(("optimizer",), (), "test_accuracy", "final"), runs)
+    grid = Grid("hostile", "vision", axes, ReportSpec(("optimizer", "tag"), (), "test_accuracy", "final"), runs)
     folder = GridFolder(results, grid.name)
     write_json(folder.grid_json, grid.to_json())
     for place, run in enumerate(runs[:4]):
         row: dict[str, Any] = {
             "run_id": run.run_id,
-            "optimizer": ATTACK,
+            "optimizer": "xsam",
             "finished_at": datetime(2026, 1, 2, tzinfo=UTC),
         }
         if place == 3:

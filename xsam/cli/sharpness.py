@@ -73,6 +73,9 @@ def sharpness(
         jobs = [(folder, run, _wanted(grid, run, given)) for (folder, run), grid in zip(found, grids, strict=True)]
     for grid, (_, run) in zip(grids, found, strict=True):
         plugged.require_for(grid, [run])
+    if measure is not None:
+        with common.bad_input(ValueError):  # now that the measurements of plug-ins are known
+            Diagnostics.parameters()["measure"].parse("measure", measure.split(","))
     check_data([run for _, run in found], data)
     enter_numerics([run for _, run in found], device)
 

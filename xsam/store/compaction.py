@@ -67,7 +67,7 @@ def _merge(folder: GridFolder, table: str, run_ids: Collection[str], on_damage: 
     """Merge one table's files of ``run_ids`` and remove those that the compacted file now holds; their number."""
     # The versions before the rows: a file that is replaced between the two is merged in its new form, and stays.
     paths = [path for path in singles(folder.singles(table), on_damage) if path.stem in run_ids]
-    versions = {path: identity(path) for path in paths}
+    versions = {path: _version(path) for path in paths}
     damaged: list[DamagedFile] = []
     if versions:
         rows = grid_table(folder, table, run_ids, keep_extra=True, on_damage=damaged.append)
@@ -79,13 +79,21 @@ def _merge(folder: GridFolder, table: str, run_ids: Collection[str], on_damage: 
     merged = versions.keys() - {damage.path for damage in damaged}
 
     def remove(path: Path) -> None:
-        if identity(path) == versions[path]:
+        if versions[path] is not None and _version(path) == versions[path]:
             path.unlink()
 
     # A disk that is told of every freed block takes its time for each; many at once take it together.
     with ThreadPoolExecutor(min(_REMOVERS, 1 + len(merged) // 100)) as pool:
         list(pool.map(remove, merged))
     return len(merged)
+
+
+def _version(path: Path) -> object:
+    """What tells a file from one that replaced it; None where there is no looking, as at a link to itself."""
+    try:
+        return identity(path)
+    except OSError:
+        return None  # reading it says why
 
 
 @contextmanager

@@ -35,7 +35,8 @@ class Weights:
         ...     weights.move([weight], [torch.tensor([1.0, 2.0])], torch.tensor(0.5))
         >>> weight.tolist()
         [1.5, 2.0]
-        >>> weights.restore()
+        >>> with torch.no_grad():
+        ...     weights.restore()
         >>> weight.tolist()
         [1.0, 1.0]
     """
