@@ -16,6 +16,8 @@ from xsam.cli.common import BadInput
 from xsam.cli.main import app
 from xsam.grid import Grid
 from xsam.store import GridFolder, read
+from xsam.store.layout import TABLES
+from xsam.store.rows import write_evaluations
 
 MEASURED = Path(__file__).parents[2] / "results" / "sharpness"
 
@@ -85,7 +87,11 @@ def test_a_grid_is_removed_whole_and_a_wrong_name_not_at_all(results: Path) -> N
 
 
 def test_merge_brings_back_what_is_missing_and_changes_nothing_else(results: Path, tmp_path: Path) -> None:
-    before = {table: read(results, table) for table in ("runs", "epochs", "sharpness")}
+    score = {"test_set": "test", "weights": "final", "metric": "accuracy", "value": 90.0, "examples": 10}
+    evaluated = ids(results)[0]
+    write_evaluations(GridFolder(results, "sharpness"), evaluated, [score])
+    before = {table: read(results, table) for table in TABLES}
+    assert list(before["evaluations"]["run_id"]) == [evaluated]
     other = tmp_path / "other"
     assert "added 27 runs" in bench("merge", results, other).output
     bench("rm", ids(other)[0], "--yes", "--results", other)

@@ -92,7 +92,7 @@ def load(reference: str, folder: Path = Path(), named: str | None = None) -> Loa
         named: how the user named it, where this is a copy.
 
     Raises:
-        PluginError: there is none, it cannot be imported, declares nothing, or a name of its is taken.
+        PluginError: there is none, it cannot be imported, declares nothing, or one of its names is taken.
     """
     by_path = is_path(reference)
     origin = _file_of(reference, folder) if by_path else _package_of(reference)

@@ -36,9 +36,9 @@ def merge(source: GridFolder, target: GridFolder, on_damage: OnDamage = refuse) 
     rows = {table: _by_run(grid_table(source, table, keep_extra=True, on_damage=on_damage)) for table in TABLES}
     added = frozenset(rows["runs"]) - frozenset(there)
     for run_id in sorted(added):
-        for table in ("epochs", "sharpness"):
+        for table in TABLES:
             own = rows[table].get(run_id)
-            if own is not None:
+            if table != "runs" and own is not None:
                 summary = {"run_id": run_id, "rows": own.num_rows}
                 write_table(target.table_file(table, run_id), own, use_dictionary=False, summary=summary)
         _copy_files(source, target, run_id)
