@@ -13,7 +13,14 @@ from matplotlib.patches import Circle
 
 from xsam.report.figures.drawing import map_figure
 from xsam.report.panels import Line
-from xsam.report.sharpness import Map, labelled, measured_maps, measured_panels
+from xsam.report.sharpness import (
+    Map,
+    direction_differences,
+    direction_sheets,
+    labelled,
+    measured_maps,
+    measured_panels,
+)
 
 # Optimizer, ascent steps in training, seed: the identity of a run.
 RUNS = [("sgd", None, 0), ("sgd", None, 1), ("a/b", 3, 0), ("a/b", 1, 1), ("a/b", 1, 0)]
@@ -160,3 +167,25 @@ def test_a_place_without_a_rise_is_drawn(rows: pd.DataFrame) -> None:
     flat["losses"] = [[loss] * 3 for loss in flat["loss"]]
     for shown in measured_maps(flat):
         assert not shown.values.any()
+
+
+def test_directions_are_compared_by_seed_which_counts_once_however_many_runs_it_has(stored: pd.DataFrame) -> None:
+    higher = stored.copy()
+    own = higher["run_id"] == place_of("a/b", 3, 0)
+    along = higher["details"].map(lambda text: json.loads(text).get("direction") == "xsam")
+    higher.loc[own & along, "value"] *= 1.2  # 105 % of the best rise instead of 87.5 %; SAM at α*ρ has 75 %
+    found = direction_differences(labelled(higher, runs()))
+    assert set(found) == {("a/b", 1), ("a/b", 2), ("sgd", 1), ("sgd", 2)}
+    assert found["a/b", 1].n == 2
+    assert found["a/b", 1].values == pytest.approx((21.25, 12.5))  # seed 0: the mean of 30 and 12.5
+    assert found["sgd", 2].values == pytest.approx((12.5, 12.5))
+
+
+def test_the_table_says_that_two_seeds_are_too_few(stored: pd.DataFrame) -> None:
+    rises = stored[stored["measure"] == "direction/rise"]
+    others = [rises.assign(measure=f"direction/{name}", value=0.5) for name in ("cosine_best", "alpha", "in_plane")]
+    means, compared = direction_sheets(pd.concat([rises, *others], ignore_index=True), runs())
+    assert (means.name, compared.name) == ("directions", "direction-differences")
+    assert [row[2].text for row in compared.rows] == ["2"] * 4
+    assert {row[5].text for row in compared.rows} == {"too few seeds"}
+    assert direction_sheets(stored[stored["measure"] == "top_eigenvalue"], runs()) == []

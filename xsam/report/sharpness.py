@@ -14,8 +14,10 @@ import numpy as np
 import pandas as pd
 
 from xsam.grid.diagnostics import PER_DIRECTION
+from xsam.report.comparisons import answer_text
 from xsam.report.formats import Sheet, Text
 from xsam.report.panels import CURVES, Line, Numbers, Panel, file_names, places_of
+from xsam.stats import Difference, decide_family, paired_difference
 
 DIRECTIONS = {
     "local": "g₀",
@@ -71,15 +73,20 @@ def _shares(rises: pd.DataFrame, over: str) -> pd.DataFrame:
     return wide[list(_TRIED)].div(wide["best"], axis=0).groupby(place).mean()
 
 
-def direction_sheet(sharpness: pd.DataFrame, runs: pd.DataFrame) -> Sheet | None:
-    """The direction question as a table, a row for each optimizer that trained and each k looked at; None unmeasured.
+def direction_sheets(sharpness: pd.DataFrame, runs: pd.DataFrame) -> list[Sheet]:
+    """The direction question as tables, and v(α*) against SAM at α*ρ paired by seed; none where it was not measured.
 
     Args:
         sharpness, runs: the tables of one grid (``xsam.store.read``).
     """
     if not (sharpness["measure"] == f"{PER_DIRECTION}rise").any():
-        return None
+        return []
     rows = labelled(sharpness, runs)
+    return [_direction_sheet(rows), _direction_comparison_sheet(rows)]
+
+
+def _direction_sheet(rows: pd.DataFrame) -> Sheet:
+    """A row for each optimizer that trained and each k looked at."""
     latest = last_epoch(rows)
     shares = shares_of_best(rows)
     cosines = _means(latest[latest["measure"] == "cosine_best"], "direction")
@@ -113,6 +120,52 @@ def direction_sheet(sharpness: pd.DataFrame, runs: pd.DataFrame) -> Sheet | None
         "runs of one optimizer with different numbers of ascent steps in training are together.",
     )
     return Sheet("directions", "Quality of directions", header, 2, tuple(lines), notes)
+
+
+def direction_differences(rows: pd.DataFrame) -> Mapping[tuple[str, int], Difference]:
+    """(optimizer that trained, k looked at) → the rise along v(α*) minus that of SAM at α*ρ, paired by seed.
+
+    Both in percent of the best rise, at the end of training. Runs of one seed that trained with different numbers of
+    ascent steps are no independent samples: a seed counts once, with their mean.
+
+    Args:
+        rows: as :func:`labelled` gives them.
+    """
+    shares = 100.0 * shares_of_best(rows)
+    seeds = dict(zip(rows["run_id"], rows["seed"], strict=True))
+    shares["seed"] = [seeds[run_id] for run_id in shares.index.get_level_values("run_id")]
+    found: dict[tuple[str, int], Difference] = {}
+    for place, group in shares.groupby(level=["optimizer", "ascent_steps"]):
+        optimizer, k = cast(tuple[str, float], place)
+        by_seed = group.dropna(subset=["xsam", "wide_sam"]).groupby("seed")[["xsam", "wide_sam"]].mean()
+        ours, theirs = (
+            {int(seed): float(value) for seed, value in zip(by_seed.index, by_seed[name], strict=True)}
+            for name in ("xsam", "wide_sam")
+        )
+        found[optimizer, int(k)] = paired_difference(ours, theirs)
+    return found
+
+
+def _direction_comparison_sheet(rows: pd.DataFrame) -> Sheet:
+    """Whether v(α*) points at a higher loss than SAM's direction at the same effective radius."""
+    found = direction_differences(rows)
+    answers = decide_family(list(found.values()), [None] * len(found), False)
+    lines = []
+    for ((optimizer, k), one), answer in zip(found.items(), answers, strict=True):
+        mean = "" if one.mean is None else f"{one.mean:+.2f}"
+        known = answer.low is not None and answer.high is not None
+        interval = f"[{answer.low:+.2f}, {answer.high:+.2f}]" if known else ""
+        verdict = answer_text(answer, one)
+        lines.append(tuple(map(Text, (optimizer, str(k), str(one.n), mean, interval, verdict))))
+    header = ("trained by", "k looked at", "seeds", "difference", "95% interval", "verdict")
+    notes = (
+        f"Rise along {DIRECTIONS['xsam']} minus that along {DIRECTIONS['wide_sam']}, in percentage points of the "
+        "best rise, at the end of training; paired by seed. Runs of one seed with different numbers of ascent steps in "
+        "training count once, with their mean.",
+        f"Better: {DIRECTIONS['xsam']} rises higher. The lines are decided together (Holm), and the intervals agree.",
+    )
+    title = f"{DIRECTIONS['xsam']} against {DIRECTIONS['wide_sam']}"
+    return Sheet("direction-differences", title, header, 2, tuple(lines), notes)
 
 
 def _means(rows: pd.DataFrame, column: str) -> pd.DataFrame:

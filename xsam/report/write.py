@@ -19,7 +19,7 @@ from xsam.report.latex import latex_files
 from xsam.report.publication import declared_table, difference_table, measure_table, result_table, time_table
 from xsam.report.sections import cost_baselines, sheets
 from xsam.report.selection import MOST
-from xsam.report.sharpness import direction_sheet
+from xsam.report.sharpness import direction_sheets
 from xsam.report.tuning import tuning_sheet
 from xsam.text import is_below
 
@@ -96,8 +96,8 @@ def render(
             folder = grid.grid.name if name == TABLE else f"{grid.grid.name}/{name}"
             for file, text in _files(analysis, shown):
                 yield f"{folder}/{file}", text.encode()
-        if (directions := direction_sheet(grid.sharpness, grid.runs)) is not None:
-            yield f"{grid.grid.name}/directions.md", markdown([directions]).encode()
+        if directions := direction_sheets(grid.sharpness, grid.runs):
+            yield f"{grid.grid.name}/directions.md", markdown(directions).encode()
         if grid.tuning is not None:
             yield f"{grid.grid.name}/tuning.md", markdown([tuning_sheet(grid.tuning, grid.grid.task)]).encode()
         if figures:

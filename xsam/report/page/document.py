@@ -24,7 +24,7 @@ from xsam.report.page.runs import LOG_LINES, MOST_LOGS, runs_data
 from xsam.report.panels import COLOURS
 from xsam.report.publication import result_sheet, scope
 from xsam.report.selection import selected
-from xsam.report.sharpness import direction_sheet
+from xsam.report.sharpness import direction_sheets
 from xsam.report.text import p_text
 from xsam.report.tuning import tuning_sheet
 from xsam.stats import TOO_FEW
@@ -117,8 +117,8 @@ def _titled(grid: GridReport, tables: Sequence[tuple[Sheet, ...]]) -> Iterator[t
         declared = [sheet for sheet in made if sheet.name == "declared"]
         others = [sheet for sheet in made if sheet.name != "declared"]
         yield _title(analysis), (*declared, result_sheet(analysis.table), *others)
-    if (directions := direction_sheet(grid.sharpness, grid.runs)) is not None:
-        yield directions.title, (directions,)
+    if directions := tuple(direction_sheets(grid.sharpness, grid.runs)):
+        yield directions[0].title, directions
     if grid.tuning is not None:
         sheet = tuning_sheet(grid.tuning, grid.grid.task)
         yield sheet.title, (sheet,)
