@@ -25,10 +25,23 @@ WHEN: Mapping[str, str] = {
     "stable_sam": "Where SAM with a large radius becomes unstable: its step is as long as the plain gradient's.",
     "sam_on": "Networks with normalisation layers, to perturb the few parameters of those alone.",
     "le_sam": "To give the perturbation a budget of loss instead of a radius.",
+    "zsharp": "To perturb only the few weights whose gradients stand out in their layer.",
+    "eigen_sam": "To press on the Hessian's largest eigenvalue itself, for some extra passes every hundred steps.",
     "gam": "To look for small gradients all around, not only a small loss; four passes a step.",
     "random_sam": "A control: whether it is the ascent that helps, or any perturbation of that length.",
     "xsam": "To have the direction searched instead of assumed, for a forward pass per probed alpha, once an epoch.",
 }
+
+
+_NOT_HERE = """
+## Not among them
+
+- X-SAM (arXiv 2601.10251) is not this XSAM. It takes the part along the Hessian's top eigenvector off the perturbed
+  gradient. Its formula could be read second-hand alone, and in the form given there an update changes with the sign of
+  the eigenvector, which nothing settles.
+- ESAM (ICLR 2022) runs its second pass on the examples whose losses the perturbation raises most. That needs each
+  example's loss and a pass over a part of the batch, where a closure here is the loss of a whole batch.
+"""
 
 
 def listed() -> Mapping[str, Method]:
@@ -52,7 +65,7 @@ def index() -> str:
         "Cost: forward-backward passes of a step, at the default options.\n\n"
         "| in grids | class | passes | |\n| --- | --- | ---: | --- |\n"
     )
-    return head + "\n".join(rows) + "\n"
+    return head + "\n".join(rows) + "\n" + _NOT_HERE
 
 
 def page(name: str) -> str:

@@ -16,6 +16,7 @@ from xsam.optim import (
     SAM,
     WSAM,
     XSAM,
+    EigenSAM,
     FisherSAM,
     FriendlySAM,
     LookbehindSAM,
@@ -24,6 +25,7 @@ from xsam.optim import (
     RandomSAM,
     SharpnessAware,
     StableSAM,
+    ZSharp,
 )
 
 BASES: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
@@ -47,6 +49,8 @@ METHODS: dict[str, tuple[type[SharpnessAware], dict[str, Any]]] = {
     "lookbehind_sam": (LookbehindSAM, {"rho": 0.2, "ascent_steps": 3}),
     "stable_sam": (StableSAM, {"rho": 0.2, "ascent_steps": 2}),
     "le_sam": (LESAM, {"rho": 0.3, "sigma": 0.02}),
+    "zsharp": (ZSharp, {"rho": 0.2, "percentile": 0.8}),
+    "eigen_sam": (EigenSAM, {"rho": 0.2, "alignment": 0.5, "eigen_every": 3, "power_steps": 2}),
     "gam": (GAM, {"rho": 0.1}),
     "random_sam": (RandomSAM, {"rho": 0.2}),
     "xsam": (XSAM, {"rho": 0.2, "ascent_steps": 2, "search_every": 3, "alpha_step": 0.5}),

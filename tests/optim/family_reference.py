@@ -173,6 +173,50 @@ class SAMON(Reference):
 
 
 @dataclass
+class ZSharp(Reference):
+    percentile: float = 0.95
+
+    def new_weights(self, weights):
+        local = self.gradient(weights)
+        scores = []
+        for part in local.split([parameter.numel() for parameter in self.model.parameters()]):
+            deviation = ((part - part.mean()) ** 2).mean().sqrt()
+            scores.append(((part - part.mean()) / (deviation + 1e-8 * local.abs().max())).abs())
+        scores = torch.cat(scores)
+        filtered = torch.where(scores > torch.quantile(scores, self.percentile), local, 0.0)
+        return self.base.step(weights, self.gradient(weights + self.rho * unit(filtered)))
+
+
+def hessian(model: nn.Module, loss: Loss) -> Tensor:
+    """The whole matrix, of a model without buffers."""
+    parameters = list(model.parameters())
+    gradients = torch.autograd.grad(loss(model), parameters, create_graph=True)
+    elements = torch.cat([each.reshape(-1) for each in gradients])
+    return torch.stack([flat(torch.autograd.grad(each, parameters, retain_graph=True)) for each in elements])
+
+
+@dataclass
+class EigenSAM(Reference):
+    alignment: float
+    every: int
+    power_steps: int
+    count: int = 0
+    vector: Tensor | None = None
+
+    def new_weights(self, weights):
+        local = self.gradient(weights)
+        if self.count % self.every == 0:
+            write(self.model, weights)
+            matrix = hessian(self.model, self.loss)
+            for _ in range(self.power_steps):
+                self.vector = unit(matrix @ self.vector)
+        self.count += 1
+        perpendicular = self.vector - (self.vector @ unit(local)) * unit(local)
+        turned = unit(local) + self.alignment * torch.sign(self.vector @ local) * perpendicular
+        return self.base.step(weights, self.gradient(weights + self.rho * unit(turned)))
+
+
+@dataclass
 class GAM(Reference):
     norm_rho: float = 0.2
     beta_1: float = 0.6

@@ -62,9 +62,9 @@ def one_process(method):
     return result_of(model, optimizer, alphas)
 
 
-def assert_close(actual, expected, rtol=1e-12):
+def assert_close(actual, expected, rtol=1e-12, atol=1e-13):
     for name, weight in expected.items():
-        torch.testing.assert_close(actual[name], weight, rtol=rtol, atol=1e-13)
+        torch.testing.assert_close(actual[name], weight, rtol=rtol, atol=atol)
 
 
 TRAINED = [case for case in CASES if case[0] == "train"]
@@ -148,7 +148,9 @@ def test_every_method_keeps_ranks_together_and_is_one_process_under_a_global_per
     optimizer = family.build(method, "momentum", model, max_grad_norm=1.0)
     for batch in problems.batches(5):
         optimizer.step(problems.closure_of(model, batch))
-    assert_close(ranks[0][("family", method, "global")]["weights"], model.state_dict())
+    # Differences of gradients over a distance of 1e-5 magnify what rounding makes of another order of summation.
+    rtol = 1e-9 if method == "eigen_sam" else 1e-12
+    assert_close(ranks[0][("family", method, "global")]["weights"], model.state_dict(), rtol, rtol / 10)
 
 
 def test_local_and_global_perturbations_differ(ranks):

@@ -16,12 +16,14 @@ from xsam.optim import (
     LESAM,
     SAMON,
     WSAM,
+    EigenSAM,
     FisherSAM,
     FriendlySAM,
     LookbehindSAM,
     LookSAM,
     MomentumSAM,
     StableSAM,
+    ZSharp,
 )
 
 STEPS = 12
@@ -52,6 +54,8 @@ CASES = {
         plain.GAM,
         {"norm_rho": 0.5, "beta_1": 0.1, "beta_2": 0.9, "gamma": 0.7},
     ),
+    "zsharp": (ZSharp, {}, plain.ZSharp, {}),
+    "zsharp of the upper half": (ZSharp, {"percentile": 0.5}, plain.ZSharp, {"percentile": 0.5}),
     "momentum_sam": (MomentumSAM, {}, plain.MomentumSAM, {}),
     "lookbehind_sam": (LookbehindSAM, {}, plain.LookbehindSAM, {}),
     "lookbehind_sam of four steps": (
@@ -76,6 +80,37 @@ def test_each_method_follows_its_reference(case):
     assert problems.largest_difference(model.parameters(), twin.parameters()) < 1e-9
     assert model[1].num_batches_tracked.item() == STEPS
     assert problems.largest_difference([model[1].running_mean], [twin[1].running_mean]) < 1e-9
+
+
+@pytest.mark.parametrize("negative", [False, True])
+def test_eigen_sam_follows_its_reference_whose_hessian_is_differentiated(negative):
+    """Within what differences of gradients leave of it, from the same first vector."""
+    model = problems.plain_net()
+    twin = copy.deepcopy(model)
+    options = {"alignment": 0.5, "eigen_every": 4, "power_steps": 3}
+    optimizer = EigenSAM(problems.sgd(model), rho=0.3, model=model, **options)
+    expected = plain.EigenSAM(twin, reference.SGD(0.1, 0.9, 1e-3), 0.3, 0.5, 4, 3)
+    start = [torch.randn_like(parameter) for parameter in model.parameters()]
+    length = torch.cat([part.flatten() for part in start]).norm() * (-1 if negative else 1)
+    optimizer._kept.replace(list(model.parameters()), [part / length for part in start])
+    expected.vector = reference.flat(start) / length
+    for batch in problems.batches(STEPS):
+        expected.step(lambda net, batch=batch: problems.loss_of(net, batch))
+        optimizer.step(problems.closure_of(model, batch))
+    assert problems.largest_difference(model.parameters(), twin.parameters()) < 1e-7
+    vector = torch.cat([each.flatten() for each in optimizer._kept.of(list(model.parameters()))])
+    assert (vector - expected.vector).norm() < 1e-6
+
+
+def test_many_power_iterations_find_the_top_eigenvector():
+    model = problems.plain_net()
+    (batch,) = problems.batches(1)
+    optimizer = EigenSAM(torch.optim.SGD(model.parameters(), lr=0.0), power_steps=200, model=model)
+    optimizer.step(problems.closure_of(model, batch))
+    values, vectors = torch.linalg.eigh(plain.hessian(model, lambda net: problems.loss_of(net, batch)))
+    top = vectors[:, values.abs().argmax()]
+    vector = torch.cat([each.flatten() for each in optimizer._kept.of(list(model.parameters()))])
+    assert abs(float(top @ vector)) > 1 - 1e-6
 
 
 def test_momentum_sam_perturbs_along_adams_first_moment():

@@ -33,6 +33,8 @@ CASES: dict[str, tuple[str, dict[str, Any], float, int]] = {
     "sam_on": ("sam_on", {"model": "resnet8", "train_subset": 128}, 2, 0),  # an MLP has no normalisation layer
     "le_sam": ("le_sam", {}, 2, 0),
     "gam": ("gam", {}, 4, 0),
+    "zsharp": ("zsharp", {}, 2, 0),
+    "eigen_sam": ("eigen_sam", {"eigen_every": 2, "power_steps": 3}, 5, 0),
     "random_sam": ("random_sam", {}, 1, 0),
     "sam, in the second half": ("sam", {"active_from": 0.5}, 1.5, 0),
     "xsam, in the second half": ("xsam", {"active_from": 0.5}, 1.5, PROBES / 2),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # for type checkers, which do not see what is loaded on first
     from xsam.optim._step.base import BaseAlone as BaseAlone
     from xsam.optim._step.base import SharpnessAware as SharpnessAware
     from xsam.optim.asam import ASAM as ASAM
+    from xsam.optim.eigen_sam import EigenSAM as EigenSAM
     from xsam.optim.fisher_sam import FisherSAM as FisherSAM
     from xsam.optim.friendly_sam import FriendlySAM as FriendlySAM
     from xsam.optim.gam import GAM as GAM
@@ -28,6 +29,7 @@ if TYPE_CHECKING:  # for type checkers, which do not see what is loaded on first
     from xsam.optim.stable_sam import StableSAM as StableSAM
     from xsam.optim.wsam import WSAM as WSAM
     from xsam.optim.xsam import XSAM as XSAM
+    from xsam.optim.zsharp import ZSharp as ZSharp
 
 _TARGETS = {
     "SharpnessAware": "xsam.optim._step.base:SharpnessAware",

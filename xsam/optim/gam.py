@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from xsam.optim._step import foreach
-from xsam.optim._step.ascent import AscentMethod, owned
+from xsam.optim._step.ascent import AscentMethod, Gradients
 from xsam.optim._step.declare import option
 from xsam.optim._step.foreach import Tensors
 from xsam.optim._step.passes import Passes
@@ -51,12 +51,7 @@ class GAM(AscentMethod):
     gam_gamma: float = option(default=0.03, at_least=0, help="how much of the perpendicular part is taken off")
 
     def _update(self, passes: Passes, parameters: Tensors) -> Tensor:
-        seen: set[Tensor] = set()
-
-        def gradient() -> Tensors:
-            passes.gradient()
-            seen.update(each for each in parameters if each.grad is not None)
-            return [torch.zeros_like(each) if each.grad is None else owned(each.grad) for each in parameters]
+        gradient = Gradients(passes, parameters)
 
         def move(vectors: Tensors, radius: float) -> None:
             passes.weights.move(parameters, vectors, foreach.quotient(radius, foreach.norm(vectors)))
@@ -76,7 +71,6 @@ class GAM(AscentMethod):
         norms = torch.stack((foreach.norm(third), foreach.norm(update)))
         along = foreach.cosine(third, update, norms) * (norms[0] / foreach.divisor(norms[1]))
         foreach.combine_(update, 1.0 + self.gam_gamma * along, third, along.new_full((), -self.gam_gamma))
-        for parameter, part in zip(parameters, update, strict=True):
-            parameter.grad = part if parameter in seen else None
+        gradient.hand_over(update)
         assert passes.first_loss is not None
         return passes.first_loss

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from xsam.optim._step import foreach
 from xsam.optim._step.ascent import AscentMethod
 from xsam.optim._step.foreach import Tensors
+from xsam.optim._step.noise import Noise
 from xsam.optim._step.passes import Passes
 
 
@@ -42,25 +42,24 @@ class RandomSAM(AscentMethod):
 
     def _prepare(self) -> None:
         super()._prepare()
-        self._seed: int | None = None
+        self._noise = Noise()
         self._steps = 0
 
     def _update(self, passes: Passes, parameters: Tensors) -> Tensor:
-        seed = passes.same_for_all(torch.initial_seed() % 2**53) if self._seed is None else self._seed
-        generator = torch.Generator(parameters[0].device).manual_seed((seed * 1_000_003 + self._steps) % 2**63)
-        noise = [torch.empty_like(each).normal_(generator=generator) for each in parameters]
+        seed = self._noise.agreed(passes)
+        noise = self._noise.like(parameters, seed, self._steps)
         passes.weights.save(parameters)
         passes.weights.move(parameters, noise, foreach.quotient(self.rho, foreach.norm(noise)))
         loss = passes.gradient()
         passes.weights.restore()
-        self._seed = seed
+        self._noise.seed = seed
         self._steps += 1
         return loss
 
     def _own_state(self) -> dict[str, Any]:
-        return {**super()._own_state(), "seed": self._seed, "steps": self._steps}
+        return {**super()._own_state(), "seed": self._noise.seed, "steps": self._steps}
 
     def _load_own_state(self, own: Mapping[str, Any]) -> None:
         super()._load_own_state(own)
-        self._seed = own["seed"]
+        self._noise.seed = own["seed"]
         self._steps = own["steps"]

@@ -17,32 +17,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from xsam.optim._step.declare import parameters_of as parameters_of_class
+from xsam.optim.bases import BASES as BASES
+from xsam.optim.bases import Base as Base
+from xsam.optim.bases import Table
 from xsam.parameters import Parameter, ParameterError, Parameters, Value, real, whole
 from xsam.registries import Registry
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
     from torch.amp.grad_scaler import GradScaler
 
     from xsam.optim._step.base import SharpnessAware
-
-Table = Mapping[str, Parameter]
-
-
-@dataclass(frozen=True)
-class Base:
-    """A base optimizer.
-
-    Attributes:
-        target: ``module:class``, or what makes one of its own from parameters to train and keywords.
-        parameters: its parameters in grids.
-        keywords: makes its keyword arguments from a run's parameters.
-    """
-
-    target: str | Callable[..., torch.optim.Optimizer]
-    parameters: Table
-    keywords: Callable[[Parameters], dict[str, Any]]
 
 
 def _resolve(given: dict[str, Value]) -> dict[str, Value]:
@@ -77,6 +62,7 @@ class Method:
         resolve: turns the values that were given, and defaults, into the parameters of a run; raises ``ValueError``
             where they do not fit together.
         passes: see :func:`passes_per_step`.
+        total: backward passes of so many steps, where they are not ``passes`` times the steps, rounded up.
         normalisation: whether it needs a model with normalisation layers.
     """
 
@@ -85,6 +71,7 @@ class Method:
     tags: tuple[str, ...] = ("sam_family",)
     resolve: Callable[[dict[str, Value]], dict[str, Value]] = _resolve
     passes: Callable[[Parameters], Fraction] = _ascent_passes
+    total: Callable[[Parameters, int], int] | None = None
     normalisation: bool = False
 
     @cached_property
@@ -153,45 +140,6 @@ _SECONDS = {
 }
 
 
-_LR = Parameter("float", 0.05, above=0, help="peak learning rate")
-_WEIGHT_DECAY = Parameter("float", 0.0, at_least=0, help="weight decay of the base optimizer")
-_ADAM = {
-    "lr": Parameter("float", 1e-3, above=0, help="peak learning rate"),
-    "weight_decay": _WEIGHT_DECAY,
-    "beta1": Parameter("float", 0.9, at_least=0, below=1, help="decay of the first moment"),
-    "beta2": Parameter("float", 0.999, at_least=0, below=1, help="decay of the second moment"),
-    "eps": Parameter("float", 1e-8, above=0, help="added to the denominator"),
-}
-
-
-def _sgd_keywords(params: Parameters) -> dict[str, Any]:
-    return {name: params[name] for name in ("lr", "weight_decay", "momentum", "nesterov")}
-
-
-def _adam_keywords(params: Parameters) -> dict[str, Any]:
-    keywords: dict[str, Any] = {name: params[name] for name in ("lr", "weight_decay", "eps")}
-    return {**keywords, "betas": (params["beta1"], params["beta2"])}
-
-
-BASES: Registry[Base] = Registry(
-    "base optimizer",
-    {
-        "sgd": Base(
-            "torch.optim:SGD",
-            {
-                "lr": _LR,
-                "weight_decay": _WEIGHT_DECAY,
-                "momentum": Parameter("float", 0.9, at_least=0, below=1, help="momentum of SGD"),
-                "nesterov": Parameter("bool", False, help="Nesterov momentum"),
-            },
-            _sgd_keywords,
-        ),
-        "adam": Base("torch.optim:Adam", _ADAM, _adam_keywords),
-        "adamw": Base("torch.optim:AdamW", _ADAM, _adam_keywords),
-    },
-)
-
-
 def _resolve_momentum_sam(given: dict[str, Value]) -> dict[str, Value]:
     """Refuse a base without a momentum buffer."""
     if given.get("momentum") == 0:
@@ -235,6 +183,14 @@ def _looksam_passes(params: Parameters) -> Fraction:
     return 1 + Fraction(1, whole(params["refresh_every"]))
 
 
+def _eigen_passes(params: Parameters) -> Fraction:
+    return 2 + Fraction(2 * whole(params["power_steps"]), whole(params["eigen_every"]))
+
+
+def _eigen_total(params: Parameters, steps: int) -> int:
+    return 2 * steps + 2 * whole(params["power_steps"]) * math.ceil(steps / whole(params["eigen_every"]))
+
+
 METHODS: Registry[Method] = Registry(
     "optimizer",
     {
@@ -253,6 +209,8 @@ METHODS: Registry[Method] = Registry(
         "stable_sam": Method("xsam.optim.stable_sam:StableSAM"),
         "sam_on": Method("xsam.optim.sam_on:SAMON", normalisation=True),
         "le_sam": Method("xsam.optim.le_sam:LESAM"),
+        "zsharp": Method("xsam.optim.zsharp:ZSharp"),
+        "eigen_sam": Method("xsam.optim.eigen_sam:EigenSAM", passes=_eigen_passes, total=_eigen_total),
         "gam": Method("xsam.optim.gam:GAM", passes=_four_passes),
         "random_sam": Method("xsam.optim.random_sam:RandomSAM", tags=("control",), passes=one_pass),
         "xsam": Method("xsam.optim.xsam:XSAM", resolve=_resolve_xsam),
@@ -300,8 +258,9 @@ def backward_passes(method: str, params: Parameters, steps: int) -> int:
     >>> backward_passes("sam", {"ascent_steps": 1, "active_from": 0.75}, 10)
     12
     """
-    active = len(active_steps(params, steps))
-    return steps - active + math.ceil(active * METHODS[method].passes(params))
+    active, entry = len(active_steps(params, steps)), METHODS[method]
+    within = math.ceil(active * entry.passes(params)) if entry.total is None else entry.total(params, active)
+    return steps - active + within
 
 
 def searches(params: Parameters) -> bool:

@@ -188,6 +188,29 @@ class _Trail:
         foreach.add_scaled_(parts, gradients, foreach.quotient(1.0, norm))
 
 
+class Gradients:
+    """The gradients of several passes as vectors over all parameters: zero where a parameter had no part in a pass.
+
+    For methods that reckon with gradients of their own; a parameter that had a part in no pass is left out at the end.
+    """
+
+    def __init__(self, passes: Passes, parameters: Tensors) -> None:
+        self._passes = passes
+        self._parameters = parameters
+        self._seen: set[Tensor] = set()
+
+    def __call__(self) -> Tensors:
+        """Run a pass at the current weights; its gradient, which no later pass writes over."""
+        self._passes.gradient()
+        self._seen.update(each for each in self._parameters if each.grad is not None)
+        return [torch.zeros_like(each) if each.grad is None else owned(each.grad) for each in self._parameters]
+
+    def hand_over(self, update: Tensors) -> None:
+        """Leave ``update`` in ``.grad``."""
+        for parameter, part in zip(self._parameters, update, strict=True):
+            parameter.grad = part if parameter in self._seen else None
+
+
 def _gradients(parameters: Tensors) -> list[Tensor]:
     return [parameter.grad for parameter in parameters if parameter.grad is not None]
 
