@@ -8,6 +8,7 @@ A test that depends on how fast a run is fails in some of the rounds. Ends with 
 from __future__ import annotations
 
 import contextlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -58,27 +59,34 @@ def counts(outcomes: Counter[tuple[str, str]]) -> str:
     return ", ".join(f"{totals[outcome]} {outcome}" for outcome in ("passed", "failed", "skipped") if totals[outcome])
 
 
+def summary(where: str, rounds: int, times: int, total: Counter[tuple[str, str]]) -> list[str]:
+    """What came of the rounds so far, and which tests failed how often."""
+    failed = sorted((name, count) for (outcome, name), count in total.items() if outcome == "failed")
+    return [
+        f"{where}, {rounds} of {times} rounds: {counts(total)}",
+        *(f"  {name} failed {count} of {rounds} times" for name, count in failed),
+    ]
+
+
 def main(times: int, arguments: list[str]) -> int:
-    """Run all rounds; returns the exit status."""
-    lines, failed = [], False
+    """Run all rounds, alone and beside busy processes in turn; returns the exit status.
+
+    The totals so far are printed after every round, so a run that is cut off has said what it found.
+    """
+    totals: dict[str, Counter[tuple[str, str]]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for where, beside in (("alone", 0), (f"beside {BUSY} busy processes", BUSY)):
-            total: Counter[tuple[str, str]] = Counter()
-            with busy(beside):
-                for number in range(1, times + 1):
-                    started = time.monotonic()
+        for number in range(1, times + 1):
+            for where, beside in (("alone", 0), (f"beside {BUSY} busy processes", BUSY)):
+                started = time.monotonic()
+                with busy(beside):
                     found = run_once(arguments, Path(folder))
-                    total += found
-                    seconds = time.monotonic() - started
-                    print(f"{where}, {number} of {times}: {counts(found)} in {seconds:.0f} s", flush=True)
-            lines.append(f"{where}, {times} times: {counts(total)}")
-            for (outcome, name), count in sorted(total.items()):
-                if outcome == "failed":
-                    failed = True
-                    lines.append(f"  {name} failed {count} of {times} times")
-    print("\n".join(lines))
-    return int(failed)
+                totals[where] = totals.get(where, Counter()) + found
+                seconds = time.monotonic() - started
+                print(f"{where}, round {number} of {times}: {counts(found)} in {seconds:.0f} s", flush=True)
+                print("\n".join(summary(where, number, times, totals[where])), flush=True)
+    return int(any(outcome == "failed" for total in totals.values() for outcome, _ in total))
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that busy processes are ended
     sys.exit(main(int(sys.argv[1]), sys.argv[2:]))
