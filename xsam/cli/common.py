@@ -48,6 +48,9 @@ Only = Annotated[
     typer.Option("--only", metavar="KEY=VALUE", help="Take only these runs of the grid."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+InJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document for programs; what people read goes to standard error.")
+]
 
 DEFAULT_RESULTS = Path("results")
 DEFAULT_DATA = Path("data")
@@ -168,11 +171,15 @@ class InertConsole(Console):
         return super().render_str(inert(text), **options)
 
 
-def console() -> Console:
-    """Standard output; plain, and wide enough for any line, where it is not a terminal."""
-    output = InertConsole()
+def console(error: bool = False) -> Console:
+    """Standard output, or standard error; plain, and wide enough for any line, where it is not a terminal.
+
+    Args:
+        error: what people read goes to standard error, since standard output is one JSON document for a program.
+    """
+    output = InertConsole(stderr=error)
     if not output.is_terminal:
-        output = InertConsole(width=200, highlight=False, color_system=None)
+        output = InertConsole(stderr=error, width=200, highlight=False, color_system=None)
     return output
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xsam.cli import common
 from xsam.cli.status import Names
+
+if TYPE_CHECKING:
+    from xsam.report.analysis import GridReport, Report
 
 DEFAULT_REPORTS = Path("reports")
 
@@ -38,6 +41,7 @@ def report(
         bool, typer.Option("--all-figures", help="Draw every figure, and not only some of every kind.")
     ] = False,
     page: Annotated[bool, typer.Option("--page/--no-page", help="Write the page of all grids too.")] = True,
+    as_json: common.InJson = False,
 ) -> None:
     """Make the tables and figures of every grid in a results folder, or of those named, and show the tables.
 
@@ -48,18 +52,22 @@ def report(
 
     damages = common.Damages()
     chosen = [folder.name for folder, _ in common.stored_grids(results, names, damages)] if names else None
-    console = common.console()
+    console = common.console(error=as_json)
     with common.bad_input(ValueError, FileNotFoundError):
         further = [one for path in references for one in load_claims(path).published]
         own = None if claims is None else load_claims(claims)
         made = analysis.load_report(results, chosen, further, own, damages)
     if not made.grids:  # all that there is, is damaged
+        if as_json:
+            common.print_json(_outcome(made, damages))
         return damages.leave()
     files = write.render(made, index=chosen is None, figures=figures, page=page, all_figures=all_figures)
     if check:
         stale = write.stale(files, out)
         for path in stale:
             console.print(f"out of date: {path}", markup=False, soft_wrap=True)
+        if as_json:
+            common.print_json({**_outcome(made, damages), "stale": [str(path) for path in stale]})
         return damages.leave(common.EXIT_INCOMPLETE if stale else 0)
     with common.bad_input(ValueError):
         written = write.write(files, out)
@@ -68,4 +76,30 @@ def report(
             terminal.show(console, table)
     for folder, count in Counter(path.parent for path in written).items():
         console.print(f"wrote {count} files in {folder}", markup=False, soft_wrap=True)
+    if as_json:
+        common.print_json({**_outcome(made, damages), "written": [str(path) for path in written]})
     return damages.leave()
+
+
+def _outcome(made: Report, damages: common.Damages) -> dict[str, Any]:
+    """What was reported, for programs: each grid's planned runs by what became of them."""
+    return {
+        "grids": [_grid(one) for one in made.grids],
+        "written": [],
+        "stale": [],
+        "damaged": [str(path) for path in damages.paths],
+    }
+
+
+def _grid(one: GridReport) -> dict[str, Any]:
+    ends = dict(zip(one.runs["run_id"], one.runs["status"], strict=True))
+    states = {run.run_id: ends.get(run.run_id, "missing") for run in one.grid.runs}
+    counts = Counter(states.values())
+    return {
+        "grid": one.grid.name,
+        "tables": [analysis.table.report.name for analysis in one.analyses],
+        "counts": {state: counts[state] for state in ("done", "diverged", "failed", "missing")},
+        "failed": [run_id for run_id, state in states.items() if state == "failed"],
+        "missing": [run_id for run_id, state in states.items() if state == "missing"],
+        "not_in_grid": sorted({run_id for analysis in one.analyses for run_id in analysis.table.strangers}),
+    }

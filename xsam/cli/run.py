@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -169,6 +170,7 @@ def run(
     retry_failed: RetryFailed = False,
     checkpoint_seconds: CheckpointSeconds = DEFAULT_CHECKPOINT_SECONDS,
     device: Device = "auto",
+    as_json: common.InJson = False,
 ) -> None:
     """Train what is missing of a grid: finished runs are skipped, interrupted ones go on from their checkpoint.
 
@@ -178,10 +180,38 @@ def run(
     Example: xsam-bench run quickstart --jobs 2
     """
     grid, runs = common.load(grid_file, sets, only)
-    train = Training(results, data, launcher, jobs, retry_failed, checkpoint_seconds, device, common.console(), profile)
-    states = train(grid, runs, detach)
+    console = common.console(error=as_json)
+    train = Training(results, data, launcher, jobs, retry_failed, checkpoint_seconds, device, console, profile)
+    try:
+        states = train(grid, runs, detach)
+    except (
+        typer.Exit
+    ):  # workers end without getting on, which was said: a program learns how the runs stand all the same
+        if as_json:
+            folder = GridFolder(results, grid.name)
+            common.print_json(outcome(folder, status.survey(folder, runs)))
+        raise
+    if as_json:
+        common.print_json(outcome(GridFolder(results, grid.name), states))
     if not detach:
         raise typer.Exit(_exit_status(states))
+
+
+def outcome(folder: GridFolder, states: Sequence[status.RunStatus]) -> dict[str, Any]:
+    """How runs of a grid stand, for programs: numbers by state, every run, and the log of each that was started."""
+    counts = Counter(state.state for state in states)
+    return {
+        "grid": folder.name,
+        "folder": str(folder.root),
+        "counts": {state: counts[state] for state in status.STATES},
+        "failed": [one.run.run_id for one in states if one.state == "failed" or one.lost],
+        "runs": [{**one.to_json(), "log": _log(folder, one.run.run_id)} for one in states],
+    }
+
+
+def _log(folder: GridFolder, run_id: str) -> str | None:
+    path = folder.log(run_id)
+    return str(path) if path.exists() else None
 
 
 def _devices(runs: Sequence[RunSpec], grid: str) -> int:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from xsam import templates
 from xsam.cli import common, run
-from xsam.grid import GridError, select
+from xsam.grid import Grid, GridError, select
 from xsam.grid.expand import grid_of
 from xsam.grid.load import load_document
+from xsam.launch import status
 from xsam.store.layout import GridFolder
 
 
@@ -37,6 +38,7 @@ def tune(
     retry_failed: run.RetryFailed = False,
     checkpoint_seconds: run.CheckpointSeconds = run.DEFAULT_CHECKPOINT_SECONDS,
     device: run.Device = "auto",
+    as_json: common.InJson = False,
 ) -> None:
     """Choose learning rate, radius and the like for every method of a grid, and write the grid with them.
 
@@ -50,10 +52,10 @@ def tune(
         document, plan = load_document(grid_file)
         runs = select(grid_of(document, plan), only)
     from xsam.store.tuning import SUFFIX
-    from xsam.tune import TuningFailed, write
+    from xsam.tune import TuningFailed, record_of, write
     from xsam.tune import tune as search
 
-    console = common.console()
+    console = common.console(error=as_json)
     train = run.Training(results, data, launcher, jobs, retry_failed, checkpoint_seconds, device, console, profile)
     folder = GridFolder(results, f"{document.name}{SUFFIX}")
     with common.bad_input(GridError, OSError):
@@ -61,10 +63,16 @@ def tune(
             tuned = search(document, plan, runs, folder, train)
         except TuningFailed as error:
             console.print(str(error), markup=False)
+            if as_json:
+                common.print_json(_outcome(folder, str(error)))
             raise typer.Exit(common.EXIT_INCOMPLETE) from None
         # Beside the user's file; of a grid that comes with the package, here.
         beside = grid_file if grid_file == given else Path(grid_file.name)
         written = write(tuned, grid_file, out or beside.with_name(f"{grid_file.stem}_tuned.yaml"), folder)
+    if as_json:
+        common.print_json(
+            {**_outcome(folder), "tuning": record_of(tuned).to_json(), "written": [str(path) for path in written]}
+        )
     table = Table("", *tuned.tuning.names, f"{tuned.tuning.metric.name} ({tuned.tuning.rule})", "on the edge of")
     for choice in tuned.choices:
         chosen = [f"{choice.params[name]:g}" if name in choice.params else "–" for name in tuned.tuning.names]
@@ -72,3 +80,12 @@ def tune(
     console.print(table)
     for path in written:
         console.print(f"wrote {path}", markup=False)
+
+
+def _outcome(folder: GridFolder, error: str | None = None) -> dict[str, Any]:
+    """How the runs of the search stand, for programs, and why there is no choice where there is none."""
+    try:
+        runs = Grid.load(folder.grid_json).runs
+    except FileNotFoundError:
+        runs = ()
+    return {**run.outcome(folder, status.survey(folder, runs)), "error": error, "tuning": None, "written": []}

@@ -5,6 +5,6 @@
 """
 
 from xsam.tune.search import Choice, Tuned, TuningFailed, tune
-from xsam.tune.write import write
+from xsam.tune.write import record_of, write
 
-__all__ = ["Choice", "Tuned", "TuningFailed", "tune", "write"]
+__all__ = ["Choice", "Tuned", "TuningFailed", "record_of", "tune", "write"]
