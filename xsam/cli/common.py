@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from xsam.atomic import in_words, is_full
+from xsam.cli import completion
 from xsam.damage import DamagedFile, OnDamage, refuse
 from xsam.grid import Grid, GridError, RunSpec, load_grid, select
 from xsam.parameters import close_to, nearest
@@ -28,6 +29,7 @@ GridFile = Annotated[
         metavar="GRID",
         help="The grid's YAML file, or the name of one that comes with the package, such as quickstart.",
         show_default=False,
+        autocompletion=completion.grid_files,
     ),
 ]
 Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Folder of the results.")]
@@ -45,7 +47,9 @@ Sets = Annotated[
 ]
 Only = Annotated[
     list[str],
-    typer.Option("--only", metavar="KEY=VALUE", help="Take only these runs of the grid."),
+    typer.Option(
+        "--only", metavar="KEY=VALUE", help="Take only these runs of the grid.", autocompletion=completion.axes
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 InJson = Annotated[

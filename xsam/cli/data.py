@@ -12,14 +12,22 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from xsam.cli import common
+from xsam.cli import common, completion
 from xsam.tasks import DataMissing
 from xsam.tasks import data as datasets
 from xsam.tasks.data import Report, Verified
 
 app = typer.Typer(help="List, prepare and verify data sets.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A data set; see 'data list'.", show_default=False)]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="A data set; see 'data list'.",
+        show_default=False,
+        autocompletion=completion.data_sets,
+    ),
+]
 Source = Annotated[
     Path | None,
     typer.Option("--from", metavar="PATH", help="Take it from this archive, .npz file or folder instead of the net."),

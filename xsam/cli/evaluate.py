@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from xsam.cli import common, plugged
+from xsam.cli import common, completion, plugged
 from xsam.cli.run import Device, check_data, enter_numerics
 from xsam.damage import DamagedFile
 from xsam.grid.grid import Grid
@@ -23,10 +23,22 @@ from xsam.launch import status as look
 from xsam.tasks import DIFFERENCE, DataMissing
 
 Runs = Annotated[
-    list[str], typer.Argument(metavar="RUN...", help="Ids of finished runs, or their first digits.", show_default=False)
+    list[str],
+    typer.Argument(
+        metavar="RUN...",
+        help="Ids of finished runs, or their first digits.",
+        show_default=False,
+        autocompletion=completion.runs,
+    ),
 ]
 RunId = Annotated[
-    str, typer.Argument(metavar="RUN", help="Id of a finished run, or its first digits.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="Id of a finished run, or its first digits.",
+        show_default=False,
+        autocompletion=completion.runs,
+    ),
 ]
 TestSets = Annotated[
     list[str],

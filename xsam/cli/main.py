@@ -33,7 +33,6 @@ app = typer.Typer(
     name="xsam-bench",
     help="Plan, run and report grids of sharpness-aware training runs.",
     no_args_is_help=True,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

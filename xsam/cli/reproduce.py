@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xsam.cli import common, plugged
+from xsam.cli import common, completion, plugged
 from xsam.cli.common import BadInput
 from xsam.cli.run import DEFAULT_CHECKPOINT_SECONDS, Training
 from xsam.damage import DamagedFile, OnDamage, ignore, refuse
@@ -39,6 +39,7 @@ def reproduce(
             metavar="RUN",
             help="A stored run's id or its first digits; GRID/RUN where two grids have it.",
             show_default=False,
+            autocompletion=completion.runs,
         ),
     ],
     results: common.Results = common.DEFAULT_RESULTS,

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from xsam import store, templates
 from xsam.atomic import is_full, refuse_full, write_json
-from xsam.cli import common, plugged
+from xsam.cli import common, completion, plugged
 from xsam.cli.common import BadInput
 from xsam.cli.devices import check_device
 from xsam.cli.progress import Display
@@ -36,7 +36,12 @@ Launch = Annotated[
 ]
 Profile = Annotated[
     Path | None,
-    typer.Option("--profile", metavar="FILE", help="The cluster, for --launcher slurm; 'init --list' shows some."),
+    typer.Option(
+        "--profile",
+        metavar="FILE",
+        help="The cluster, for --launcher slurm; 'init --list' shows some.",
+        autocompletion=completion.profiles,
+    ),
 ]
 Jobs = Annotated[
     int | None,

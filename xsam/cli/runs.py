@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from xsam.atomic import write_bytes
-from xsam.cli import common
+from xsam.cli import common, completion
 from xsam.cli.common import BadInput
 from xsam.cli.status import Names
 from xsam.grid import Grid, GridError, RunSpec, select
@@ -19,7 +19,12 @@ from xsam.launch import status as look
 from xsam.parameters import close_to, nearest
 from xsam.store.layout import TABLES, GridFolder, grids
 
-Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or its first digits.", show_default=False)]
+Run = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="A run's id, or its first digits.", show_default=False, autocompletion=completion.runs
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
@@ -146,7 +151,12 @@ def _parts(row: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def rm(
     targets: Annotated[
         list[str],
-        typer.Argument(metavar="RUN|GRID...", help="Ids of runs, or grids by name with all of it.", show_default=False),
+        typer.Argument(
+            metavar="RUN|GRID...",
+            help="Ids of runs, or grids by name with all of it.",
+            show_default=False,
+            autocompletion=completion.runs_or_stored,
+        ),
     ],
     results: common.Results = common.DEFAULT_RESULTS,
     yes: Yes = False,

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from xsam.cli import common, plugged
+from xsam.cli import common, completion, plugged
 from xsam.cli.run import Device, check_data, enter_numerics
 from xsam.damage import DamagedFile
 from xsam.grid.diagnostics import Diagnostics
@@ -24,7 +24,13 @@ from xsam.tasks import DataMissing
 DEFAULT_MEASURE = ("hessian", "measures", "directions")
 
 Runs = Annotated[
-    list[str], typer.Argument(metavar="RUN...", help="Ids of finished runs, or their first digits.", show_default=False)
+    list[str],
+    typer.Argument(
+        metavar="RUN...",
+        help="Ids of finished runs, or their first digits.",
+        show_default=False,
+        autocompletion=completion.runs,
+    ),
 ]
 
 

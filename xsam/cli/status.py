@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 
 from xsam.atomic import open_file
-from xsam.cli import common
+from xsam.cli import common, completion
 from xsam.cli.common import BadInput
 from xsam.cli.progress import describe
 from xsam.grid import Grid
@@ -23,7 +23,12 @@ from xsam.launch.launcher import NEVER, LaunchError, explain
 from xsam.launch.launcher import cancel as end
 from xsam.store.layout import GridFolder
 
-Names = Annotated[list[str], typer.Argument(metavar="[NAME]...", help="Grids by name; all where none is given.")]
+Names = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="[NAME]...", help="Grids by name; all where none is given.", autocompletion=completion.stored
+    ),
+]
 Survey = tuple[GridFolder, list[look.RunStatus]]
 
 FOLLOW_SECONDS = 0.5
@@ -133,7 +138,12 @@ def failures(
 
 
 def logs(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or its first digits.", show_default=False)],
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", help="A run's id, or its first digits.", show_default=False, autocompletion=completion.runs
+        ),
+    ],
     results: common.Results = common.DEFAULT_RESULTS,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing until the run is finished.")] = False,
 ) -> None:
@@ -161,7 +171,15 @@ def logs(
 
 
 def cancel(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Grids by name.", show_default=False)],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME...",
+            help="Grids by name.",
+            show_default=False,
+            autocompletion=completion.stored,
+        ),
+    ],
     results: common.Results = common.DEFAULT_RESULTS,
 ) -> None:
     """End the jobs and workers of grids: running runs are saved, and another ``run`` goes on with them.
