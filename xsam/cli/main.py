@@ -26,6 +26,7 @@ from xsam.cli import (
     sharpness,
     status,
     tune,
+    watch,
 )
 from xsam.cli.common import BadInput, say
 
@@ -65,7 +66,22 @@ def before(
         plugged.load(plugin)
 
 
-for module in (init, plan, run, status, runs, tune, report, compare, sharpness, evaluate, reproduce, compact, doctor):
+for module in (
+    init,
+    plan,
+    run,
+    status,
+    watch,
+    runs,
+    tune,
+    report,
+    compare,
+    sharpness,
+    evaluate,
+    reproduce,
+    compact,
+    doctor,
+):
     module.register(app)
 app.add_typer(data.app, name="data")
 

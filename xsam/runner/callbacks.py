@@ -160,8 +160,21 @@ class Leader(Follower):
             "loss": loss if math.isfinite(loss) else None,
             metric: row.get(metric),
             "eta_seconds": (total - done) / speed if speed > 0 else None,
+            "curve": _curve(position),
         }
         write_json(self.order.folder.progress(self.spec.run_id), content)
 
     def _steps(self, position: Position) -> int:
         return position.epoch * self.trainer.problem.steps_per_epoch + position.step
+
+
+def _curve(position: Position) -> dict[str, list[float | None]]:
+    """What the epochs so far were like in validation and training, for those who watch; nothing of test data."""
+    rows = position.history
+    names = [name for name in (rows[-1] if rows else ()) if name == "train_loss" or name.startswith("val_")]
+    told = {name: [_finite(row.get(name)) for row in rows] for name in names}
+    return {name: values for name, values in told.items() if any(value is not None for value in values)}
+
+
+def _finite(value: object) -> float | None:
+    return value if isinstance(value, float) and math.isfinite(value) else None
