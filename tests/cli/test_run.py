@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -140,6 +141,24 @@ def test_detached_workers_finish_alone(bench: Bench) -> None:
     assert another.returncode == 0, output + error
     assert list(read(bench.results)["status"]) == ["done"] * 6
     assert (read(bench.results)["attempts"] == 1).all()
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+def test_a_closed_terminal_ends_the_display_and_says_that_workers_go_on(bench: Bench) -> None:
+    grid = bench.write_grid(SMALL)
+    bench.gate.hold()
+    process = bench.start("run", grid, "--jobs", 1)
+    held = bench.gate.wait()
+    process.send_signal(signal.SIGHUP)
+    output, error = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 128 + signal.SIGHUP, output + error
+    assert "small: the terminal is closed, the workers go on; 'xsam-bench status small' tells" in error
+    assert error.count("\n") == 1
+    assert bench.gate.held() == held
+    bench.gate.open()
+    bench("run", grid)
+    assert list(read(bench.results)["attempts"]) == [1] * 6
 
 
 @pytest.mark.parametrize(

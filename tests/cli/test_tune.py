@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +69,24 @@ def test_tuning_extends_to_larger_rates_writes_a_grid_that_runs_and_goes_on_wher
     assert set(tuned["status"]) == {"done"}
     assert set(tuned["param_epochs"]) == {4}
     assert "small@tune" in bench("report", "--no-figures")
+
+
+@pytest.mark.slow
+def test_a_tuned_grid_in_another_folder_has_the_same_plugins(bench: Bench) -> None:
+    shutil.copyfile(Path(__file__).parents[1] / "plugins" / "my_sam.py", bench.folder / "my_sam.py")
+    (bench.folder / "further").mkdir()
+    (bench.folder / "further" / "my_sam.py").write_text("raise SystemExit('another one')")
+    grid = bench.write_grid(
+        "name: mine\ntask: vision\nplugins: [./my_sam.py]\n"
+        "matrix: {model: [my_net], dataset: [my_blobs], optimizer: [my_sam], seed: [0]}\n"
+        "params: {epochs: 1, batch_size: 20, lr: 0.05, rho: 0.1}\n"
+        "tune: {space: {shrink: [0.5, 1.0]}, seeds: [1000], params: {val_fraction: 0.2}, max_extensions: 0}\n"
+    )
+    bench("tune", grid, "--out", "further/tuned.yaml")
+    assert "plugins: [../my_sam.py]" in (bench.folder / "further" / "tuned.yaml").read_text()
+    assert "1 done" in bench("run", "further/tuned.yaml")
+    tuned = read(bench.results, grids=["mine_tuned"])
+    assert tuned["param_shrink"][0] in (0.5, 1.0)
 
 
 def test_a_mistake_in_the_block_is_bad_input(bench: Bench) -> None:

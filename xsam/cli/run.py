@@ -13,7 +13,7 @@ from rich.console import Console
 
 from xsam import store, templates
 from xsam.atomic import is_full, refuse_full, write_json
-from xsam.cli import common, completion, plugged
+from xsam.cli import common, completion, hangup, plugged
 from xsam.cli.common import BadInput
 from xsam.cli.devices import check_device
 from xsam.cli.progress import Display
@@ -122,7 +122,7 @@ class Training:
             self._tell(launch.said)
         if detach:
             return status.survey(order.folder, runs)
-        with Display(self.console, order.grid) as display:
+        with hangup.said(order.grid, self.console), Display(self.console, order.grid) as display:
             try:
                 states = launch.follow(runs, display, self._tell)
             except WorkersFail as error:

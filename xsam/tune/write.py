@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import statistics
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from xsam.grid.cost import total_passes
 from xsam.grid.source import read_yaml
 from xsam.grid.vocabulary import show
 from xsam.parameters import Value
+from xsam.plugins.load import is_path
 from xsam.store.layout import GridFolder
 from xsam.store.tuning import TUNED, FollowingCell, TriedPoint, TunedCell, TuningRecord, tuning_file
 from xsam.text import csv_cells
@@ -40,7 +42,7 @@ def write(tuned: Tuned, source: Path, out: Path, folder: GridFolder) -> list[Pat
         folder: of the grid ``NAME@tune``.
     """
     files = {
-        out: _grid_text(tuned, source, folder),
+        out: _grid_text(tuned, source, out, folder),
         folder.root / "curve.csv": _csv(tuned),
         folder.root / "curve.md": _markdown(tuned),
         tuning_file(folder): json.dumps(record_of(tuned).to_json(), indent=1) + "\n",
@@ -70,10 +72,12 @@ def record_of(tuned: Tuned) -> TuningRecord:
     return TuningRecord(tuning.metric.name, tuning.rule, lower, tuning.seeds, tuning.trials, tuple(cells), following)
 
 
-def _grid_text(tuned: Tuned, source: Path, folder: GridFolder) -> str:
+def _grid_text(tuned: Tuned, source: Path, out: Path, folder: GridFolder) -> str:
     content: dict[str, Any] = read_yaml(source).plain()
     content.pop("tune")
     content["name"] = f"{content['name']}{TUNED}"
+    if "plugins" in content:
+        content["plugins"] = [_plugin(reference, source.parent, out.parent) for reference in content["plugins"]]
     content["overrides"] = [
         *(content.get("overrides") or ()),
         *({"when": _lists(choice.group.axes), "params": choice.params} for choice in tuned.choices),
@@ -86,6 +90,21 @@ def _grid_text(tuned: Tuned, source: Path, folder: GridFolder) -> str:
         curve += ["", f"{choice.group.name}: {_verdict(choice)}", *(f"  {_line(choice, one)}" for one in choice.trials)]
     body = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, allow_unicode=True, width=LINE)
     return f"{_comment(head)}{body}{_comment(curve)}"
+
+
+def _plugin(reference: str, source: Path, out: Path) -> str:
+    """How a grid in the folder ``out`` names the plug-in that one in ``source`` calls so; the same one, wherever.
+
+    >>> _plugin("./mine.py", Path("grids"), Path(".")), _plugin("../mine.py", Path("a/b"), Path("c"))
+    ('./grids/mine.py', '../a/mine.py')
+    >>> _plugin("./mine.py", Path("a"), Path("b/../a")), _plugin("mine.sam", Path("a"), Path("b"))
+    ('./mine.py', 'mine.sam')
+    """
+    here, there = source.resolve(), out.resolve()
+    if not is_path(reference) or Path(reference).is_absolute() or here == there:
+        return reference
+    path = Path(os.path.relpath(here / reference, there)).as_posix()
+    return path if path.startswith("../") else f"./{path}"
 
 
 def _lists(axes: Mapping[str, Value]) -> dict[str, Any]:
