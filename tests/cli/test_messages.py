@@ -127,3 +127,46 @@ def test_the_readmes_table_of_cells_keeps_data_sets_apart() -> None:
     keys = re.search(r"groupby\(\[(.*?)\]", (ROOT / "README.md").read_text(encoding="utf-8"))
     assert keys is not None
     assert {"grid", "model", "dataset", "optimizer", "ascent_steps"} <= set(re.findall(r'"(\w+)"', keys[1]))
+
+
+def test_a_grid_file_in_place_of_a_stored_grid_is_told_its_grids_name(grid: Path) -> None:
+    results = str(ROOT / "results")
+    write(grid, "matrix: {}")
+    for verb in ("status", "watch", "report", "compact", "cancel", "runs"):
+        assert said(verb, str(grid), "--results", results).endswith(
+            f"no grid '{grid}': that is a grid file, and its grid is called 'g', which is not stored here: "
+            f"'xsam-bench run {grid}' comes first"
+        ), verb
+    assert said("status", "cpu/multi30k", "--results", results).endswith(
+        "no grid 'cpu/multi30k': that is a grid file, and its grid is called 'multi30k'"
+    )
+    grid.write_text("[")
+    assert "no grid" in said("status", str(grid), "--results", results)
+
+
+def test_a_file_in_place_of_a_folder_is_named_with_its_option(grid: Path) -> None:
+    write(grid, "matrix: {model: [mlp], dataset: [cifar10], optimizer: [sgd], seed: [0]}")
+    before = grid.read_text()
+    results = str(ROOT / "results")
+    for option, arguments in {
+        "--results": (("status",), ("report",), ("watch", "x"), ("show", "0"), ("run", str(grid))),
+        "--data": (("run", str(grid), "--results", str(grid.parent / "r")),),
+        "--out": (("report", "quickstart", "--results", results),),
+    }.items():
+        for words in arguments:
+            assert said(*words, option, str(grid)).startswith(f"{option} {grid}: is no folder"), words
+    assert grid.read_text() == before
+    assert list(grid.parent.iterdir()) == [grid]
+
+
+def test_a_folder_in_place_of_the_tuned_grid_is_told_before_the_training(grid: Path) -> None:
+    write(
+        grid,
+        "matrix: {model: [mlp], dataset: [digits], optimizer: [sgd], seed: [0]}",
+        "tune: {space: {lr: [0.1]}, seeds: [1000], params: {val_fraction: 0.2}}",
+    )
+    message = said("tune", str(grid), "--out", str(grid.parent), "--results", str(grid.parent / "r"))
+    assert (
+        message == f"--out {grid.parent}: is a folder; give the file of the new grid, such as {grid.parent}/tuned.yaml"
+    )
+    assert list(grid.parent.iterdir()) == [grid]

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +18,7 @@ from xsam.atomic import in_words, is_full
 from xsam.cli import completion
 from xsam.damage import DamagedFile, OnDamage, refuse
 from xsam.grid import Grid, GridError, RunSpec, load_grid, select
+from xsam.grid.source import read_yaml
 from xsam.parameters import close_to, nearest
 from xsam.store.layout import GridFolder, grids
 from xsam.templates import grids as grids_of_package
@@ -128,12 +129,13 @@ class Damages:
 
 def stored_grids(results: Path, names: Sequence[str], on_damage: OnDamage = refuse) -> list[tuple[GridFolder, Grid]]:
     """The grids under a results folder, all or those named, without those whose ``grid.json`` is damaged."""
+    refuse_file(results, "--results")
     folders = {folder.name: folder for folder in grids(results)}
     if not folders:
         raise BadInput(f"{results}: no grid here; run one with 'xsam-bench run GRID.yaml --results {results}'")
     for name in names:
         if name not in folders:
-            raise BadInput(f"{results}: no grid {name!r}{nearest(name, folders)}")
+            raise BadInput(f"{results}: no grid {name!r}{_own_name(name, folders) or nearest(name, folders)}")
     found = []
     for name, folder in folders.items():
         if not names or name in names:
@@ -142,6 +144,23 @@ def stored_grids(results: Path, names: Sequence[str], on_damage: OnDamage = refu
             except DamagedFile as damage:
                 on_damage(damage)
     return found
+
+
+def refuse_file(path: Path, option: str) -> None:
+    """Raise ``BadInput`` where ``path``, given with ``option``, is there and is no folder."""
+    if path.exists() and not path.is_dir():
+        raise BadInput(f"{option} {path}: is no folder; give one, or the name of one that is to be made")
+
+
+def _own_name(given: str, stored: Collection[str]) -> str:
+    """What a grid file's grid is called, for those who give the file where a stored grid is meant; empty otherwise."""
+    file = grids_of_package().get(given, Path(given))
+    try:
+        name = read_yaml(file).plain()["name"]
+    except (OSError, GridError, KeyError, TypeError):
+        return ""
+    missing = "" if name in stored else f", which is not stored here: 'xsam-bench run {given}' comes first"
+    return f": that is a grid file, and its grid is called {name!r}{missing}"
 
 
 def find_run(results: Path, prefix: str, on_damage: OnDamage = refuse) -> tuple[GridFolder, RunSpec]:

@@ -50,6 +50,8 @@ def report(
     from xsam.report import analysis, terminal, write
     from xsam.report.claims.model import load_claims
 
+    common.refuse_file(results, "--results")
+    common.refuse_file(out, "--out")
     damages = common.Damages()
     chosen = [folder.name for folder, _ in common.stored_grids(results, names, damages)] if names else None
     console = common.console(error=as_json)

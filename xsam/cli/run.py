@@ -81,6 +81,7 @@ class Training:
 
         With ``detach``, as soon as workers are started. Raises ``BadInput`` where nothing can be trained.
         """
+        common.refuse_file(self.results, "--results")
         with common.bad_input(LaunchError, PluginError):
             load_announced({self.launcher})
             launcher = find_launcher(self.launcher)
@@ -257,6 +258,7 @@ def enter_numerics(runs: Sequence[RunSpec], device: str) -> None:
 
 def check_data(runs: Sequence[RunSpec], data: Path) -> None:
     """Say what is missing before a hundred runs fail of it."""
+    common.refuse_file(data, "--data")
     for name in sorted(data_sets(run.params for run in runs)):
         with common.bad_input(DataMissing):
             require(name, data)

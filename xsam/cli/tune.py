@@ -51,6 +51,8 @@ def tune(
     with common.bad_input(GridError):
         document, plan = load_document(grid_file)
         runs = select(grid_of(document, plan), only)
+    if out is not None and out.is_dir():  # said before hours of training, not after
+        raise common.BadInput(f"--out {out}: is a folder; give the file of the new grid, such as {out / 'tuned.yaml'}")
     from xsam.store.tuning import SUFFIX
     from xsam.tune import TuningFailed, record_of, write
     from xsam.tune import tune as search
