@@ -11,7 +11,14 @@ from xsam.report.write import render, stale
 
 ROOT = Path(__file__).parents[2]
 # Beside them there may be results of this machine's own.
-COMMITTED = ("multi30k", "quickstart", "sharpness", "single_step_digits@tune", "single_step_digits_tuned")
+COMMITTED = (
+    "ablation_digits",
+    "multi30k",
+    "quickstart",
+    "sharpness",
+    "single_step_digits@tune",
+    "single_step_digits_tuned",
+)
 
 
 @pytest.mark.slow
