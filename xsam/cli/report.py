@@ -65,7 +65,8 @@ def report(
         return damages.leave()
     files = write.render(made, index=chosen is None, figures=figures, page=page, all_figures=all_figures)
     if check:
-        stale = write.stale(files, out)
+        with common.bad_input(ValueError):
+            stale = write.stale(files, out)
         for path in stale:
             console.print(f"out of date: {path}", markup=False, soft_wrap=True)
         if as_json:

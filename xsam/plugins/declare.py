@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from xsam.config import Config
 from xsam.optim.registry import BASES, METHODS, Base, Method, one_pass
 from xsam.parameters import Parameter, Parameters, Value
-from xsam.plugins.kinds import DIAGNOSTICS, LAUNCHERS, MEASUREMENTS, Registries
+from xsam.plugins.kinds import DIAGNOSTICS, LAUNCHERS, MEASUREMENTS, SECTIONS, Registries
 from xsam.registries import Registry
 from xsam.tasks import TASKS, Task
 from xsam.tasks.vision.architectures import MODELS, Architecture
@@ -223,6 +223,20 @@ class Plugin:
                 raise ValueError(f"the diagnostic {name!r} is xsam-bench itself's already: choose another name")
             self._add(DIAGNOSTICS, name, measure)
             return measure
+
+        return add
+
+    def section(self, name: str) -> Callable[[Function], Function]:
+        """Add a section to the reports of a process that has loaded this plug-in, for use as a decorator.
+
+        The function takes a table's :class:`xsam.report.analysis.Analysis` and returns a
+        :class:`xsam.report.formats.Sheet`, or None where it has nothing to say. It stands below the others of every
+        table, under the name given here: ``xsam-bench --plugin FILE|MODULE report``.
+        """
+
+        def add(make: Function) -> Function:
+            self._add(SECTIONS, name, make)
+            return make
 
         return add
 

@@ -18,6 +18,9 @@ Registries = tuple[tuple[Registry[Any], str, Any], ...]
 # Measurements of a model: a function of model, loss and batches → numbers by name, and options that it takes.
 DIAGNOSTICS: Registry[Any] = Registry("diagnostic", {})
 
+# Sections of reports: a function of a table's analysis → a sheet, or None.
+SECTIONS: Registry[Any] = Registry("section", {})
+
 # Name → module and object, or the object. A further launcher is one file and one entry here.
 LAUNCHERS: Registry[Any] = Registry(
     "launcher",
@@ -35,4 +38,5 @@ GROUPS: Mapping[str, Registry[Any]] = {
     "xsam.tasks": TASKS,
     "xsam.diagnostics": DIAGNOSTICS,
     "xsam.launchers": LAUNCHERS,
+    "xsam.sections": SECTIONS,
 }

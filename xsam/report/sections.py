@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 from xsam.metrics import NEITHER, RULES
 from xsam.parameters import whole
+from xsam.plugins.kinds import SECTIONS
 from xsam.report.analysis import Analysis
 from xsam.report.comparisons import Place, partner
 from xsam.report.contrasts import declared, differences, published, ranks, tests
@@ -55,7 +57,27 @@ def sheets(analysis: Analysis) -> tuple[Sheet, ...]:
         bootstraps,
         cost,
     )
-    return tuple(sheet for make in made if (sheet := make(analysis)).rows)
+    own = (sheet for make in made if (sheet := make(analysis)).rows)
+    return (*own, *_of_plugins(analysis))
+
+
+def _of_plugins(analysis: Analysis) -> Iterator[Sheet]:
+    """The sections of the plug-ins that are loaded; raises ``ValueError``, which names one that fails."""
+    for name, make in SECTIONS.items():
+        whose = f"the section {name!r} of the plug-in {SECTIONS.owner(name)}"
+        try:
+            sheet = make(analysis)
+        except Exception as error:
+            raise ValueError(f"{whose}: {type(error).__name__}: {error}") from error
+        if sheet is None:
+            continue
+        if not isinstance(sheet, Sheet):
+            raise ValueError(f"{whose} must return a xsam.report.formats.Sheet or None, not {type(sheet).__name__}")
+        for row in sheet.rows:
+            if len(row) != len(sheet.header) or not all(isinstance(text, Text) for text in row):
+                raise ValueError(f"{whose}: a row must be {len(sheet.header)} xsam.report.formats.Text, as its header")
+        if sheet.rows:
+            yield replace(sheet, name=name)
 
 
 def means(analysis: Analysis) -> Sheet:
