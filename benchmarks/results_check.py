@@ -9,11 +9,11 @@ by ``xsam-bench reproduce`` in a process of its own. Exit status 1 where one dif
 from __future__ import annotations
 
 import argparse
-import random
 import subprocess
 import sys
 from pathlib import Path
 
+from xsam.report import repeated
 from xsam.store import read
 
 PORTABLE = "portable"
@@ -23,10 +23,9 @@ def drawn(results: Path, share: float, seed: int, grids: list[str] | None = None
     """``GRID/RUN`` of a random share of the finished portable runs, at least one, in the order of their names."""
     rows = read(results, grids=grids or None)
     portable = rows[(rows["status"] == "done") & (rows["param_numerics"] == PORTABLE)]
-    names = sorted(f"{grid}/{run}" for grid, run in zip(portable["grid"], portable["run_id"], strict=True))
-    if not names:
+    if portable.empty:
         raise SystemExit(f"{results}: no finished run with numerics: {PORTABLE}")
-    return sorted(random.Random(seed).sample(names, max(1, round(share * len(names)))))
+    return repeated.drawn(portable, share, seed)
 
 
 def main() -> None:

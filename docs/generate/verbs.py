@@ -32,7 +32,8 @@ def _verbs(group: Any, name: str) -> Iterator[str]:
         if hasattr(command, "commands"):
             yield from _verbs(command, f"{name} {verb}")
         elif not command.hidden:
-            yield from _verb(command, f"{name} {verb}")
+            implied = verb == getattr(group, "implied", None)  # a word that may be left out
+            yield from _verb(command, name if implied else f"{name} {verb}")
 
 
 def _verb(command: Any, name: str) -> Iterator[str]:

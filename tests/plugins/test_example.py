@@ -49,3 +49,9 @@ def test_the_example_package_installs_runs_and_reports(tmp_path: Path) -> None:
     table = (source / "reports" / "my-method" / "table.md").read_text(encoding="utf-8")
     assert "blend_sam" in table
     assert "two_layers" in table
+
+    done("xsam.cli.main", "bundle", "compare.yaml", "--out", str(tmp_path / "mine.zip"))
+    shutil.rmtree(site)  # who receives the bundle has not installed the package
+    assert "18 of 18 runs" in done("xsam.cli.main", "bundle", "verify", str(tmp_path / "mine.zip"))
+    again = done("xsam.cli.main", "reproduce", str(tmp_path / "mine.zip"), "--sample", "10%", "--run-plugins")
+    assert "2 of 2 runs identical" in again

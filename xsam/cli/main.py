@@ -10,6 +10,7 @@ import typer
 from xsam import __version__
 from xsam.atomic import in_words
 from xsam.cli import (
+    bundle,
     common,
     compact,
     compare,
@@ -84,6 +85,7 @@ for module in (
 ):
     module.register(app)
 app.add_typer(data.app, name="data")
+app.add_typer(bundle.app, name="bundle")
 
 
 def main() -> None:

@@ -6,13 +6,13 @@ import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xsam.cli import common, completion, plugged
+from xsam.cli import bundle, common, completion, plugged
 from xsam.cli.common import BadInput
 from xsam.cli.run import DEFAULT_CHECKPOINT_SECONDS, Training
 from xsam.damage import DamagedFile, OnDamage, ignore, refuse
@@ -23,7 +23,7 @@ from xsam.store.layout import GridFolder
 if TYPE_CHECKING:
     import pandas as pd
 
-    from xsam.report.repeated import Number, Repetition
+    from xsam.report.repeated import Number, Repetition, Spread
 
 Rows = tuple[dict[str, Any], list[dict[str, Any]]]
 
@@ -37,7 +37,7 @@ def reproduce(
         str,
         typer.Argument(
             metavar="RUN",
-            help="A stored run's id or its first digits; GRID/RUN where two grids have it.",
+            help="A stored run's id or its first digits; GRID/RUN where two grids have it; or a bundle's file.",
             show_default=False,
             autocompletion=completion.runs,
         ),
@@ -50,6 +50,13 @@ def reproduce(
     device: Annotated[
         str | None, typer.Option(help="torch's name of the device; by default of the kind that the run was trained on.")
     ] = None,
+    sample: Annotated[
+        str | None, typer.Option(metavar="SHARE", help="Of a bundle: how many of its runs, such as 2%.")
+    ] = None,
+    draw: Annotated[int, typer.Option(help="Of a bundle: a number that stands for one random sample.")] = 0,
+    run_plugins: Annotated[
+        bool, typer.Option("--run-plugins", help="Run the code of the plug-ins in a bundle, with your rights.")
+    ] = False,
     as_json: common.AsJson = False,
 ) -> None:
     """Train a stored run again from its provenance, elsewhere, and compare every metric and epoch to the last bit.
@@ -58,25 +65,97 @@ def reproduce(
     trained here. Timings and memory are not compared. Nothing that is stored is touched. Where a metric differs, as on
     another kind of machine, it says whether by more than the stored seeds of the same cell differ among themselves.
 
+    Of a bundle, a random sample of its finished runs (2% by default, at least one; the same for the same --draw).
+
     Example: xsam-bench reproduce 3f2a9c
     """
+    damages = common.Damages()
+    if Path(run).is_file() or run.endswith(bundle.ENDING):
+        with bundle.opened(Path(run)) as place, _folder(keep) as folder:
+            repeated = _sampled(place, folder, data, device, _share(sample or "2%"), draw, run_plugins)
+            _say_sample(repeated, as_json)
+        damages.leave(0 if all(one.found.identical for one in repeated) else 1)
+        return
+    if sample is not None or draw or run_plugins:
+        raise BadInput(f"--sample, --draw and --run-plugins are for bundles, and {run} is no file")
+    with _folder(keep) as folder:
+        one = _repeated(results, run, folder, data, device, damages)
+    if as_json:
+        common.print_json(one.json())
+    else:
+        one.say()
+    damages.leave(0 if one.found.identical else 1)
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """A stored run, what came of training it again, and how a difference compares with that between seeds."""
+
+    grid: str
+    run_id: str
+    found: Repetition
+    told: tuple[Spread, ...]
+
+    def json(self) -> dict[str, Any]:
+        spread = [{**asdict(one), "inside": one.inside} for one in self.told]
+        return {"run_id": self.run_id, "grid": self.grid, **_json(self.found), "spread": spread}
+
+    def say(self) -> None:
+        common.say(f"{self.grid} {self.run_id}: " + ("identical" if self.found.identical else "different"))
+        for line in (*_lines(self.found), *(one.line() for one in self.told)):
+            common.say(f"  {line}")
+
+
+def _repeated(
+    results: Path, run: str, folder: Path, data: Path, device: str | None, on_damage: OnDamage = refuse
+) -> Repeated:
     from xsam.report.repeated import compare, spreads
 
-    damages = common.Damages()
-    then = _stored(results, run, damages)
-    grid = _grid(results, then[0], damages)
-    with _folder(keep) as folder:
-        now = _trained(then[0], grid, folder, data, device)
-    found = compare(then, now)
-    told = () if found.identical else spreads(found, _cell(grid, results, then[0]))
+    then = _stored(results, run, on_damage)
+    grid = _grid(results, then[0], on_damage)
+    found = compare(then, _trained(then[0], grid, folder, data, device))
+    told = () if found.identical else tuple(spreads(found, _cell(grid, results, then[0])))
+    return Repeated(then[0]["grid"], then[0]["run_id"], found, told)
+
+
+def _sampled(
+    place: Path, folder: Path, data: Path, device: str | None, share: float, draw: int, run_plugins: bool
+) -> list[Repeated]:
+    """Train a random share of an opened bundle's finished runs again, each in a folder of its own below ``folder``."""
+    from xsam.report.repeated import drawn
+    from xsam.store import read
+
+    results = place / bundle.RESULTS
+    with common.bad_input(ValueError):
+        rows = read(results, "runs", columns=["status"])
+    names = drawn(rows[rows["status"].isin(["done", "diverged"])], share, draw)
+    if not names:
+        raise BadInput("there is no finished run in the bundle")
+    if run_plugins:
+        for _, grid in common.stored_grids(results, sorted({name.partition("/")[0] for name in names})):
+            bundle.load_plugins(place, grid)
+    return [_repeated(results, name, folder / name, data, device) for name in names]
+
+
+def _say_sample(repeated: Sequence[Repeated], as_json: bool) -> None:
     if as_json:
-        spread = [{**asdict(one), "inside": one.inside} for one in told]
-        common.print_json({"run_id": then[0]["run_id"], "grid": then[0]["grid"], **_json(found), "spread": spread})
-    else:
-        common.say(f"{then[0]['grid']} {then[0]['run_id']}: " + ("identical" if found.identical else "different"))
-        for line in (*_lines(found), *(one.line() for one in told)):
-            common.say(f"  {line}")
-    damages.leave(0 if found.identical else 1)
+        common.print_json([one.json() for one in repeated])
+        return
+    for one in repeated:
+        one.say()
+    identical = sum(one.found.identical for one in repeated)
+    common.say(f"{identical} of {len(repeated)} runs identical")
+
+
+def _share(text: str) -> float:
+    """Such as "2%" or "0.02"."""
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise BadInput(f"--sample must be a share of the runs such as 2% or 0.02, not {text!r}")
+    return share
 
 
 def _stored(results: Path, run: str, on_damage: OnDamage = refuse) -> Rows:

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from xsam.atomic import write_bytes
-from xsam.cli import common, completion
+from xsam.cli import bundle, common, completion
 from xsam.cli.common import BadInput
 from xsam.cli.status import Names
 from xsam.grid import Grid, GridError, RunSpec, select
@@ -206,10 +206,10 @@ def _agreed(question: str) -> bool:
 
 
 def merge(
-    source: Annotated[Path, typer.Argument(metavar="FROM", help="Results folder to take runs from.")],
+    source: Annotated[Path, typer.Argument(metavar="FROM", help="Results folder, or bundle, to take runs from.")],
     target: Annotated[Path, typer.Argument(metavar="INTO", help="Results folder to put them in.")],
 ) -> None:
-    """Add the finished runs of one results folder to another, as from two machines that shared a grid.
+    """Add the finished runs of one results folder, or of a bundle, to another, as from two machines that shared a grid.
 
     What is in both stays as INTO has it; FROM is only read. Exit status 1 where runs in both have different numbers.
 
@@ -217,8 +217,15 @@ def merge(
     """
     if source.resolve() == target.resolve():
         raise BadInput(f"{source} and {target} are one folder")
-    if not source.is_dir():
-        raise BadInput(f"{source}: no such folder")
+    if not source.exists():
+        raise BadInput(f"{source}: no such folder, and no bundle")
+    if source.is_dir():
+        return _merge(source, target)
+    with bundle.opened(source) as place:
+        return _merge(place / bundle.RESULTS, target)
+
+
+def _merge(source: Path, target: Path) -> None:
     from xsam.store import merging
 
     damages = common.Damages()

@@ -95,7 +95,7 @@ def load(reference: str, folder: Path = Path(), named: str | None = None) -> Loa
         PluginError: there is none, it cannot be imported, declares nothing, or one of its names is taken.
     """
     by_path = is_path(reference)
-    origin = _file_of(reference, folder) if by_path else _package_of(reference)
+    origin = origin_of(reference, folder)
     sha256 = digest(origin)
     for one in _loaded.values():
         if one.origin == origin and one.sha256 == sha256:
@@ -128,6 +128,14 @@ def is_path(reference: str) -> bool:
     (True, True, False)
     """
     return "/" in reference or reference.endswith(".py")
+
+
+def origin_of(reference: str, folder: Path = Path()) -> Path:
+    """The file or folder that a plug-in is in, from looking alone: none of its code runs.
+
+    Raises ``PluginError`` where there is none. Relative paths begin at ``folder``.
+    """
+    return _file_of(reference, folder) if is_path(reference) else _package_of(reference)
 
 
 def digest(origin: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -270,6 +271,12 @@ def _numerics(row: Row) -> Iterator[Circumstance]:
     then, now = spec_of(row).numerics, get_task(row["task"]).numerics
     if then != now:
         yield Circumstance("code", "NUMERICS", then, now)
+
+
+def drawn(rows: pd.DataFrame, share: float, seed: int) -> list[str]:
+    """``GRID/RUN`` of a random share of ``rows``, at least one where there is any, sorted; the same for one seed."""
+    names = sorted(f"{grid}/{run}" for grid, run in zip(rows["grid"], rows["run_id"], strict=True))
+    return sorted(random.Random(seed).sample(names, min(len(names), max(1, round(share * len(names))))))
 
 
 def spec_of(row: Row) -> RunSpec:
