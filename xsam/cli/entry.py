@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 # What the extra ``bench`` installs, by the names that it is imported by.
@@ -29,8 +30,11 @@ HARNESS = frozenset(
 def main() -> None:
     """Run the command; exit status 2, and how to install it, where a library of the harness is missing."""
     try:
-        from xsam.cli import main as command
-
+        gc.disable()  # modules are made to stay: looking through them for garbage is a twentieth of a short command
+        try:
+            from xsam.cli import main as command
+        finally:
+            gc.enable()
         command.main()
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
-from importlib.metadata import entry_points
 
 from xsam.plugins.kinds import GROUPS
 from xsam.plugins.load import PluginError, load
@@ -20,6 +19,8 @@ from xsam.plugins.load import PluginError, load
 @cache
 def announced() -> Mapping[str, str]:
     """Name of something → the module of its plug-in, of all installed packages."""
+    from importlib.metadata import entry_points  # takes a while, and most commands ask for nothing
+
     return {entry.name: entry.module for group in GROUPS for entry in entry_points(group=group)}
 
 
