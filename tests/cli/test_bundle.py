@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +68,19 @@ def test_a_sample_is_trained_again_and_a_changed_number_is_found(stored: Bench, 
 
 
 @pytest.mark.slow
-def test_damage_is_one_line_and_nothing_is_merged(stored: Bench) -> None:
-    stored("bundle", "small", "--out", "small.zip")
+def test_checkpoints_come_along_when_asked_for_and_damage_is_one_line(stored: Bench) -> None:
+    folder = GridFolder(stored.results, "small")
+    checkpoint = folder.checkpoint(read(stored.results)["run_id"][0])
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint.write_bytes(b"weights")
     path = stored.folder / "small.zip"
+    name = checkpoint.relative_to(stored.folder).as_posix()
+    stored("bundle", "small", "--out", path)
+    with zipfile.ZipFile(path) as archive:
+        assert name not in archive.namelist()
+    stored("bundle", "--checkpoints", "small", "--out", path)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.read(name) == b"weights"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)

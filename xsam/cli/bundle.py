@@ -88,7 +88,7 @@ def write(
                 _copy_checkpoints(folder, into)
             _copy_plugins(grid, place)
         _drop_hidden(place)
-        checked = {folder.name: _agreeing(folder, place) for folder in grids(place / RESULTS)}
+        checked = _agreeing_grids(place)
         _write_reports(place)
         target = out or Path(f"{chosen[0].name}{ENDING}")
         with common.bad_input(ValueError):
@@ -107,7 +107,7 @@ def verify(
     Example: xsam-bench bundle verify quickstart.bundle.zip
     """
     with opened(file) as place:
-        found = {folder.name: _agreeing(folder, place) for folder in grids(place / RESULTS)}
+        found = _agreeing_grids(place)
     if as_json:
         common.print_json({"file": str(file), "grids": found})
         return
@@ -125,7 +125,7 @@ def opened(file: Path) -> Iterator[Path]:
         with common.bad_input(bundle.BadBundle, OSError):
             place, manifest = stack.enter_context(bundle.unpacked(file))
         try:
-            found = {folder.name: _agreeing(folder, place) for folder in grids(place / RESULTS)}
+            found = _agreeing_grids(place)
         except BadInput as error:  # one that names a file in the temporary folder
             raise BadInput(f"{file}: {str(error).replace(f'{place}/', '')}") from None
         if not found or manifest.get("grids") != found:
@@ -234,6 +234,10 @@ def _source(place: Path, name: str) -> Path:
 def _plain(name: str) -> bool:
     """Whether a plug-in's name, which is another person's text, is that of one folder."""
     return bool(name) and "/" not in name and name not in (".", "..")
+
+
+def _agreeing_grids(place: Path) -> dict[str, dict[str, Any]]:
+    return {folder.name: _agreeing(folder, place) for folder in grids(place / RESULTS)}
 
 
 def _agreeing(folder: GridFolder, place: Path) -> dict[str, Any]:
