@@ -32,7 +32,7 @@ from torch.nn import functional as F
 
 from benchmarks.measure import Target, alternate, finish, options
 from xsam.sharpness import top_eigenpairs
-from xsam.tasks.vision.datasets import load
+from xsam.tasks.vision.images import load
 from xsam.tasks.vision.models import build
 
 TARGETS = {"hvps_over_best_peer": Target(1.0), "seconds_over_best_peer": Target(1.05)}

@@ -110,8 +110,8 @@ def _noise(name: str) -> Any:
     """Random bytes in the shape of a data set, without most of its images."""
     import torch
 
-    from xsam.tasks.vision.catalog import DATASETS
-    from xsam.tasks.vision.datasets import ImageData
+    from xsam.tasks.vision.datasets import DATASETS
+    from xsam.tasks.vision.images import ImageData
 
     known, count = DATASETS[name], 4_000
     images = torch.randint(0, 256, (count, known.channels, known.size, known.size), dtype=torch.uint8)

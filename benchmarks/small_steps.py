@@ -35,7 +35,7 @@ from xsam.runner.run import set_up_torch
 from xsam.runner.trainer import Trainer
 from xsam.tasks.vision.architectures import MlpConfig
 from xsam.tasks.vision.config import VisionRun
-from xsam.tasks.vision.datasets import ImageData, load
+from xsam.tasks.vision.images import ImageData, load
 from xsam.tasks.vision.models import build
 from xsam.tasks.vision.problem import VisionProblem
 

@@ -45,7 +45,7 @@ from xsam.runner.run import set_up_torch
 from xsam.runner.stop import Interrupted
 from xsam.runner.trainer import Trainer
 from xsam.tasks.vision.config import VisionRun
-from xsam.tasks.vision.datasets import ImageData
+from xsam.tasks.vision.images import ImageData
 from xsam.tasks.vision.models import build
 from xsam.tasks.vision.problem import VisionProblem
 

@@ -16,7 +16,7 @@ from tests.conftest import REQUIRE_ALL, Bench
 from xsam.doctor import Needs, places
 from xsam.launch.slurm import SLURM
 from xsam.tasks.data import available
-from xsam.tasks.vision.catalog import DATASETS
+from xsam.tasks.vision.datasets import DATASETS
 
 TRANSLATION = ("fairseq", "sacrebleu", "sacremoses", "subword_nmt")
 

@@ -62,7 +62,7 @@ ADDITIONS = {
     ),
     "data set": Addition(
         {},
-        "tasks/vision/catalog.py",
+        "tasks/vision/datasets/__init__.py",
         {
             "            _FASHION_MNIST,\n": (
                 '        replace(_FASHION_MNIST, name="toy_images", train=100, test=20, folder="toy_images",\n'

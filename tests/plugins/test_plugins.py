@@ -16,7 +16,7 @@ from xsam.grid.grid import Grid, recall
 from xsam.optim.registry import METHODS, passes_per_step
 from xsam.plugins import Plugin, PluginError
 from xsam.store.schema import arrow_schema
-from xsam.tasks.vision.datasets import load as load_images
+from xsam.tasks.vision.images import load as load_images
 
 Edit = Callable[[str, str], None]
 

@@ -54,7 +54,7 @@ def vision(name: str) -> tuple[str, str]:
     import torch
 
     from xsam.tasks.vision.config import VisionRun
-    from xsam.tasks.vision.datasets import ImageData
+    from xsam.tasks.vision.images import ImageData
     from xsam.tasks.vision.problem import VisionProblem
 
     options = dict(MODELS[name])

@@ -32,7 +32,7 @@ from xsam.store import read
 from xsam.tasks import vision
 from xsam.tasks.data import prepare
 from xsam.tasks.vision import TASK
-from xsam.tasks.vision.catalog import DATASETS, EVALUATION_SETS
+from xsam.tasks.vision.datasets import DATASETS, EVALUATION_SETS
 from xsam.tasks.vision.problem import VisionProblem
 
 pytestmark = pytest.mark.slow
@@ -162,7 +162,7 @@ def draws(*arguments: Any) -> None:
 @pytest.mark.parametrize("place", ["opened", "evaluated", "measured"])
 def test_random_numbers_that_others_draw_change_no_number(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     owner, name = {
-        "opened": (vision.datasets, "load"),
+        "opened": (vision.images, "load"),
         "evaluated": (VisionProblem, "evaluate"),
         "measured": (callbacks, "diagnose"),
     }[place]

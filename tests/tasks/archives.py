@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from xsam.tasks.vision.catalog import DATASETS, EVALUATION_SETS, DataFile, Dataset
+from xsam.tasks.vision.datasets import DATASETS, EVALUATION_SETS, DataFile, Dataset
 
 GREY_EVERY = 60  # about as many of Tiny-ImageNet's files are grey
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from tests.tasks import archives
-from xsam.tasks.vision.catalog import DATASETS, EVALUATION_SETS, Dataset
 from xsam.tasks.vision.config import VisionRun
+from xsam.tasks.vision.datasets import DATASETS, EVALUATION_SETS, Dataset
 
 
 @pytest.fixture(autouse=True)

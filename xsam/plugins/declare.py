@@ -14,7 +14,7 @@ from xsam.plugins.kinds import DIAGNOSTICS, LAUNCHERS, MEASUREMENTS, SECTIONS, R
 from xsam.registries import Registry
 from xsam.tasks import TASKS, Task
 from xsam.tasks.vision.architectures import MODELS, Architecture
-from xsam.tasks.vision.catalog import DATASETS, Dataset
+from xsam.tasks.vision.datasets import DATASETS, Dataset
 
 if TYPE_CHECKING:
     import torch

@@ -9,7 +9,7 @@ from xsam.optim.registry import BASES, METHODS
 from xsam.registries import Registry
 from xsam.tasks import TASKS
 from xsam.tasks.vision.architectures import MODELS
-from xsam.tasks.vision.catalog import DATASETS
+from xsam.tasks.vision.datasets import DATASETS
 
 MEASUREMENTS = ("hessian", "density", "measures", "directions", "alpha", "planes")  # those of this package
 

@@ -18,7 +18,7 @@ from xsam.optim.registry import METHODS
 from xsam.plugins.declare import Plugin
 from xsam.plugins.kinds import GROUPS
 from xsam.tasks.kinds import parameter_kinds
-from xsam.tasks.vision.catalog import DATASETS
+from xsam.tasks.vision.datasets import DATASETS
 
 SUFFIXES = (".py", ".so", ".pyd")  # of the files that are a plug-in's content
 STAGED = "plugins"  # the folder in a launch's

@@ -9,7 +9,7 @@ from xsam.parameters import Parameters
 from xsam.plugins.load import PluginError, is_path, loaded
 from xsam.tasks import TASKS
 from xsam.tasks.vision.architectures import MODELS
-from xsam.tasks.vision.catalog import DATASETS
+from xsam.tasks.vision.datasets import DATASETS
 
 
 def used_by(task: str, method: str, params: Parameters) -> dict[str, str]:

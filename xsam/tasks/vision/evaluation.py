@@ -9,9 +9,9 @@ from typing import NamedTuple
 import torch
 
 from xsam.parameters import nearest
-from xsam.tasks.vision.catalog import CORRUPTIONS, DATASETS, EVALUATION_SETS, SEVERITIES
-from xsam.tasks.vision.corruptions import load_corrupted
-from xsam.tasks.vision.datasets import ImageData, load
+from xsam.tasks.vision.datasets import CORRUPTIONS, DATASETS, EVALUATION_SETS, SEVERITIES
+from xsam.tasks.vision.datasets.cifar10_c import load_corrupted
+from xsam.tasks.vision.images import ImageData, load
 from xsam.tasks.vision.summary import EVAL_SETS
 
 

@@ -12,8 +12,16 @@ import shutil
 from pathlib import Path
 
 from xsam.tasks.data import Available, Report, Verified, silent
-from xsam.tasks.vision.catalog import DATASETS, EVALUATION_SETS, Dataset
-from xsam.tasks.vision.files import describe, earlier_layout, lacking, locate, prepared_in, published_in, system_folder
+from xsam.tasks.vision.datasets import DATASETS, EVALUATION_SETS, Dataset
+from xsam.tasks.vision.prepared import (
+    describe,
+    earlier_layout,
+    lacking,
+    locate,
+    prepared_in,
+    published_in,
+    system_folder,
+)
 from xsam.tasks.workspace import workspace
 
 _DOWNLOADS = ".downloads"
@@ -59,7 +67,7 @@ def verify(name: str, data_dir: Path) -> Verified:
     >>> verify("digits", Path("data")).counts
     {'train': 1437, 'test': 360}
     """
-    from xsam.tasks.vision.intake import examine
+    from xsam.tasks.vision.convert import examine
 
     dataset = _dataset(name)
     source = locate(dataset, data_dir)
@@ -103,7 +111,7 @@ def prepare(
             return found
     if source is not None and not source.exists():
         raise ValueError(f"{source}: no such file or folder")
-    from xsam.tasks.vision.intake import take
+    from xsam.tasks.vision.convert import take
 
     data_dir.mkdir(parents=True, exist_ok=True)
     with workspace(data_dir) as temporary:
@@ -138,7 +146,7 @@ def _at_hand(dataset: Dataset, data_dir: Path) -> Path | None:
 
 def _download(dataset: Dataset, into: Path, report: Report) -> Path:
     from xsam.tasks.download import fetch
-    from xsam.tasks.vision.intake import form
+    from xsam.tasks.vision.convert import form
 
     folder = into / dataset.folder
     folder.mkdir(parents=True, exist_ok=True)

@@ -11,12 +11,10 @@ import numpy as np
 
 from xsam.tasks.archives import Tree, reading
 from xsam.tasks.seeding import derive
-from xsam.tasks.vision.batches import read_batch
-from xsam.tasks.vision.catalog import DataFile, Dataset
-from xsam.tasks.vision.order import Array
+from xsam.tasks.vision.canonical import Array, Content
+from xsam.tasks.vision.datasets import DataFile, Dataset
+from xsam.tasks.vision.datasets.cifar_pickle import read_batch
 from xsam.tasks.vision.sizes import allocate
-
-Content = Mapping[str, Array]  # Dataset.arrays: uint8 images N×C×H×W, integer labels N
 
 MOST_BYTES = 1 << 30  # of a file that is read as a whole: no published one has a fifth of it
 _IDX_UNSIGNED_BYTE = 0x08

@@ -9,7 +9,7 @@ from xsam.metrics import LOWER, NEITHER, RULES, Metric
 from xsam.parameters import Parameters
 from xsam.registries import recorded
 from xsam.tasks import Metrics
-from xsam.tasks.vision.catalog import DATASETS
+from xsam.tasks.vision.datasets import DATASETS
 
 # Further test sets, by the data set whose classes they have; each has the metric <name>_accuracy.
 EVAL_SETS: Mapping[str, str] = {"cifar10_c": "cifar10"}

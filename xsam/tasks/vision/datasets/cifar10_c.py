@@ -15,11 +15,10 @@ import numpy as np
 import torch
 
 from xsam.parameters import nearest
-from xsam.tasks.vision import order, prepared
-from xsam.tasks.vision.catalog import CORRUPTIONS, EVALUATION_SETS, EXTRA_CORRUPTIONS, SEVERITIES, Dataset
-from xsam.tasks.vision.files import locate
-from xsam.tasks.vision.order import CHECKSUM_DIGITS, Array
-from xsam.tasks.vision.published import Content
+from xsam.tasks.vision import canonical, prepared
+from xsam.tasks.vision.canonical import CHECKSUM_DIGITS, Array, Content
+from xsam.tasks.vision.datasets import CORRUPTIONS, EVALUATION_SETS, EXTRA_CORRUPTIONS, SEVERITIES, Dataset
+from xsam.tasks.vision.prepared import locate
 
 LABELS = "labels"
 
@@ -93,7 +92,7 @@ def canonical_order(dataset: Dataset, content: Content) -> Array:
     labels = content[LABELS]
     count = len(labels) // len(SEVERITIES)
     first = content[dataset.arrays[0]][:count].transpose(0, 3, 1, 2)
-    of_one = order.canonical_order(first, labels[:count])
+    of_one = canonical.canonical_order(first, labels[:count])
     return np.concatenate([of_one + severity * count for severity in range(len(SEVERITIES))])
 
 

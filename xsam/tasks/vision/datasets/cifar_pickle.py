@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from xsam.tasks.vision.order import Array
+from xsam.tasks.vision.canonical import Array
 
 KINDS = {"u1": np.uint8, "i1": np.int8, "i2": np.int16, "i4": np.int32, "i8": np.int64}
 _BYTE_ORDERS = ("|", "<", "=")

@@ -16,7 +16,7 @@ import pytest
 
 from tests.tasks import archives
 from xsam.tasks.data import prepare
-from xsam.tasks.vision.batches import read_batch
+from xsam.tasks.vision.datasets.cifar_pickle import read_batch
 from xsam.tasks.workspace import workspace
 
 NOTHING = (None, None, None, -1, -1, 0)
@@ -109,7 +109,7 @@ def test_no_crafted_batch_ends_the_process_or_says_more_than_a_line(tmp_path):
         (tmp_path / name).write_bytes(content)
     program = f"""
 import io, json, pathlib, resource
-from xsam.tasks.vision.batches import read_batch
+from xsam.tasks.vision.datasets.cifar_pickle import read_batch
 limit = 3 << 30
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 said = {{}}

@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 
 from xsam.tasks.archives import opened, unpack_xz
-from xsam.tasks.vision.catalog import Dataset
-from xsam.tasks.vision.order import Array
-from xsam.tasks.vision.published import Content, named
+from xsam.tasks.vision.canonical import Array, Content
+from xsam.tasks.vision.datasets import Dataset
+from xsam.tasks.vision.published import named
 
 NPZ = (".npz", ".npz.xz")
 PARTS = ("train", "test")

@@ -17,8 +17,20 @@ from scipy import stats
 from torchvision import transforms
 from torchvision.transforms import functional as by_image
 
-from xsam.tasks.vision.augment import Augmentation, Normalise, crop_flip, cutout, erase, resized_crop_flip
-from xsam.tasks.vision.boxes import Boxes, blank, draw_crops, draw_cutouts, draw_erasures, resize
+from xsam.tasks.vision.augment import (
+    Augmentation,
+    Boxes,
+    Normalise,
+    blank,
+    crop_flip,
+    cutout,
+    draw_crops,
+    draw_cutouts,
+    draw_erasures,
+    erase,
+    resize,
+    resized_crop_flip,
+)
 
 ALPHA = 1e-4
 CPU = torch.device("cpu")

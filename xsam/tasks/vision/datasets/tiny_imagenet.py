@@ -18,9 +18,8 @@ import numpy as np
 from PIL import Image
 
 from xsam.tasks.archives import Tree
-from xsam.tasks.vision.catalog import Dataset
-from xsam.tasks.vision.order import Array
-from xsam.tasks.vision.published import Content
+from xsam.tasks.vision.canonical import Array, Content
+from xsam.tasks.vision.datasets import Dataset
 
 RESIZE_MARGIN = 4  # the paper's test view: Resize(36), then CenterCrop(32)
 CLASSES = "wnids.txt"

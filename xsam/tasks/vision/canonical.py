@@ -9,12 +9,13 @@ then its labels', one byte each; a data set's is that of the training and of the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Content = Mapping[str, Array]  # Dataset.arrays: uint8 images N×C×H×W, integer labels N
 
 CHECKSUM_DIGITS = 16
 _CHUNK = 1000  # images in memory at once, of those mapped from a file

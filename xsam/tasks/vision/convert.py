@@ -10,19 +10,18 @@ from xsam.atomic import sync
 from xsam.tasks.archives import Folder, Tree, opened
 from xsam.tasks.data import Report
 from xsam.tasks.download import file_md5
-from xsam.tasks.vision import copies, corruptions, datasets, prepared, tiny_imagenet
-from xsam.tasks.vision.catalog import DATASETS, Dataset
-from xsam.tasks.vision.files import lacking, locate, views
-from xsam.tasks.vision.order import canonical_order, first_of_each_class
-from xsam.tasks.vision.prepared import Manifest
-from xsam.tasks.vision.published import READERS, Content
+from xsam.tasks.vision import formats, images, prepared
+from xsam.tasks.vision.canonical import Content, canonical_order, first_of_each_class
+from xsam.tasks.vision.datasets import DATASETS, Dataset, cifar10_c, tiny_imagenet
+from xsam.tasks.vision.prepared import Manifest, lacking, locate, views
+from xsam.tasks.vision.published import READERS
 
 
 def examine(dataset: Dataset, data_dir: Path) -> str:
     """Read a data set from end to end and return its checksum; raises ``ValueError`` (one line) where it is damaged."""
     folder = locate(dataset, data_dir)
     if lacking(dataset, folder):
-        return datasets.read(dataset, data_dir).checksum  # which has read and checked it all
+        return images.read(dataset, data_dir).checksum  # which has read and checked it all
     content, manifest = prepared.content(dataset, folder), prepared.manifest(folder)
     _check(dataset, content, folder)
     digest, recorded = _checksum(dataset, content), manifest.checksums[dataset.name]
@@ -49,7 +48,7 @@ def take(dataset: Dataset, origin: Path, temporary: Path, allow_unverified: bool
     checksums = {one.name: _checksum(one, prepared.content(one, staged)) for one in views(dataset)}
     found = checksums[dataset.name]
     if dataset.checksum is not None:
-        doubt = None if found == dataset.checksum else doubt or f"{origin}: {datasets.other_content(dataset, found)}"
+        doubt = None if found == dataset.checksum else doubt or f"{origin}: {images.other_content(dataset, found)}"
         _accept(doubt, allow_unverified)
     manifest = Manifest(origin.name, doubt is None, checksums)
     prepared.write_manifest(staged, manifest)
@@ -64,14 +63,18 @@ def _read(
     """The images of ``origin`` in its own order, and why it is not known to be the published data, if it is not."""
     doubt = None if dataset.checksum else f"{origin}: nothing is on record to tell whether it is {dataset.name}"
     prepared_as = next((one for one in _sources(dataset) if not lacking(one, origin)), None)
-    if prepared_as or copies.is_npz(origin) or (not _is_published(dataset, origin) and copies.is_class_folders(origin)):
+    if (
+        prepared_as
+        or formats.is_npz(origin)
+        or (not _is_published(dataset, origin) and formats.is_class_folders(origin))
+    ):
         if dataset.checksum is None:
             _accept(doubt, allow_unverified)
         if prepared_as:
             return prepared.content(prepared_as, origin), doubt
         if origin.is_file():
-            return copies.read_npz(dataset, origin, scratch), doubt
-        return copies.read_class_folders(dataset, origin), doubt
+            return formats.read_npz(dataset, origin, scratch), doubt
+        return formats.read_class_folders(dataset, origin), doubt
     with opened(origin, unpacked, lambda name: _wanted(dataset, name)) as root:
         tree = _published_tree(dataset, root, origin)
         doubt = _archive_doubt(dataset, origin) or _file_doubt(dataset, tree)
@@ -111,16 +114,16 @@ def _published(dataset: Dataset, tree: Tree, scratch: Path, report: Report) -> C
 def _write(dataset: Dataset, content: Content, into: Path, origin: Path) -> None:
     """Check the images of all views, and write them in canonical order."""
     if dataset.format == "corruptions":
-        corruptions.check(dataset, content, origin)
-        order = corruptions.canonical_order(dataset, content)
+        cifar10_c.check(dataset, content, origin)
+        order = cifar10_c.canonical_order(dataset, content)
         for name, array in content.items():
             prepared.save(into, name, array, order)
         return
     whole = next((one for one in _sources(dataset) if len(content["train-labels"]) == one.train), dataset)
     content = tiny_imagenet.with_views(content, dataset.raw_size, _sizes(dataset))
     for one in views(dataset) if whole is dataset else [whole]:
-        datasets.check(one, content, origin)
-    for part in datasets.PARTS:
+        images.check(one, content, origin)
+    for part in images.PARTS:
         labels = content[f"{part}-labels"]
         order = canonical_order(content[f"{part}-{dataset.raw_size}"], labels)
         if part == "train" and whole is not dataset:
@@ -135,7 +138,7 @@ def _sizes(dataset: Dataset) -> list[int]:
 
 
 def _checksum(dataset: Dataset, content: Content) -> str:
-    checksum = corruptions.checksum if dataset.format == "corruptions" else datasets.checksum
+    checksum = cifar10_c.checksum if dataset.format == "corruptions" else images.checksum
     return checksum(dataset, content)
 
 
@@ -151,7 +154,7 @@ def form(dataset: Dataset) -> str:
 
 
 def _check(dataset: Dataset, content: Content, place: Path) -> None:
-    check = corruptions.check if dataset.format == "corruptions" else datasets.check
+    check = cifar10_c.check if dataset.format == "corruptions" else images.check
     check(dataset, content, place)
 
 

@@ -19,8 +19,8 @@ import pytest
 
 from tests.tasks import archives
 from xsam.tasks.data import prepare, verify
-from xsam.tasks.vision.catalog import DATASETS
-from xsam.tasks.vision.datasets import load
+from xsam.tasks.vision.datasets import DATASETS
+from xsam.tasks.vision.images import load
 
 CIFAR = DATASETS["cifar10"].published
 TINY = DATASETS["tiny_imagenet"].published
@@ -358,7 +358,7 @@ def test_a_killed_preparation_leaves_nothing_that_is_read_and_the_next_one_clean
     program = f"""
 import dataclasses, pathlib
 from xsam.tasks.data import prepare
-from xsam.tasks.vision.catalog import DATASETS, DataFile
+from xsam.tasks.vision.datasets import DATASETS, DataFile
 for name in ("tiny_imagenet", "tiny_imagenet_64"):
     DATASETS[name] = dataclasses.replace(DATASETS[name], classes=40, train=2000, test=40)
 prepare("tiny_imagenet", pathlib.Path({str(data)!r}), pathlib.Path({str(source)!r}), allow_unverified=True,

@@ -12,8 +12,8 @@ import pytest
 from xsam.optim.config import OptimizerConfig
 from xsam.tasks import get_task
 from xsam.tasks.vision import TASK
-from xsam.tasks.vision.catalog import DATASETS
 from xsam.tasks.vision.config import VisionRun
+from xsam.tasks.vision.datasets import DATASETS
 
 
 def test_planning_imports_nothing_heavy():

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from xsam.tasks.data import prepare
-from xsam.tasks.vision.catalog import DATASETS
+from xsam.tasks.vision.datasets import DATASETS
 
 
 class Server:

@@ -11,10 +11,10 @@ import torch
 
 from xsam.tasks.archives import Folder
 from xsam.tasks.vision import prepared
-from xsam.tasks.vision.catalog import DATASETS, Dataset
-from xsam.tasks.vision.files import lacking, locate
-from xsam.tasks.vision.order import Array, canonical_order, part_checksum
-from xsam.tasks.vision.published import READERS, Content, packaged
+from xsam.tasks.vision.canonical import Array, Content, canonical_order, part_checksum
+from xsam.tasks.vision.datasets import DATASETS, Dataset
+from xsam.tasks.vision.prepared import lacking, locate
+from xsam.tasks.vision.published import READERS, packaged
 
 PARTS = ("train", "test")
 CACHED = 2  # a worker's next run mostly has the same data
@@ -81,7 +81,7 @@ _load = lru_cache(maxsize=CACHED)(read)
 
 
 def checksum(dataset: Dataset, content: Content) -> str:
-    """The checksums of the training and of the test part, joined by a hyphen; see ``xsam.tasks.vision.order``.
+    """The checksums of the training and of the test part, joined by a hyphen; see ``xsam.tasks.vision.canonical``.
 
     >>> digits = DATASETS["digits"]
     >>> checksum(digits, ordered(digits, packaged(digits)))

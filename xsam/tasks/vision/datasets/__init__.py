@@ -42,8 +42,8 @@ class Dataset:
         url, downloads: where to fetch it, and the files there.
         system_folders: folders where a system package puts the published files; they are read where they are.
         balanced: whether every class has the same number of images.
-        checksum: of the content in canonical order (``xsam.tasks.vision.order``), where it is on record: that of the
-            training part, a hyphen, that of the test part. A copy with it is known to be the data set.
+        checksum: of the content in canonical order (``xsam.tasks.vision.canonical``), where it is on record: that of
+            the training part, a hyphen, that of the test part. A copy with it is known to be the data set.
         selected_from: the data set whose training images these are the first of, an equal number of each class, in
             canonical order; the test images are all of its.
         class_names: the classes in the order of their labels, where that is not the alphabetical one.
