@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import xsam
-from tests.tasks.archives import write_fashion_mnist
 
 HERE = Path(__file__).parent
 
@@ -61,13 +61,11 @@ ADDITIONS = {
         },
     ),
     "data set": Addition(
-        {},
+        {"toy_images.py": "tasks/vision/datasets"},
         "tasks/vision/datasets/__init__.py",
         {
-            "            _FASHION_MNIST,\n": (
-                '        replace(_FASHION_MNIST, name="toy_images", train=100, test=20, folder="toy_images",\n'
-                "                downloads=(), system_folders=(), checksum=None),\n"
-            )
+            "datasets import cifar, cifar10_c, digits, fashion_mnist, tiny_imagenet": ", toy_images",
+            "            fashion_mnist.FASHION_MNIST,\n": "            toy_images.TOY_IMAGES,\n",
         },
     ),
     "metric": Addition(
@@ -177,11 +175,21 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Extended:
     return Extended(tmp_path_factory.mktemp("extended"))
 
 
+def write_toy_images(folder: Path) -> None:
+    """Images in the format that ``toy_images.py`` reads."""
+    folder.mkdir()
+    for part, count in (("train", 100), ("test", 20)):
+        rows = np.zeros((count, 17), np.uint8)
+        rows[:, 0] = np.arange(count) % 4
+        rows[:, 1:] = np.random.default_rng(count).integers(0, 256, (count, 16))
+        (folder / f"{part}.bin").write_bytes(rows.tobytes())
+
+
 def test_what_is_added_trains_and_is_reported(extended: Extended) -> None:
-    write_fashion_mnist(extended.folder / "published", train=100, test=20)
+    write_toy_images(extended.folder / "published")
     grid = extended.folder / "toy.yaml"
     grid.write_text(GRID, encoding="utf-8")
-    extended("data", "prepare", "toy_images", "--from", extended.folder / "published", "--allow-unverified")
+    extended("data", "prepare", "toy_images", "--from", extended.folder / "published")
     extended("run", grid)
     extended("report")
     columns = ["method", "param_bottleneck", "param_strength", "test_spread"]

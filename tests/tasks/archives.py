@@ -21,7 +21,8 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from xsam.tasks.vision.datasets import DATASETS, EVALUATION_SETS, DataFile, Dataset
+from xsam.tasks.vision.datasets import DATASETS, EVALUATION_SETS
+from xsam.tasks.vision.datasets.dataset import DataFile, Dataset
 
 GREY_EVERY = 60  # about as many of Tiny-ImageNet's files are grey
 

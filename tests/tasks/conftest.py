@@ -11,7 +11,8 @@ import torch
 
 from tests.tasks import archives
 from xsam.tasks.vision.config import VisionRun
-from xsam.tasks.vision.datasets import DATASETS, EVALUATION_SETS, Dataset
+from xsam.tasks.vision.datasets import DATASETS, EVALUATION_SETS
+from xsam.tasks.vision.datasets.dataset import Dataset
 
 
 @pytest.fixture(autouse=True)

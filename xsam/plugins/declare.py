@@ -14,7 +14,8 @@ from xsam.plugins.kinds import DIAGNOSTICS, LAUNCHERS, MEASUREMENTS, SECTIONS, R
 from xsam.registries import Registry
 from xsam.tasks import TASKS, Task
 from xsam.tasks.vision.architectures import MODELS, Architecture
-from xsam.tasks.vision.datasets import DATASETS, Dataset
+from xsam.tasks.vision.datasets import DATASETS
+from xsam.tasks.vision.datasets.dataset import Dataset
 
 if TYPE_CHECKING:
     import torch
@@ -189,7 +190,6 @@ class Plugin:
                 name,
                 Dataset(
                     name=name,
-                    format="plugin",
                     channels=channels,
                     size=size,
                     classes=classes,
@@ -199,6 +199,7 @@ class Plugin:
                     std=tuple(std),
                     peak=peak,
                     balanced=balanced,
+                    package="plug-in",
                     read=read,
                 ),
             )

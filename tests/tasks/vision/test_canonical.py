@@ -18,7 +18,8 @@ from PIL import Image
 from tests.tasks import archives
 from xsam.tasks import DataMissing
 from xsam.tasks.data import available, prepare, recorded, require, verify
-from xsam.tasks.vision.datasets import DATASETS, Dataset
+from xsam.tasks.vision.datasets import DATASETS
+from xsam.tasks.vision.datasets.dataset import Dataset
 from xsam.tasks.vision.images import load
 
 REAL = os.environ.get("XSAM_REAL_IMAGES", "")  # a folder with cifar10_12k.npz and cifar100_12k.npz (or .npz.xz)

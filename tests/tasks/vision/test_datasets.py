@@ -18,8 +18,9 @@ from tests.tasks import archives
 from xsam.tasks import DataMissing
 from xsam.tasks.data import available, prepare, verify
 from xsam.tasks.vision import TASK
-from xsam.tasks.vision.datasets import CORRUPTIONS, DATASETS, EXTRA_CORRUPTIONS
-from xsam.tasks.vision.datasets.cifar10_c import load_corrupted
+from xsam.tasks.vision.datasets import DATASETS
+from xsam.tasks.vision.datasets.cifar10_c import CORRUPTIONS, EXTRA_CORRUPTIONS
+from xsam.tasks.vision.evaluation import load_corrupted
 from xsam.tasks.vision.images import ImageData, load, read
 from xsam.tasks.vision.prepare import names
 

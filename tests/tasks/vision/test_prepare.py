@@ -358,7 +358,8 @@ def test_a_killed_preparation_leaves_nothing_that_is_read_and_the_next_one_clean
     program = f"""
 import dataclasses, pathlib
 from xsam.tasks.data import prepare
-from xsam.tasks.vision.datasets import DATASETS, DataFile
+from xsam.tasks.vision.datasets import DATASETS
+from xsam.tasks.vision.datasets.dataset import DataFile
 for name in ("tiny_imagenet", "tiny_imagenet_64"):
     DATASETS[name] = dataclasses.replace(DATASETS[name], classes=40, train=2000, test=40)
 prepare("tiny_imagenet", pathlib.Path({str(data)!r}), pathlib.Path({str(source)!r}), allow_unverified=True,

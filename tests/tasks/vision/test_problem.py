@@ -19,7 +19,8 @@ from xsam.metrics import stored_columns
 from xsam.tasks import DataMissing
 from xsam.tasks.data import prepare
 from xsam.tasks.vision import TASK
-from xsam.tasks.vision.datasets import CORRUPTIONS, DATASETS, EVALUATION_SETS
+from xsam.tasks.vision.datasets import DATASETS, EVALUATION_SETS
+from xsam.tasks.vision.datasets.cifar10_c import CORRUPTIONS
 from xsam.tasks.vision.images import ImageData, load
 from xsam.tasks.vision.problem import VisionProblem
 from xsam.tasks.vision.splits import fixed_subset

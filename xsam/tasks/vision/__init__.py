@@ -9,7 +9,8 @@ from xsam.optim.registry import BASES, METHODS
 from xsam.parameters import ParameterError, nearest
 from xsam.tasks.vision.architectures import MODELS, TIMM_PREFIX
 from xsam.tasks.vision.config import DataConfig, VisionRun
-from xsam.tasks.vision.datasets import DATASETS, EVALUATION_SETS, Dataset
+from xsam.tasks.vision.datasets import DATASETS, EVALUATION_SETS
+from xsam.tasks.vision.datasets.dataset import Dataset
 from xsam.tasks.vision.sizes import part_sizes, smallest_batch, steps_per_epoch
 from xsam.tasks.vision.summary import EPOCH_METRICS, EVAL_SETS, RUN_METRICS, TEST_ACCURACY
 
@@ -86,7 +87,7 @@ class VisionTask:
 
     def open(self, run: VisionRun, data_dir: Path, device: torch.device) -> Problem:
         """One run's model and data on ``device``; raises ``DataMissing`` where a data set is not prepared."""
-        from xsam.tasks.vision.datasets.cifar10_c import load_corrupted
+        from xsam.tasks.vision.evaluation import load_corrupted
         from xsam.tasks.vision.images import load
         from xsam.tasks.vision.problem import VisionProblem
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
+from functools import partial
 from pathlib import Path
 
 from xsam.atomic import sync
@@ -11,10 +11,10 @@ from xsam.tasks.archives import Folder, Tree, opened
 from xsam.tasks.data import Report
 from xsam.tasks.download import file_md5
 from xsam.tasks.vision import formats, images, prepared
-from xsam.tasks.vision.canonical import Content, canonical_order, first_of_each_class
-from xsam.tasks.vision.datasets import DATASETS, Dataset, cifar10_c, tiny_imagenet
+from xsam.tasks.vision.canonical import Content, first_of_each_class
+from xsam.tasks.vision.datasets import DATASETS
+from xsam.tasks.vision.datasets.dataset import Dataset, Scratch
 from xsam.tasks.vision.prepared import Manifest, lacking, locate, views
-from xsam.tasks.vision.published import READERS
 
 
 def examine(dataset: Dataset, data_dir: Path) -> str:
@@ -23,8 +23,8 @@ def examine(dataset: Dataset, data_dir: Path) -> str:
     if lacking(dataset, folder):
         return images.read(dataset, data_dir).checksum  # which has read and checked it all
     content, manifest = prepared.content(dataset, folder), prepared.manifest(folder)
-    _check(dataset, content, folder)
-    digest, recorded = _checksum(dataset, content), manifest.checksums[dataset.name]
+    dataset.check(content, folder)
+    digest, recorded = dataset.digest(content), manifest.checksums[dataset.name]
     if digest != recorded:
         raise ValueError(f"{folder}: content {digest}, not {recorded} as when it was prepared; prepare it again")
     return manifest.checksum(dataset)
@@ -45,10 +45,10 @@ def take(dataset: Dataset, origin: Path, temporary: Path, allow_unverified: bool
         _write(dataset, content, staged, origin)
     except ValueError as error:
         raise ValueError(str(error).replace(str(unpacked), str(origin)).replace(str(scratch), str(origin))) from None
-    checksums = {one.name: _checksum(one, prepared.content(one, staged)) for one in views(dataset)}
+    checksums = {one.name: one.digest(prepared.content(one, staged)) for one in views(dataset)}
     found = checksums[dataset.name]
     if dataset.checksum is not None:
-        doubt = None if found == dataset.checksum else doubt or f"{origin}: {images.other_content(dataset, found)}"
+        doubt = None if found == dataset.checksum else doubt or f"{origin}: {dataset.other_content(found)}"
         _accept(doubt, allow_unverified)
     manifest = Manifest(origin.name, doubt is None, checksums)
     prepared.write_manifest(staged, manifest)
@@ -80,7 +80,12 @@ def _read(
         doubt = _archive_doubt(dataset, origin) or _file_doubt(dataset, tree)
         if dataset.checksum is None:
             _accept(doubt, allow_unverified)  # before anything is decoded
-        return _published(dataset, tree, scratch, report), doubt
+        return dataset.stage_published(tree, _scratch(dataset, scratch, report)), doubt
+
+
+def _scratch(dataset: Dataset, folder: Path, report: Report) -> Scratch:
+    create, array = partial(prepared.create, folder), partial(prepared.array, folder)
+    return Scratch(folder, _sizes(dataset), create, array, report)
 
 
 def _sources(dataset: Dataset) -> list[Dataset]:
@@ -92,54 +97,26 @@ def _is_published(dataset: Dataset, origin: Path) -> bool:
     return origin.is_dir() and _base(dataset, Folder(origin)) is not None
 
 
-def _published(dataset: Dataset, tree: Tree, scratch: Path, report: Report) -> Content:
-    """What a reader of the published format has read, or written into ``scratch`` where memory would not do."""
-    if dataset.format == "tiny_imagenet":
-        return tiny_imagenet.read(
-            dataset,
-            tree,
-            _sizes(dataset),
-            lambda name, shape, kind: prepared.create(scratch, name, shape, kind),
-            lambda done, total: report("reading images", done, total),
-        )
-    if dataset.format == "corruptions":
-        for count, file in enumerate(dataset.files, 1):
-            with tree.open(file.name) as reading, (scratch / file.name).open("wb") as writing:
-                shutil.copyfileobj(reading, writing, 1 << 20)
-            report("copying", count, len(dataset.files))
-        return prepared.content(dataset, scratch)
-    return READERS[dataset.format](dataset, tree)
-
-
 def _write(dataset: Dataset, content: Content, into: Path, origin: Path) -> None:
     """Check the images of all views, and write them in canonical order."""
-    if dataset.format == "corruptions":
-        cifar10_c.check(dataset, content, origin)
-        order = cifar10_c.canonical_order(dataset, content)
-        for name, array in content.items():
-            prepared.save(into, name, array, order)
-        return
-    whole = next((one for one in _sources(dataset) if len(content["train-labels"]) == one.train), dataset)
-    content = tiny_imagenet.with_views(content, dataset.raw_size, _sizes(dataset))
+    whole = DATASETS[dataset.selected_from] if dataset.selected_from else dataset
+    if whole is not dataset and len(content["train-labels"]) != whole.train:
+        whole = dataset
+    content = dataset.with_views(content, _sizes(dataset))
     for one in views(dataset) if whole is dataset else [whole]:
-        images.check(one, content, origin)
-    for part in images.PARTS:
-        labels = content[f"{part}-labels"]
-        order = canonical_order(content[f"{part}-{dataset.raw_size}"], labels)
-        if part == "train" and whole is not dataset:
-            order = order[first_of_each_class(labels[order], dataset.train // dataset.classes)]
-        for name in {name for one in views(dataset) for name in one.arrays if name.startswith(part)}:
-            prepared.save(into, name, content[name], order)
+        one.check(content, origin)
+    orders = dataset.orders(content)
+    if whole is not dataset:
+        order = orders["train-labels"]
+        chosen = order[first_of_each_class(content["train-labels"][order], dataset.train // dataset.classes)]
+        orders |= {name: chosen for name in orders if name.startswith("train")}
+    for name in {name for one in views(dataset) for name in one.arrays}:
+        prepared.save(into, name, content[name], orders[name])
 
 
 def _sizes(dataset: Dataset) -> list[int]:
     """Sides of the images of all views, the largest first."""
     return sorted({size for one in views(dataset) for size in (one.raw_size, one.size)}, reverse=True)
-
-
-def _checksum(dataset: Dataset, content: Content) -> str:
-    checksum = cifar10_c.checksum if dataset.format == "corruptions" else images.checksum
-    return checksum(dataset, content)
 
 
 def _accept(doubt: str | None, allow_unverified: bool) -> None:
@@ -151,11 +128,6 @@ def form(dataset: Dataset) -> str:
     """What a source of the data set looks like, in words."""
     names = ", ".join(file.name for file in dataset.files[:4]) + (" …" if len(dataset.files) > 4 else "")
     return " or ".join([*([dataset.archive.name] if dataset.archive else []), f"the folder with {names}"])
-
-
-def _check(dataset: Dataset, content: Content, place: Path) -> None:
-    check = cifar10_c.check if dataset.format == "corruptions" else images.check
-    check(dataset, content, place)
 
 
 def _archive_in(origin: Path, dataset: Dataset) -> Path:

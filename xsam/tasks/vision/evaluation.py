@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from xsam.parameters import nearest
-from xsam.tasks.vision.datasets import CORRUPTIONS, DATASETS, EVALUATION_SETS, SEVERITIES
-from xsam.tasks.vision.datasets.cifar10_c import load_corrupted
+from xsam.tasks.vision import prepared
+from xsam.tasks.vision.datasets import DATASETS, EVALUATION_SETS
+from xsam.tasks.vision.datasets.cifar10_c import CORRUPTIONS, EXTRA_CORRUPTIONS, LABELS, SEVERITIES
 from xsam.tasks.vision.images import ImageData, load
+from xsam.tasks.vision.prepared import locate
 from xsam.tasks.vision.summary import EVAL_SETS
 
 
@@ -21,6 +25,52 @@ class Images(NamedTuple):
     images: torch.Tensor
     labels: torch.Tensor
     checksum: str
+
+
+@dataclass(frozen=True)
+class Corrupted:
+    """Corrupted test images on disk.
+
+    Attributes:
+        labels: int64, N; the same for every corruption and severity.
+        checksum: of all the content; see :meth:`CorruptedDataset.digest`.
+        source: the folder that holds it.
+    """
+
+    labels: torch.Tensor
+    checksum: str
+    source: Path
+
+    def images(self, corruption: str, severity: int) -> torch.Tensor:
+        """Test images (uint8, N×C×H×W, a view of the mapped file) under ``corruption`` at ``severity`` 1 … 5.
+
+        Raises ``ValueError`` for a corruption or a severity that there is not.
+        """
+        if corruption not in CORRUPTIONS + EXTRA_CORRUPTIONS:
+            raise ValueError(f"unknown corruption {corruption!r}{nearest(corruption, CORRUPTIONS + EXTRA_CORRUPTIONS)}")
+        if severity not in SEVERITIES:
+            raise ValueError(f"severity must be 1 to {SEVERITIES[-1]}, not {severity}")
+        count = len(self.labels)
+        rows = prepared.array(self.source, corruption)[(severity - 1) * count : severity * count]
+        return torch.from_numpy(rows).permute(0, 3, 1, 2)
+
+
+def load_corrupted(data_dir: Path) -> Corrupted:
+    """The prepared CIFAR-10-C below ``data_dir``; its images are mapped as they are asked for.
+
+    Raises ``DataMissing``, which names the command, where it is not prepared, and ``ValueError`` where it is damaged.
+
+    Example (with ``xsam-bench data prepare cifar10_c`` done):
+        >>> fog = load_corrupted(Path("data")).images("fog", severity=5)  # doctest: +SKIP
+        >>> fog.shape, fog.dtype  # doctest: +SKIP
+        (torch.Size([10000, 3, 32, 32]), torch.uint8)
+    """
+    dataset = EVALUATION_SETS["cifar10_c"]
+    folder = locate(dataset, data_dir.absolute())
+    content = prepared.content(dataset, folder)
+    dataset.check(content, folder)
+    labels = content[LABELS][: len(content[LABELS]) // len(SEVERITIES)]
+    return Corrupted(torch.from_numpy(labels.astype(np.int64)), prepared.manifest(folder).checksum(dataset), folder)
 
 
 def corrupted(name: str) -> bool:

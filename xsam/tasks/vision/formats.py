@@ -16,11 +16,9 @@ from PIL import Image
 
 from xsam.tasks.archives import opened, unpack_xz
 from xsam.tasks.vision.canonical import Array, Content
-from xsam.tasks.vision.datasets import Dataset
-from xsam.tasks.vision.published import named
+from xsam.tasks.vision.datasets.dataset import PARTS, Dataset
 
 NPZ = (".npz", ".npz.xz")
-PARTS = ("train", "test")
 _TEST_FOLDERS = ("test", "val")
 _IMAGES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP", ".ppm": "PPM", ".pgm": "PPM"}
 
@@ -55,7 +53,7 @@ def read_npz(dataset: Dataset, origin: Path, scratch: Path) -> Content:
                     f"{origin}: x_{part} of {images.dtype} and y_{part} of {labels.dtype}, not of bytes and integers"
                 )
             parts.append((_planar(images, dataset.channels), labels.reshape(-1).astype(np.int64)))
-    return named(dataset, *parts)
+    return dataset.named(*parts)
 
 
 def _npy(stream: IO[bytes], place: str) -> Array:
@@ -120,7 +118,7 @@ def read_class_folders(dataset: Dataset, origin: Path) -> Content:
         for image, (path, _) in zip(images, files, strict=True):
             image[:] = _pixels(path, dataset)
         parts.append((images, np.array([label for _, label in files], np.int64)))
-    return named(dataset, *parts)
+    return dataset.named(*parts)
 
 
 def _test_folder(origin: Path) -> Path | None:

@@ -12,7 +12,8 @@ import shutil
 from pathlib import Path
 
 from xsam.tasks.data import Available, Report, Verified, silent
-from xsam.tasks.vision.datasets import DATASETS, EVALUATION_SETS, Dataset
+from xsam.tasks.vision.datasets import DATASETS, EVALUATION_SETS
+from xsam.tasks.vision.datasets.dataset import Dataset
 from xsam.tasks.vision.prepared import (
     describe,
     earlier_layout,

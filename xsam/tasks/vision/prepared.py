@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 from xsam.tasks import DataMissing
 from xsam.tasks.data import UNVERIFIED, Available
-from xsam.tasks.vision.datasets import DATASETS, EVALUATION_SETS, DataFile, Dataset
+from xsam.tasks.vision.datasets import DATASETS, EVALUATION_SETS
+from xsam.tasks.vision.datasets.dataset import DataFile, Dataset
 
 if TYPE_CHECKING:
     import numpy as np
 
     from xsam.tasks.vision.canonical import Array, Content
 
-EMBEDDED = "scikit-learn"
 MANIFEST = "manifest.json"
 LAYOUT = 2  # of prepared folders; 1 had the images in the order of their publication
 _CHUNK = 1000  # images copied at once
@@ -79,7 +79,7 @@ def locate(dataset: Dataset, data_dir: Path) -> Path:
     Raises ``DataMissing`` with the folders that were looked at and the command that prepares the data.
     """
     if not dataset.folder:
-        return Path(EMBEDDED if dataset.read is None else "plug-in")
+        return Path(dataset.package)
     folder = data_dir / dataset.folder
     missing = lacking(dataset, folder)
     current = prepared_in(dataset, folder)

@@ -19,9 +19,8 @@ from xsam.tasks import Evaluation, Metrics
 from xsam.tasks.seeding import derive, generator
 from xsam.tasks.vision.augment import Augmentation, Normalise
 from xsam.tasks.vision.config import DataConfig, ModelConfig, VisionRun
-from xsam.tasks.vision.datasets import CORRUPTIONS, SEVERITIES
-from xsam.tasks.vision.datasets.cifar10_c import Corrupted
-from xsam.tasks.vision.evaluation import parts_of
+from xsam.tasks.vision.datasets.cifar10_c import CORRUPTIONS, SEVERITIES
+from xsam.tasks.vision.evaluation import Corrupted, parts_of
 from xsam.tasks.vision.images import ImageData
 from xsam.tasks.vision.models import build
 from xsam.tasks.vision.sizes import steps_per_epoch

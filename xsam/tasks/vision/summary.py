@@ -9,10 +9,10 @@ from xsam.metrics import LOWER, NEITHER, RULES, Metric
 from xsam.parameters import Parameters
 from xsam.registries import recorded
 from xsam.tasks import Metrics
-from xsam.tasks.vision.datasets import DATASETS
+from xsam.tasks.vision.datasets import DATASETS, EVALUATION_SETS
 
 # Further test sets, by the data set whose classes they have; each has the metric <name>_accuracy.
-EVAL_SETS: Mapping[str, str] = {"cifar10_c": "cifar10"}
+EVAL_SETS: Mapping[str, str] = {name: dataset.trained_on for name, dataset in EVALUATION_SETS.items()}
 
 
 def _chance(params: Parameters) -> float:

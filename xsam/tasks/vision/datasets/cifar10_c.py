@@ -8,97 +8,111 @@ each severity are in the canonical order of those of the first corruption at sev
 from __future__ import annotations
 
 import hashlib
+import shutil
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
+from xsam.tasks.vision.datasets.cifar import CIFAR10
+from xsam.tasks.vision.datasets.dataset import DataFile, Dataset, Scratch
 
-from xsam.parameters import nearest
-from xsam.tasks.vision import canonical, prepared
-from xsam.tasks.vision.canonical import CHECKSUM_DIGITS, Array, Content
-from xsam.tasks.vision.datasets import CORRUPTIONS, EVALUATION_SETS, EXTRA_CORRUPTIONS, SEVERITIES, Dataset
-from xsam.tasks.vision.prepared import locate
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from xsam.tasks.archives import Tree
+    from xsam.tasks.vision.canonical import Array, Content
 
 LABELS = "labels"
+CORRUPTIONS = (
+    *(
+        "gaussian_noise",
+        "shot_noise",
+        "impulse_noise",
+        "defocus_blur",
+        "glass_blur",
+        "motion_blur",
+        "zoom_blur",
+        "snow",
+    ),
+    *("frost", "fog", "brightness", "contrast", "elastic_transform", "pixelate", "jpeg_compression"),
+)
+EXTRA_CORRUPTIONS = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
+SEVERITIES = (1, 2, 3, 4, 5)
 
 
 @dataclass(frozen=True)
-class Corrupted:
-    """Corrupted test images on disk.
+class CorruptedDataset(Dataset):
+    """Corrupted test images, whose files are one for each corruption, and then the labels."""
 
-    Attributes:
-        labels: int64, N; the same for every corruption and severity.
-        checksum: of all the content; see :func:`checksum`.
-        source: the folder that holds it.
-    """
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """See :attr:`Dataset.arrays`: those of the published files."""
+        return tuple(file.name.removesuffix(".npy") for file in self.test_files)
 
-    labels: torch.Tensor
-    checksum: str
-    source: Path
+    def stage_published(self, tree: Tree, scratch: Scratch) -> Content:
+        """See :meth:`Dataset.stage_published`: copies of the published files, mapped."""
+        for count, file in enumerate(self.files, 1):
+            with tree.open(file.name) as reading, (scratch.folder / file.name).open("wb") as writing:
+                shutil.copyfileobj(reading, writing, 1 << 20)
+            scratch.report("copying", count, len(self.files))
+        return {name: scratch.map(name) for name in self.arrays}
 
-    def images(self, corruption: str, severity: int) -> torch.Tensor:
-        """Test images (uint8, N×C×H×W, a view of the mapped file) under ``corruption`` at ``severity`` 1 … 5.
+    def check(self, content: Content, place: Path) -> None:
+        """Raise ``ValueError`` (one line) where an array does not have the published shape, type or labels."""
+        import numpy as np
 
-        Raises ``ValueError`` for a corruption or a severity that there is not.
-        """
-        if corruption not in CORRUPTIONS + EXTRA_CORRUPTIONS:
-            raise ValueError(f"unknown corruption {corruption!r}{nearest(corruption, CORRUPTIONS + EXTRA_CORRUPTIONS)}")
-        if severity not in SEVERITIES:
-            raise ValueError(f"severity must be 1 to {SEVERITIES[-1]}, not {severity}")
-        count = len(self.labels)
-        rows = prepared.array(self.source, corruption)[(severity - 1) * count : severity * count]
-        return torch.from_numpy(rows).permute(0, 3, 1, 2)
+        count = self.test // (len(self.files) - 1)
+        for name in self.arrays:
+            array = content[name]
+            shape = (count,) if name == LABELS else (count, self.size, self.size, self.channels)
+            kinds = "iu" if name == LABELS else "u"
+            if array.shape != shape or array.dtype.kind not in kinds or (name != LABELS and array.itemsize != 1):
+                raise ValueError(f"{place}: {name} is {array.dtype} {array.shape}; {self.name} has {shape}")
+        labels = content[LABELS].reshape(len(SEVERITIES), -1)
+        if labels.min() < 0 or labels.max() >= self.classes:
+            raise ValueError(f"{place}: labels reach {labels.max()}; {self.name} has {self.classes} classes")
+        if (labels != labels[0]).any():
+            raise ValueError(f"{place}: labels differ between the severities")
+        if len(set(np.bincount(labels[0], minlength=self.classes).tolist())) != 1:
+            raise ValueError(f"{place}: not the same number of images of each class")
 
+    def orders(self, content: Content) -> dict[str, Array]:
+        """See :meth:`Dataset.orders`: the same order of the images at each severity."""
+        import numpy as np
 
-def load_corrupted(data_dir: Path) -> Corrupted:
-    """The prepared CIFAR-10-C below ``data_dir``; its images are mapped as they are asked for.
+        from xsam.tasks.vision.canonical import canonical_order
 
-    Raises ``DataMissing``, which names the command, where it is not prepared, and ``ValueError`` where it is damaged.
+        labels = content[LABELS]
+        count = len(labels) // len(SEVERITIES)
+        first = content[self.arrays[0]][:count].transpose(0, 3, 1, 2)
+        of_one = canonical_order(first, labels[:count])
+        order = np.concatenate([of_one + severity * count for severity in range(len(SEVERITIES))])
+        return dict.fromkeys(content, order)
 
-    Example (with ``xsam-bench data prepare cifar10_c`` done):
-        >>> fog = load_corrupted(Path("data")).images("fog", severity=5)  # doctest: +SKIP
-        >>> fog.shape, fog.dtype  # doctest: +SKIP
-        (torch.Size([10000, 3, 32, 32]), torch.uint8)
-    """
-    dataset = EVALUATION_SETS["cifar10_c"]
-    folder = locate(dataset, data_dir.absolute())
-    content = prepared.content(dataset, folder)
-    check(dataset, content, folder)
-    labels = content[LABELS][: len(content[LABELS]) // len(SEVERITIES)]
-    return Corrupted(torch.from_numpy(labels.astype(np.int64)), prepared.manifest(folder).checksum(dataset), folder)
+    def digest(self, content: Content) -> str:
+        """First 16 hex digits of the SHA-256 of the arrays' bytes in their order, labels as one byte each."""
+        import numpy as np
 
+        from xsam.tasks.vision.canonical import CHECKSUM_DIGITS
 
-def check(dataset: Dataset, content: Content, place: Path) -> None:
-    """Raise ``ValueError`` (one line) where an array does not have the published shape, type or labels."""
-    count = dataset.test // (len(dataset.files) - 1)
-    for name in dataset.arrays:
-        array = content[name]
-        shape = (count,) if name == LABELS else (count, dataset.size, dataset.size, dataset.channels)
-        kinds = "iu" if name == LABELS else "u"
-        if array.shape != shape or array.dtype.kind not in kinds or (name != LABELS and array.itemsize != 1):
-            raise ValueError(f"{place}: {name} is {array.dtype} {array.shape}; {dataset.name} has {shape}")
-    labels = content[LABELS].reshape(len(SEVERITIES), -1)
-    if labels.min() < 0 or labels.max() >= dataset.classes:
-        raise ValueError(f"{place}: labels reach {labels.max()}; {dataset.name} has {dataset.classes} classes")
-    if (labels != labels[0]).any():
-        raise ValueError(f"{place}: labels differ between the severities")
-    if len(set(np.bincount(labels[0], minlength=dataset.classes).tolist())) != 1:
-        raise ValueError(f"{place}: not the same number of images of each class")
+        digest = hashlib.sha256()
+        for name in self.arrays:
+            digest.update(content[name].astype(np.uint8, copy=False).data)
+        return digest.hexdigest()[:CHECKSUM_DIGITS]
 
 
-def canonical_order(dataset: Dataset, content: Content) -> Array:
-    """Indices into every array: the same order of the images at each severity."""
-    labels = content[LABELS]
-    count = len(labels) // len(SEVERITIES)
-    first = content[dataset.arrays[0]][:count].transpose(0, 3, 1, 2)
-    of_one = canonical.canonical_order(first, labels[:count])
-    return np.concatenate([of_one + severity * count for severity in range(len(SEVERITIES))])
-
-
-def checksum(dataset: Dataset, content: Content) -> str:
-    """First 16 hex digits of the SHA-256 of the arrays' bytes in their order, labels as one byte each."""
-    digest = hashlib.sha256()
-    for name in dataset.arrays:
-        digest.update(content[name].astype(np.uint8, copy=False).data)
-    return digest.hexdigest()[:CHECKSUM_DIGITS]
+CIFAR10_C = CorruptedDataset(
+    name="cifar10_c",
+    channels=3,
+    size=32,
+    classes=10,
+    train=0,
+    test=len(CORRUPTIONS + EXTRA_CORRUPTIONS) * len(SEVERITIES) * CIFAR10.test,
+    mean=CIFAR10.mean,
+    std=CIFAR10.std,
+    folder="cifar10_c",
+    published="CIFAR-10-C",
+    test_files=tuple(DataFile(f"{name}.npy") for name in (*CORRUPTIONS, *EXTRA_CORRUPTIONS, LABELS)),
+    url="https://zenodo.org/records/2535967/files/",
+    trained_on=CIFAR10.name,
+    downloads=(DataFile("CIFAR-10-C.tar", "56bf5dcef84df0e2308c6dcbcbbd8499"),),
+)

@@ -1,4 +1,4 @@
-"""Reading Tiny-ImageNet-200: 64×64 JPEG files, and the smaller images on which models of 32×32 are tested.
+"""Tiny-ImageNet-200: 64×64 JPEG files, and the smaller images on which models of 32×32 are tested.
 
 In the published layout ``wnids.txt`` has the names of the classes, which are numbered in alphabetical order here, as
 torchvision's ``ImageFolder`` does. Training images are ``train/<wnid>/images/*.JPEG``, and ``val/val_annotations.txt``
@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from threading import Lock
+from typing import TYPE_CHECKING
 
-import numpy as np
-from PIL import Image
+from xsam.tasks.vision.datasets.dataset import PARTS, DataFile, Dataset, Scratch
 
-from xsam.tasks.archives import Tree
-from xsam.tasks.vision.canonical import Array, Content
-from xsam.tasks.vision.datasets import Dataset
+if TYPE_CHECKING:
+    from xsam.tasks.archives import Tree
+    from xsam.tasks.vision.canonical import Array, Content
 
 RESIZE_MARGIN = 4  # the paper's test view: Resize(36), then CenterCrop(32)
 CLASSES = "wnids.txt"
@@ -27,43 +27,60 @@ ANNOTATIONS = "val/val_annotations.txt"
 _CHUNK = 250  # images that are resized together
 _THREADS = 4  # decoding and resizing leave the interpreter to others; more would wait for it
 
-Allocate = Callable[[str, tuple[int, ...], type[np.generic]], Array]
-Report = Callable[[int, int], None]  # images decoded, images in all
 
+@dataclass(frozen=True)
+class TinyImageNet(Dataset):
+    """Tiny-ImageNet, whose files are the lists that name its images."""
 
-def read(dataset: Dataset, tree: Tree, sizes: Sequence[int], allocate: Allocate, report: Report) -> Content:
-    """Both parts at each of ``sizes``, in the order of class and file number; grey images become RGB.
+    def stage_published(self, tree: Tree, scratch: Scratch) -> Content:
+        """Both parts at each of the wanted sizes, in the order of class and file number; grey images become RGB.
 
-    Args:
-        tree: the published layout.
-        allocate: makes the array of a name, shape and type, which is filled.
-        report: called as images are decoded.
+        Raises ``ValueError`` (one line) that names the file for what is missing, surplus, damaged or of another size.
+        """
+        import numpy as np
 
-    Raises ``ValueError`` (one line) that names the file for what is missing, surplus, damaged or of another size.
-    """
-    classes = sorted(_lines(tree, CLASSES))
-    if not len(classes) == len(set(classes)) == dataset.classes:
-        raise ValueError(f"{tree.place / CLASSES}: {len(set(classes))} classes; {dataset.name} has {dataset.classes}")
-    parts = {"train": _training_files(tree, classes), "test": _labelled_files(tree, classes)}
-    total, done = sum(map(len, parts.values())), 0
-    content: dict[str, Array] = {}
-    for part, files in parts.items():
-        expected = dataset.train if part == "train" else dataset.test
-        if len(files) != expected:
-            raise ValueError(f"{tree.place}: {len(files):,} {part} images; {dataset.name} has {expected:,}")
-        shapes = {size: (len(files), dataset.channels, size, size) for size in sizes}
-        views = {size: allocate(f"{part}-{size}", shape, np.uint8) for size, shape in shapes.items()}
-        for count in _fill(views, tree, [name for name, _ in files], dataset.raw_size):
-            done += count
-            report(done, total)
-        labels = allocate(f"{part}-labels", (len(files),), np.int64)
-        labels[:] = [label for _, label in files]
-        content |= {f"{part}-{size}": view for size, view in views.items()} | {f"{part}-labels": labels}
-    return content
+        classes = sorted(_lines(tree, CLASSES))
+        if not len(classes) == len(set(classes)) == self.classes:
+            raise ValueError(f"{tree.place / CLASSES}: {len(set(classes))} classes; {self.name} has {self.classes}")
+        parts = {"train": _training_files(tree, classes), "test": _labelled_files(tree, classes)}
+        total, done = sum(map(len, parts.values())), 0
+        content: dict[str, Array] = {}
+        for part, files in parts.items():
+            expected = self.train if part == "train" else self.test
+            if len(files) != expected:
+                raise ValueError(f"{tree.place}: {len(files):,} {part} images; {self.name} has {expected:,}")
+            shapes = {size: (len(files), self.channels, size, size) for size in scratch.sizes}
+            views = {size: scratch.create(f"{part}-{size}", shape, np.uint8) for size, shape in shapes.items()}
+            for count in _fill(views, tree, [name for name, _ in files], self.raw_size):
+                done += count
+                scratch.report("reading images", done, total)
+            labels = scratch.create(f"{part}-labels", (len(files),), np.int64)
+            labels[:] = [label for _, label in files]
+            content |= {f"{part}-{size}": view for size, view in views.items()} | {f"{part}-labels": labels}
+        return content
+
+    def with_views(self, content: Content, sizes: Sequence[int]) -> Content:
+        """See :meth:`Dataset.with_views`; smaller images are :func:`eval_view`."""
+        import numpy as np
+
+        made = dict(content)
+        for part in PARTS:
+            for size in sizes:
+                if f"{part}-{size}" not in made:
+                    images = made[f"{part}-{self.raw_size}"].transpose(0, 2, 3, 1)
+                    chunks = [
+                        eval_view(images[start : start + _CHUNK], size) for start in range(0, len(images), _CHUNK)
+                    ]
+                    made[f"{part}-{size}"] = np.concatenate(chunks).transpose(0, 3, 1, 2)
+        return made
 
 
 def _fill(views: Mapping[int, Array], tree: Tree, names: Sequence[str], side: int) -> Iterator[int]:
     """Write the images ``names`` of ``side``×``side`` to the arrays ``views``, by size; yields counts as it goes."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import numpy as np
+
     one_reads = Lock()  # archives know one position
 
     def fill(start: int) -> int:
@@ -93,9 +110,13 @@ def eval_view(images: Array, size: int) -> Array:
     Args:
         images: uint8, N×H×H×C.
 
+    >>> import numpy as np
     >>> eval_view(np.full((2, 64, 64, 3), 7, np.uint8), 32).shape
     (2, 32, 32, 3)
     """
+    import numpy as np
+    from PIL import Image
+
     count, side, _, channels = images.shape
     small = size + RESIZE_MARGIN
     column = Image.fromarray(images.reshape(count * side, side, channels))
@@ -106,18 +127,6 @@ def eval_view(images: Array, size: int) -> Array:
     margin = RESIZE_MARGIN // 2
     kept = both.reshape(small, count, small, channels)[margin:-margin, :, margin:-margin]
     return np.ascontiguousarray(kept.transpose(1, 0, 2, 3))
-
-
-def with_views(content: Content, side: int, sizes: Sequence[int]) -> Content:
-    """``content`` with its images at all ``sizes``, where they are there at ``side``×``side`` alone."""
-    made = dict(content)
-    for part in ("train", "test"):
-        for size in sizes:
-            if f"{part}-{size}" not in made:
-                images = made[f"{part}-{side}"].transpose(0, 2, 3, 1)
-                chunks = [eval_view(images[start : start + _CHUNK], size) for start in range(0, len(images), _CHUNK)]
-                made[f"{part}-{size}"] = np.concatenate(chunks).transpose(0, 3, 1, 2)
-    return made
 
 
 def _training_files(tree: Tree, classes: Sequence[str]) -> list[tuple[str, int]]:
@@ -167,6 +176,9 @@ def _encoded(tree: Tree, name: str) -> bytes:
 
 
 def _decoded(name: str, encoded: bytes, tree: Tree, side: int) -> Array:
+    import numpy as np
+    from PIL import Image
+
     try:
         with Image.open(io.BytesIO(encoded), formats=("JPEG",)) as image:
             size = image.size  # of the header: nothing larger is decoded
@@ -176,3 +188,23 @@ def _decoded(name: str, encoded: bytes, tree: Tree, side: int) -> Array:
     if pixels is None:
         raise ValueError(f"{tree.place / name}: {size[0]}×{size[1]} pixels, not {side}×{side}")
     return pixels
+
+
+TINY_IMAGENET = TinyImageNet(
+    name="tiny_imagenet",
+    channels=3,
+    size=32,
+    raw_size=64,
+    classes=200,
+    train=100_000,
+    test=10_000,
+    mean=(0.4803, 0.4481, 0.3975),
+    std=(0.2541, 0.2456, 0.2604),
+    folder="tiny_imagenet",
+    published="tiny-imagenet-200",
+    train_files=(DataFile(CLASSES),),
+    test_files=(DataFile(ANNOTATIONS),),
+    url="http://cs231n.stanford.edu/",
+    downloads=(DataFile("tiny-imagenet-200.zip", "90528d7ca1a48142e341f4ef8d21d0de"),),
+)
+TINY_IMAGENET_64 = replace(TINY_IMAGENET, name="tiny_imagenet_64", size=64, std=(0.276, 0.269, 0.281))
