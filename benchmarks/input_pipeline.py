@@ -26,10 +26,10 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from benchmarks.measure import Step, Target, finish, options
-from xsam.tasks.vision.config import VisionRun
 from xsam.tasks.vision.datasets import DATASETS
 from xsam.tasks.vision.images import ImageData
 from xsam.tasks.vision.problem import VisionProblem
+from xsam.tasks.vision.vision_run import VisionRun
 
 TARGETS = {"input_over_pil": Target(5, at_most=False)}
 CIFAR = DATASETS["cifar10"]

@@ -24,7 +24,7 @@ from benchmarks.measure import finish, options
 from xsam.grid import load_grid
 from xsam.runner import numerics
 from xsam.tasks import get_task
-from xsam.tasks.config import PORTABLE
+from xsam.tasks.run_config import PORTABLE
 
 CASES: Mapping[str, Mapping[str, Any]] = {
     "digits_mlp": {"model": "mlp", "dataset": "digits", "hidden": [64], "batch_size": 64},

@@ -34,10 +34,10 @@ from xsam.runner.loop import train
 from xsam.runner.run import set_up_torch
 from xsam.runner.trainer import Trainer
 from xsam.tasks.vision.architectures import MlpConfig
-from xsam.tasks.vision.config import VisionRun
 from xsam.tasks.vision.images import ImageData, load
 from xsam.tasks.vision.models import build
 from xsam.tasks.vision.problem import VisionProblem
+from xsam.tasks.vision.vision_run import VisionRun
 
 TARGETS = {
     "digits_xsam_over_sgd": Target(2.25),

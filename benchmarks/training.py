@@ -44,10 +44,10 @@ from xsam.runner.loop import train
 from xsam.runner.run import set_up_torch
 from xsam.runner.stop import Interrupted
 from xsam.runner.trainer import Trainer
-from xsam.tasks.vision.config import VisionRun
 from xsam.tasks.vision.images import ImageData
 from xsam.tasks.vision.models import build
 from xsam.tasks.vision.problem import VisionProblem
+from xsam.tasks.vision.vision_run import VisionRun
 
 TARGETS = {
     "resnet8_over_usual_loop": Target(1.2, at_most=False),

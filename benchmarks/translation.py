@@ -31,11 +31,11 @@ from benchmarks.measure import Target, alternate, finish, options
 from xsam import XSAM
 from xsam.optim._step.base import BaseAlone
 from xsam.tasks.translation import TASK
-from xsam.tasks.translation.config import DataConfig, ModelConfig, TranslationRun
 from xsam.tasks.translation.decoding import Beam, translate
 from xsam.tasks.translation.models import build
 from xsam.tasks.translation.prepare import prepare
 from xsam.tasks.translation.problem import Batch, TranslationProblem
+from xsam.tasks.translation.translation_run import DataConfig, ModelConfig, TranslationRun
 
 TARGETS = {
     "train_over_fairseq": Target(0.97, at_most=False),

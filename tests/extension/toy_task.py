@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from xsam.config import Config, Field
 from xsam.metrics import LOWER, Metric
 from xsam.optim.registry import BASES
-from xsam.tasks.config import RunConfig
+from xsam.tasks.run_config import RunConfig
 from xsam.tasks.seeding import derive, generator
 
 ERROR = Metric("test_error", "test error", LOWER, decimals=4, lowest=0, rules=("final",))

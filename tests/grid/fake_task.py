@@ -7,7 +7,7 @@ from xsam.config import Config, Field
 from xsam.metrics import RULES, Metric
 from xsam.optim.registry import BASES
 from xsam.parameters import ParameterError
-from xsam.tasks.config import RunConfig
+from xsam.tasks.run_config import RunConfig
 
 TEST_ACCURACY = Metric("test_accuracy", "test accuracy", rules=RULES)
 MODELS = ("mlp", "resnet8", "resnet18")

@@ -23,7 +23,7 @@ from xsam.grid import load_grid
 from xsam.grid.spec import RunSpec
 from xsam.runner import numerics
 from xsam.tasks import Problem, get_task
-from xsam.tasks.config import PORTABLE
+from xsam.tasks.run_config import PORTABLE
 
 CHANNELS, CLASSES, BATCH = 3, 4, 2
 # Emulation is slow: images of 8×8, but for VGG's five halvings and a patch of timm's ViT; one step of the deep ones,
@@ -53,9 +53,9 @@ def vision(name: str) -> tuple[str, str]:
     """The digest of a vision model's steps and evaluation on images of noise."""
     import torch
 
-    from xsam.tasks.vision.config import VisionRun
     from xsam.tasks.vision.images import ImageData
     from xsam.tasks.vision.problem import VisionProblem
+    from xsam.tasks.vision.vision_run import VisionRun
 
     options = dict(MODELS[name])
     size, method, drawn = options.pop("size", 8), options.pop("optimizer", "xsam"), options.pop("drawn", False)

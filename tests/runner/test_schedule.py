@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from xsam.runner.schedule import Schedule
-from xsam.tasks.config import TrainingConfig
+from xsam.tasks.run_config import TrainingConfig
 
 STEPS, EPOCHS, LR = 7, 20, 0.3
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from tests.tasks import archives
-from xsam.tasks.vision.config import VisionRun
 from xsam.tasks.vision.datasets import DATASETS, EVALUATION_SETS
 from xsam.tasks.vision.datasets.dataset import Dataset
+from xsam.tasks.vision.vision_run import VisionRun
 
 
 @pytest.fixture(autouse=True)

@@ -12,9 +12,9 @@ import torch
 
 from tests.conftest import REQUIRE_ALL
 from xsam.tasks.translation import TASK
-from xsam.tasks.translation.config import TranslationRun
 from xsam.tasks.translation.prepare import prepare
 from xsam.tasks.translation.problem import TranslationProblem
+from xsam.tasks.translation.translation_run import TranslationRun
 
 if find_spec("fairseq") is None and not REQUIRE_ALL:  # there are no wheels for this system
     collect_ignore_glob = ["test_*.py"]

@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from tests.translation.conftest import CPU, SMALL
-from xsam.tasks.translation.config import ModelConfig
 from xsam.tasks.translation.corpora import CORPORA
 from xsam.tasks.translation.decoding import Beam, translate
 from xsam.tasks.translation.files import locate
 from xsam.tasks.translation.models import arguments
 from xsam.tasks.translation.scores import tokenised_bleu
+from xsam.tasks.translation.translation_run import ModelConfig
 
 pytestmark = [pytest.mark.slow, pytest.mark.fairseq]
 

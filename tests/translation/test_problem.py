@@ -17,13 +17,13 @@ from tests.translation.conftest import CPU, train
 from xsam.metrics import stored_columns
 from xsam.optim import XSAM
 from xsam.tasks.translation import TASK
-from xsam.tasks.translation.config import ModelConfig
 from xsam.tasks.translation.decoding import Beam, translate
 from xsam.tasks.translation.library import fairseq
 from xsam.tasks.translation.models import build
 from xsam.tasks.translation.pairs import encode
 from xsam.tasks.translation.problem import Batch
 from xsam.tasks.translation.scores import all_scores, tokenised_bleu
+from xsam.tasks.translation.translation_run import ModelConfig
 from xsam.tasks.translation.weights import Kept, mean
 
 pytestmark = pytest.mark.fairseq

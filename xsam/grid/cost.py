@@ -9,10 +9,10 @@ from functools import lru_cache
 from xsam.grid.spec import RunSpec
 from xsam.optim import registry
 from xsam.optim._step.search import alpha_grid, most_probes
-from xsam.optim.config import OptimizerConfig
+from xsam.optim.optimizer_config import OptimizerConfig
 from xsam.parameters import real
 from xsam.tasks import get_task
-from xsam.tasks.config import RunConfig
+from xsam.tasks.run_config import RunConfig
 
 
 @dataclass(frozen=True)

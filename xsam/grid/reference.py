@@ -13,7 +13,7 @@ from xsam.grid.vocabulary import PARTNER, show
 from xsam.optim.registry import METHODS
 from xsam.parameters import KINDS, Parameter
 from xsam.tasks import TASKS, Task, get_task
-from xsam.tasks.config import TrainingConfig
+from xsam.tasks.run_config import TrainingConfig
 
 _HEAD = """# Parameters of a grid
 

@@ -12,7 +12,7 @@ from xsam.grid.grid_document import GridDocument
 from xsam.grid.source import GridError, Location
 from xsam.grid.spec import RunSpec
 from xsam.grid.vocabulary import PARTNER, Written, layered, show, table_of
-from xsam.optim.config import OptimizerConfig
+from xsam.optim.optimizer_config import OptimizerConfig
 from xsam.optim.registry import METHODS
 from xsam.parameters import Parameter, ParameterError, Parameters, Value
 from xsam.plugins import used_by

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from xsam.optim.config import OptimizerConfig
+from xsam.optim.optimizer_config import OptimizerConfig
 from xsam.parameters import Parameters, Value
 from xsam.tasks import get_task
-from xsam.tasks.config import RunConfig
+from xsam.tasks.run_config import RunConfig
 
 RUN_ID_DIGITS = 16
 

@@ -11,7 +11,7 @@ from xsam.grid.source import Location, Node
 from xsam.optim.registry import ALTERNATIVES, BASE, METHODS, parameters_of
 from xsam.parameters import LISTS, Parameter, ParameterError, Value, nearest
 from xsam.tasks import Task
-from xsam.tasks.config import ALTERNATIVES as TRAINING_ALTERNATIVES
+from xsam.tasks.run_config import ALTERNATIVES as TRAINING_ALTERNATIVES
 
 # The other one of two ways to say the same thing.
 _PAIRS = (*ALTERNATIVES, *TRAINING_ALTERNATIVES)

@@ -14,7 +14,7 @@ from xsam.runner import jobs
 from xsam.runner.jobs import LAUNCHERS, JobSystem
 from xsam.runner.order import WorkOrder, utc_now
 from xsam.store.layout import GridFolder
-from xsam.tasks.config import PORTABLE
+from xsam.tasks.run_config import PORTABLE
 
 Show = Callable[[Sequence[RunStatus]], None]
 Tell = Callable[[str], None]

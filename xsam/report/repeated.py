@@ -15,7 +15,7 @@ from xsam.grid.spec import RunSpec
 from xsam.metrics import stored_columns
 from xsam.store.schema import arrow_schema
 from xsam.tasks import get_task
-from xsam.tasks.config import PORTABLE
+from xsam.tasks.run_config import PORTABLE
 
 Row = Mapping[str, Any]
 

@@ -19,7 +19,7 @@ from xsam.runner.run import fresh_trainer
 from xsam.runner.stop import Interrupted
 from xsam.runner.trainer import Trainer
 from xsam.tasks import get_task
-from xsam.tasks.config import RunConfig
+from xsam.tasks.run_config import RunConfig
 
 WARM_UP_STEPS = 2
 STEPS = 10

@@ -13,7 +13,7 @@ from xsam.runner.distributed import ALONE, ProcessGroup
 from xsam.runner.schedule import Schedule
 from xsam.runner.stop import Interrupted
 from xsam.runner.trainer import Trainer
-from xsam.tasks.config import RunConfig
+from xsam.tasks.run_config import RunConfig
 
 
 class Callbacks(Protocol):

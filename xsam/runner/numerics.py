@@ -1,7 +1,7 @@
 """Which instructions compute a run's numbers on a CPU, and what of the machine can change their last bits.
 
 torch and its libraries choose among their kernels by what the CPU can do, and kernels for wider registers add in
-another order. ``numerics: portable`` (:class:`xsam.tasks.config.TrainingConfig`) pins the choice to one that every
+another order. ``numerics: portable`` (:class:`xsam.tasks.run_config.TrainingConfig`) pins the choice to one that every
 x86-64 CPU since about 2015 gives the same bits with. Libraries read their settings when they are loaded, so
 :func:`enter` comes before the first import of torch; this module imports none.
 """
@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xsam.tasks.config import PORTABLE
+from xsam.tasks.run_config import PORTABLE
 
 if TYPE_CHECKING:
     import torch

@@ -31,7 +31,7 @@ from xsam.store import write_epochs, write_run, write_sharpness
 from xsam.store.layout import TABLES
 from xsam.store.repair import clear
 from xsam.tasks import get_task
-from xsam.tasks.config import PORTABLE
+from xsam.tasks.run_config import PORTABLE
 from xsam.tasks.seeding import derive
 
 

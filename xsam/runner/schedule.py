@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from xsam.tasks.config import TrainingConfig
+from xsam.tasks.run_config import TrainingConfig
 
 
 class Schedule:

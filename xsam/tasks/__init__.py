@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 from xsam.metrics import Metric
 from xsam.parameters import nearest
 from xsam.registries import Registry
-from xsam.tasks.config import RunConfig
+from xsam.tasks.run_config import RunConfig
 
 if TYPE_CHECKING:
     import torch

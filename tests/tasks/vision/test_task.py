@@ -9,18 +9,18 @@ import sys
 
 import pytest
 
-from xsam.optim.config import OptimizerConfig
+from xsam.optim.optimizer_config import OptimizerConfig
 from xsam.tasks import get_task
 from xsam.tasks.vision import TASK
-from xsam.tasks.vision.config import VisionRun
 from xsam.tasks.vision.datasets import DATASETS
+from xsam.tasks.vision.vision_run import VisionRun
 
 
 def test_planning_imports_nothing_heavy():
     program = """
 import sys
 from pathlib import Path
-from xsam.optim.config import OptimizerConfig
+from xsam.optim.optimizer_config import OptimizerConfig
 from xsam.tasks import get_task
 import xsam.tasks.data
 task = get_task("vision")

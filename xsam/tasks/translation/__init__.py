@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from xsam.optim.registry import BASES, Base
 from xsam.parameters import ParameterError
 from xsam.registries import Over
-from xsam.tasks.translation.config import PUBLISHED, SIZES, TranslationRun
 from xsam.tasks.translation.corpora import CORPORA, PARTS
 from xsam.tasks.translation.summary import EPOCH_METRICS, RUN_METRICS, TEST_BLEU
+from xsam.tasks.translation.translation_run import PUBLISHED, SIZES, TranslationRun
 
 if TYPE_CHECKING:
     import torch

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from xsam.tasks.translation.config import PUBLISHED, ModelConfig
 from xsam.tasks.translation.library import fairseq
+from xsam.tasks.translation.translation_run import PUBLISHED, ModelConfig
 
 
 def build(model: ModelConfig, source_dictionary: Any, target_dictionary: Any) -> nn.Module:

@@ -15,7 +15,6 @@ from torch.nn import functional as F
 
 from xsam.tasks import DIFFERENCE, Evaluation, Metrics
 from xsam.tasks.seeding import derive, generator
-from xsam.tasks.translation.config import ModelConfig, TranslationRun
 from xsam.tasks.translation.decoding import Beam, length_batches, translate
 from xsam.tasks.translation.evaluation import Evaluated, open_set, preprocessed
 from xsam.tasks.translation.library import fairseq
@@ -25,6 +24,7 @@ from xsam.tasks.translation.scores import Score, all_scores, tokenised_bleu
 from xsam.tasks.translation.significance import paired_bootstrap
 from xsam.tasks.translation.summary import summarise
 from xsam.tasks.translation.text import detokenise, digest, read_lines, write_lines
+from xsam.tasks.translation.translation_run import ModelConfig, TranslationRun
 from xsam.tasks.translation.weights import Kept
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from xsam.optim.registry import BASES, METHODS
 from xsam.parameters import ParameterError, nearest
 from xsam.tasks.vision.architectures import MODELS, TIMM_PREFIX
-from xsam.tasks.vision.config import DataConfig, VisionRun
 from xsam.tasks.vision.datasets import DATASETS, EVALUATION_SETS
 from xsam.tasks.vision.datasets.dataset import Dataset
 from xsam.tasks.vision.sizes import part_sizes, smallest_batch, steps_per_epoch
 from xsam.tasks.vision.summary import EPOCH_METRICS, EVAL_SETS, RUN_METRICS, TEST_ACCURACY
+from xsam.tasks.vision.vision_run import DataConfig, VisionRun
 
 if TYPE_CHECKING:
     import torch

@@ -18,7 +18,6 @@ from torch.nn import functional as F
 from xsam.tasks import Evaluation, Metrics
 from xsam.tasks.seeding import derive, generator
 from xsam.tasks.vision.augment import Augmentation, Normalise
-from xsam.tasks.vision.config import DataConfig, ModelConfig, VisionRun
 from xsam.tasks.vision.datasets.cifar10_c import CORRUPTIONS, SEVERITIES
 from xsam.tasks.vision.evaluation import Corrupted, parts_of
 from xsam.tasks.vision.images import ImageData
@@ -26,6 +25,7 @@ from xsam.tasks.vision.models import build
 from xsam.tasks.vision.sizes import steps_per_epoch
 from xsam.tasks.vision.splits import add_label_noise, fixed_subset, split
 from xsam.tasks.vision.summary import summarise
+from xsam.tasks.vision.vision_run import DataConfig, ModelConfig, VisionRun
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from xsam.config import Config, Field
-from xsam.tasks.config import RunConfig, Schedule, TrainingConfig, WarmupUpdates
+from xsam.tasks.run_config import RunConfig, Schedule, TrainingConfig, WarmupUpdates
 from xsam.tasks.translation.corpora import CORPORA
 
 PUBLISHED = "transformer_iwslt_de_en"

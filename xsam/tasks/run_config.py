@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Annotated, Any, Literal, Self
 
 from xsam.config import Config, Field
-from xsam.optim.config import OptimizerConfig
+from xsam.optim.optimizer_config import OptimizerConfig
 from xsam.parameters import ParameterError, Parameters
 
 # With two ways to say one thing, whichever the user gave last counts.

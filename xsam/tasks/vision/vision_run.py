@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from xsam.config import Config, Field
 from xsam.parameters import Parameter, Parameters
-from xsam.tasks.config import RunConfig, TrainingConfig
+from xsam.tasks.run_config import RunConfig, TrainingConfig
 from xsam.tasks.vision.architectures import MODELS, TIMM_PREFIX
 from xsam.tasks.vision.datasets import DATASETS, EVALUATION_SETS
 from xsam.tasks.vision.summary import EVAL_SETS
