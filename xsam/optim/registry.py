@@ -64,6 +64,8 @@ class Method:
         passes: see :func:`passes_per_step`.
         total: backward passes of so many steps, where they are not ``passes`` times the steps, rounded up.
         normalisation: whether it needs a model with normalisation layers.
+        in_rows: steps several models at once, as rows of one tensor: ``module:Class``, ``"itself"`` where the method's
+            own class does, or None where its update cannot be written so.
     """
 
     target: str | type[SharpnessAware]
@@ -73,6 +75,7 @@ class Method:
     passes: Callable[[Parameters], Fraction] = _ascent_passes
     total: Callable[[Parameters, int], int] | None = None
     normalisation: bool = False
+    in_rows: str | None = None
 
     @cached_property
     def parameters(self) -> Table:
@@ -191,29 +194,38 @@ def _eigen_total(params: Parameters, steps: int) -> int:
     return 2 * steps + 2 * whole(params["power_steps"]) * math.ceil(steps / whole(params["eigen_every"]))
 
 
+ITSELF = "itself"  # see :attr:`Method.in_rows`
+
 METHODS: Registry[Method] = Registry(
     "optimizer",
     {
-        "sgd": Method("xsam.optim._step.base:BaseAlone", alone="sgd", tags=(), passes=one_pass),
-        "adam": Method("xsam.optim._step.base:BaseAlone", alone="adam", tags=(), passes=one_pass),
-        "adamw": Method("xsam.optim._step.base:BaseAlone", alone="adamw", tags=(), passes=one_pass),
-        "sam": Method("xsam.optim.sam:SAM"),
-        "asam": Method("xsam.optim.asam:ASAM"),
-        "gsam": Method("xsam.optim.gsam:GSAM"),
-        "wsam": Method("xsam.optim.wsam:WSAM"),
-        "looksam": Method("xsam.optim.looksam:LookSAM", passes=_looksam_passes),
-        "friendly_sam": Method("xsam.optim.friendly_sam:FriendlySAM"),
-        "fisher_sam": Method("xsam.optim.fisher_sam:FisherSAM"),
-        "momentum_sam": Method("xsam.optim.momentum_sam:MomentumSAM", resolve=_resolve_momentum_sam, passes=one_pass),
-        "lookbehind_sam": Method("xsam.optim.lookbehind_sam:LookbehindSAM"),
-        "stable_sam": Method("xsam.optim.stable_sam:StableSAM"),
+        "sgd": Method("xsam.optim._step.base:BaseAlone", alone="sgd", tags=(), passes=one_pass, in_rows=ITSELF),
+        "adam": Method("xsam.optim._step.base:BaseAlone", alone="adam", tags=(), passes=one_pass, in_rows=ITSELF),
+        "adamw": Method("xsam.optim._step.base:BaseAlone", alone="adamw", tags=(), passes=one_pass, in_rows=ITSELF),
+        "sam": Method("xsam.optim.sam:SAM", in_rows=ITSELF),
+        "asam": Method("xsam.optim.asam:ASAM", in_rows=ITSELF),
+        "gsam": Method("xsam.optim.gsam:GSAM", in_rows=ITSELF),
+        "wsam": Method("xsam.optim.wsam:WSAM", in_rows=ITSELF),
+        "looksam": Method("xsam.optim.looksam:LookSAM", passes=_looksam_passes, in_rows=ITSELF),
+        "friendly_sam": Method("xsam.optim.friendly_sam:FriendlySAM", in_rows=ITSELF),
+        "fisher_sam": Method("xsam.optim.fisher_sam:FisherSAM", in_rows=ITSELF),
+        "momentum_sam": Method(
+            "xsam.optim.momentum_sam:MomentumSAM", resolve=_resolve_momentum_sam, passes=one_pass, in_rows=ITSELF
+        ),
+        "lookbehind_sam": Method("xsam.optim.lookbehind_sam:LookbehindSAM", in_rows=ITSELF),
+        "stable_sam": Method("xsam.optim.stable_sam:StableSAM", in_rows=ITSELF),
         "sam_on": Method("xsam.optim.sam_on:SAMON", normalisation=True),
-        "le_sam": Method("xsam.optim.le_sam:LESAM"),
+        "le_sam": Method("xsam.optim.le_sam:LESAM", in_rows=ITSELF),
         "zsharp": Method("xsam.optim.zsharp:ZSharp"),
         "eigen_sam": Method("xsam.optim.eigen_sam:EigenSAM", passes=_eigen_passes, total=_eigen_total),
-        "gam": Method("xsam.optim.gam:GAM", passes=_four_passes),
-        "random_sam": Method("xsam.optim.random_sam:RandomSAM", tags=("control",), passes=one_pass),
-        "xsam": Method("xsam.optim.xsam:XSAM", resolve=_resolve_xsam),
+        "gam": Method("xsam.optim.gam:GAM", passes=_four_passes, in_rows=ITSELF),
+        "random_sam": Method(
+            "xsam.optim.random_sam:RandomSAM",
+            tags=("control",),
+            passes=one_pass,
+            in_rows="xsam.optim.in_rows:RandomSAMInRows",
+        ),
+        "xsam": Method("xsam.optim.xsam:XSAM", resolve=_resolve_xsam, in_rows="xsam.optim.in_rows:XSAMInRows"),
     },
 )
 
@@ -300,6 +312,7 @@ def build(
     grad_scaler: GradScaler | None = None,
     bases: Mapping[str, Base] = BASES,
     steps: int | None = None,
+    in_rows: bool = False,
 ) -> SharpnessAware:
     """Build the optimizer of a run for ``model`` from the run's resolved parameters.
 
@@ -310,6 +323,7 @@ def build(
         grad_scaler: of a run in float16.
         bases: what the names of base optimizers mean (the task's).
         steps: of the whole run, which a method that is active in a part of it has to know.
+        in_rows: for the one parameter of ``model`` whose rows are several models (:attr:`Method.in_rows`).
 
     Raises:
         ValueError: a method that is active in a part of the run, and no ``steps``.
@@ -326,7 +340,8 @@ def build(
         keywords |= {"sam_start": active.start, "sam_until": active.stop}
     if params.get("max_grad_norm") is not None:
         keywords["max_grad_norm"] = params["max_grad_norm"]
-    optimizer: SharpnessAware = _load(entry.target)(base, model=model, grad_scaler=grad_scaler, **keywords)
+    target = entry.in_rows if in_rows and entry.in_rows != ITSELF else entry.target
+    optimizer: SharpnessAware = _load(target)(base, model=model, grad_scaler=grad_scaler, **keywords)
     return optimizer
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from xsam.optim._step import foreach
 from xsam.optim._step.ascent import Ascent, MultiStepMethod, ascend
 from xsam.optim._step.declare import option
-from xsam.optim._step.foreach import Tensors
+from xsam.optim._step.foreach import Scalar, Tensors
 from xsam.optim._step.passes import Passes, clear_gradients
 from xsam.optim._step.plane import Plane
 from xsam.optim._step.search import SEARCHES, alpha_grid
@@ -131,15 +131,20 @@ class XSAM(MultiStepMethod):
         else:
             self._steps_since_search += 1
         passes.weights.restore()
-        assert self.alpha is not None
         length = plane.norms[1] if self.scale == "ascent" else ascent.local_norm
-        ((on_direction, on_gradient),) = plane.weights((self.alpha,), length)
+        on_direction, on_gradient = self._coefficients(plane, length)
         foreach.combine_(gradient, on_gradient, ascent.direction, on_direction)
         for parameter, part in zip(ascent.active, gradient, strict=True):
             parameter.grad = part
         self._direction = ascent.direction
         self._steps += 1
         return ascent.loss
+
+    def _coefficients(self, plane: Plane, length: Tensor) -> tuple[Scalar, ...]:
+        """What the direction and the gradient are multiplied by in the update of this length."""
+        assert self.alpha is not None
+        (pair,) = plane.weights((self.alpha,), length)
+        return pair
 
     def _search_is_due(self) -> bool:
         if self._requested or self.alpha is None:

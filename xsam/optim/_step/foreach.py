@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from xsam.optim._step import host
+from xsam.optim._step import host, row_arithmetic
 
 Tensors = list[Tensor]
 Scalar = Tensor | float
@@ -25,7 +25,6 @@ Scalar = Tensor | float
 _WIDE = {torch.float32, torch.float64}
 # Tensors of so few elements in all stay in a core's cache while a step works on them.
 _IN_CACHE = 1 << 17
-_ORDINARY = {torch.float32: (1e-15, 1e18), torch.float64: (1e-140, 1e150)}
 
 
 _group: ContextVar[dist.ProcessGroup | None] = ContextVar("group", default=None)
@@ -54,12 +53,27 @@ def _joined_sum(own: Tensor) -> Tensor:
     return own
 
 
+_rows: ContextVar[bool] = ContextVar("rows", default=False)
+
+
+@contextmanager
+def in_rows() -> Iterator[None]:
+    """Inside, tensors are n×P and each row is a vector of its own: norms, inner products and scales are n×1."""
+    token = _rows.set(True)
+    try:
+        yield
+    finally:
+        _rows.reset(token)
+
+
 def norm(tensors: Tensors) -> Tensor:
     """Euclidean norm of all elements of all ``tensors`` together, a 0-d tensor, whatever their size.
 
     Squares of float32 numbers above 1e19 or below 1e-19 leave its range. A CPU looks at the plain norm, and computes it
     once more of scaled elements where that may have happened. An accelerator, which is not waited for, sums in float64.
     """
+    if _rows.get():
+        return row_arithmetic.norm(tensors)
     return _joined_norm(_own_norm(tensors))
 
 
@@ -73,7 +87,7 @@ def _own_norm(tensors: Tensors) -> Tensor:
     if len(dtypes) > 1:
         tensors = [tensor.to(dtype) for tensor in tensors]
     total = _norm(tensors, dtype)
-    return total if _ordinary(total) else scaled_norm(tensors, dtype)
+    return total if host.ordinary(total) else scaled_norm(tensors, dtype)
 
 
 def scaled_norm(tensors: Tensors, dtype: torch.dtype) -> Tensor:
@@ -97,11 +111,16 @@ def cosine(first: Tensors, second: Tensors, norms: Tensor) -> Tensor:
     """The cosine of the angle between two vectors of these two ``norms``, whatever their size; 0 where one is zero."""
     if not first:
         return torch.zeros(())
+    if _rows.get():
+        return row_arithmetic.cosine(first, second, norms)
     return _cosine(first, second, norms, partial(dot, first, second))
 
 
 def cosine_and_norms(first: Tensors, first_norm: Tensor, second: Tensors) -> tuple[Tensor, Tensor]:
     """:func:`cosine` of both, and their norms stacked; on a CPU ``second`` is read from memory once for the two."""
+    if _rows.get():
+        norms = torch.stack((first_norm, row_arithmetic.norm(second)))
+        return row_arithmetic.cosine(first, second, norms), norms
     dtypes = {tensor.dtype for tensor in second}
     if len(dtypes) != 1 or not _at_hand(second[0].device):
         norms = torch.stack((first_norm, norm(second)))
@@ -116,7 +135,7 @@ def cosine_and_norms(first: Tensors, first_norm: Tensor, second: Tensors) -> tup
             dots.append(_dot(x, y, dtype))
             lengths.append(torch.linalg.vector_norm(y, dtype=dtype))
     second_norm = torch.linalg.vector_norm(torch.stack(lengths))
-    if not _ordinary(second_norm):
+    if not host.ordinary(second_norm):
         second_norm = scaled_norm(second, dtype)
     norms = torch.stack((first_norm, _joined_norm(second_norm)))
     return _cosine(first, second, norms, lambda: _joined_sum(torch.stack(dots).sum())), norms
@@ -128,7 +147,7 @@ def _cosine(first: Tensors, second: Tensors, norms: Tensor, plain_dot: Callable[
         wide = _wider(device, dtype)
         total = _joined_sum(torch.stack([_dot(x, y, wide) for x, y in zip(first, second, strict=True)]).sum())
         return (total / divisor(norms).to(wide).prod()).to(dtype)
-    if _ordinary(norms):
+    if host.ordinary(norms):
         number = host.ROUND[dtype]
         x_size, y_size = norms.tolist()  # not near zero
         return torch.scalar_tensor(number(host.value(plain_dot()) / number(x_size * y_size)), dtype=dtype)
@@ -147,7 +166,7 @@ def divisor(norms: Tensor, numerator: float = 1.0) -> Tensor:
 
 def quotient(numerator: float, norm: Tensor) -> Tensor:
     """``numerator / norm``, both numbers, the second one in a 0-d tensor that is kept off zero."""
-    if _at_hand(norm.device):
+    if _at_hand(norm.device) and not norm.dim():
         return host.quotient(numerator, norm)
     return numerator / divisor(norm, numerator)
 
@@ -167,7 +186,7 @@ def add_scaled_(targets: Tensors, sources: Tensors, scale: Scalar) -> None:
 
 def scale_(tensors: Tensors, scale: Tensor) -> None:
     """``tensors *= scale`` with a 0-d ``scale``."""
-    if all_wide(tensors):
+    if all_wide(tensors) and not scale.dim():
         torch._foreach_mul_(tensors, scale)
         return
     for tensor in tensors:
@@ -177,7 +196,7 @@ def scale_(tensors: Tensors, scale: Tensor) -> None:
 def combine_(targets: Tensors, scale: Scalar, sources: Tensors, source_scale: Scalar) -> None:
     """``targets = scale * targets + source_scale * sources`` with 0-d scales."""
     if all_wide(targets):
-        if targets[0].device.type == "cpu" and not in_cache(targets):
+        if targets[0].device.type == "cpu" and (_rows.get() or not in_cache(targets)):
             # Tensor by tensor and from the end, where whoever read them last has left them in the cache.
             for target, source in zip(reversed(targets), reversed(sources), strict=True):
                 add_product(target.mul_(scale), source, source_scale, out=target)
@@ -286,13 +305,6 @@ def _scale_dtype(scale: Scalar) -> torch.dtype:
 def _norm(tensors: Tensors, dtype: torch.dtype, order: float = 2) -> Tensor:
     total: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors, order, dtype)), order)
     return total
-
-
-def _ordinary(norms: Tensor) -> bool:
-    """Whether norms on a CPU are so far from the ends of their precision's range that no square has left it."""
-    lowest, highest = _ORDINARY[norms.dtype]
-    values = norms.tolist()
-    return all(lowest < value < highest for value in (values if isinstance(values, list) else [values]))
 
 
 def _at_hand(device: torch.device) -> bool:

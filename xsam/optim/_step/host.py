@@ -29,6 +29,7 @@ def _to_float32(value: float) -> float:
 
 
 ROUND: Mapping[torch.dtype, Number] = {torch.float32: _to_float32, torch.float64: float}
+_ORDINARY = {torch.float32: (1e-15, 1e18), torch.float64: (1e-140, 1e150)}
 _TINY = {dtype: torch.finfo(dtype).tiny for dtype in ROUND}
 _LARGEST = {dtype: torch.finfo(dtype).max for dtype in ROUND}
 
@@ -62,3 +63,10 @@ def quotient(numerator: float, norm: Tensor) -> Tensor:
     number = ROUND[norm.dtype]
     inverse = number(1.0 / kept_off_zero(value(norm), norm.dtype, numerator))
     return torch.scalar_tensor(number(inverse * number(numerator)), dtype=norm.dtype)
+
+
+def ordinary(norms: Tensor) -> bool:
+    """Whether norms on a CPU are so far from the ends of their precision's range that no square has left it."""
+    lowest, highest = _ORDINARY[norms.dtype]
+    values = norms.flatten().tolist() if norms.dim() > 1 else norms.tolist()
+    return all(lowest < value < highest for value in (values if isinstance(values, list) else [values]))

@@ -3,15 +3,60 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from functools import partial
 
 Probe = Callable[[int], float]
 
 
+Asking = Generator[int, float, None]  # yields the index that it wants to know, and is sent the value there
+
+
+def everywhere_asking(count: int) -> Asking:
+    """Ask for every index."""
+    yield from range(count)
+
+
+def bracket_asking(count: int) -> Asking:
+    """See :func:`bracket`."""
+    values: dict[int, float] = {}
+
+    def value(index: int) -> Generator[int, float, float]:
+        if index >= count:  # the indices are filled up to one less than a Fibonacci number
+            return -math.inf
+        if index not in values:
+            values[index] = yield index
+        return values[index] if math.isfinite(values[index]) else -math.inf
+
+    shorter, length = 1, 2  # the greatest is among the length - 1 indices from start
+    while length - 1 < count:
+        shorter, length = length, shorter + length
+    start = 0
+    while length > 2:
+        left, right = start + length - shorter - 1, start + shorter - 1
+        on_the_left = yield from value(left)
+        on_the_right = yield from value(right)
+        if on_the_left < on_the_right:
+            start = left + 1
+        shorter, length = length - shorter, shorter
+    yield from value(start)
+
+
+def _answer(asking: Asking, value_at: Probe) -> dict[int, float]:
+    values: dict[int, float] = {}
+    index = next(asking, None)
+    while index is not None:
+        values[index] = value_at(index)
+        try:
+            index = asking.send(values[index])
+        except StopIteration:
+            index = None
+    return dict(sorted(values.items()))
+
+
 def everywhere(value_at: Probe, count: int) -> dict[int, float]:
     """The value at every index."""
-    return {index: value_at(index) for index in range(count)}
+    return _answer(everywhere_asking(count), value_at)
 
 
 def bracket(value_at: Probe, count: int) -> dict[int, float]:
@@ -24,26 +69,7 @@ def bracket(value_at: Probe, count: int) -> dict[int, float]:
         >>> bracket(lambda index: -abs(index - 13), 21)
         {7: -6, 10: -3, 12: -1, 13: 0, 14: -1, 15: -2, 20: -7}
     """
-    values: dict[int, float] = {}
-
-    def value(index: int) -> float:
-        if index >= count:  # the indices are filled up to one less than a Fibonacci number
-            return -math.inf
-        if index not in values:
-            values[index] = value_at(index)
-        return values[index] if math.isfinite(values[index]) else -math.inf
-
-    shorter, length = 1, 2  # the greatest is among the length - 1 indices from start
-    while length - 1 < count:
-        shorter, length = length, shorter + length
-    start = 0
-    while length > 2:
-        left, right = start + length - shorter - 1, start + shorter - 1
-        if value(left) < value(right):
-            start = left + 1
-        shorter, length = length - shorter, shorter
-    value(start)
-    return dict(sorted(values.items()))
+    return _answer(bracket_asking(count), value_at)
 
 
 def alpha_grid(largest: float, step: float) -> tuple[float, ...]:
@@ -71,3 +97,4 @@ def _hill(peak: int, index: int) -> float:
 
 
 SEARCHES: Mapping[str, Callable[[Probe, int], dict[int, float]]] = {"grid": everywhere, "bracket": bracket}
+STEPS: Mapping[str, Callable[[int], Asking]] = {"grid": everywhere_asking, "bracket": bracket_asking}
