@@ -244,7 +244,7 @@ def check_numerics(runs: Sequence[RunSpec], device: str, here: bool = True) -> N
 
 def enter_numerics(runs: Sequence[RunSpec], device: str) -> None:
     """Bring this process to the one setting of ``numerics`` that ``runs`` have, before it loads torch."""
-    settings = {one.config.training.numerics for one in runs}
+    settings = {numerics.instructions(one.config.training.numerics) for one in runs}
     if len(settings) > 1:
         raise BadInput(
             "some of these runs have portable numerics and some native, and one process has one of them: "

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from xsam.grid.axes import MAX_CELLS
 from xsam.grid.condition import meets
@@ -15,8 +16,11 @@ from xsam.grid.grid_document import GridDocument
 from xsam.grid.reports import reports_of
 from xsam.grid.resolve import MatrixCell, resolve_cell
 from xsam.grid.source import Location
-from xsam.parameters import Value
+from xsam.grid.spec import RunSpec
+from xsam.optim.registry import METHODS
+from xsam.parameters import ParameterError, Value
 from xsam.plugins import loaded
+from xsam.tasks import Task, Vectorising
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ def expand(document: GridDocument, blame: Location | None = None) -> Plan:
 def check_runs(document: GridDocument, plan: Plan) -> None:
     """Raise ``GridError`` where two cells are the same run, or where a run's values do not go together."""
     _check_distinct(plan.kept, document)
+    _check_one_kind(document, plan)
     checked: set[int] = set()
     for cell in plan.kept:
         first = id(cell.twin or cell)
@@ -48,8 +53,29 @@ def check_runs(document: GridDocument, plan: Plan) -> None:
         try:
             cell.spec.config.training.check()
             document.task.check(cell.spec.config)
+            _check_vectorised(document.task, cell.spec)
         except ValueError as error:
             raise cell.error(error, document.matrix) from None
+
+
+def _check_vectorised(task: Task[Any], run: RunSpec) -> None:
+    if not run.config.training.vectorised:
+        return
+    if METHODS[run.method].in_rows is None:
+        raise ParameterError(f"vectorise: seeds does not train {run.method}: leave it out", "vectorise", "optimizer")
+    if not isinstance(task, Vectorising):
+        raise ParameterError(f"vectorise: seeds trains no {task.name}: leave it out", "vectorise")
+    task.check_vectorised(run.config)
+
+
+def _check_one_kind(document: GridDocument, plan: Plan) -> None:
+    """Numbers of both kinds are told apart by an axis, or are not in one grid."""
+    kinds = {cell.spec.config.training.vectorise for cell in plan.kept}
+    if len(kinds) > 1 and "vectorise" not in document.axes:
+        raise document.matrix.error(
+            "some runs have vectorise: seeds and some have not, whose numbers stand in no table together: "
+            "give it in params, or make it an axis"
+        )
 
 
 def grid_of(document: GridDocument, plan: Plan) -> Grid:

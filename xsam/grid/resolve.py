@@ -17,6 +17,7 @@ from xsam.optim.registry import METHODS
 from xsam.parameters import Parameter, ParameterError, Parameters, Value
 from xsam.plugins import used_by
 from xsam.tasks import Task
+from xsam.tasks.config import SEEDS, VECTORISED
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,8 @@ def _finish(document: GridDocument, entry: Entry, settled: _Values, given: Mappi
 def _resolved(task: Task[Any], method: str, values: dict[str, Value]) -> dict[str, Value]:
     """``values`` after the method's rules, and with the epochs that a ``pass_budget`` pays for."""
     resolved = METHODS[method].resolve(values)
+    if resolved.get("vectorise") == SEEDS:  # it has numerics of its own
+        resolved["numerics"] = VECTORISED.get(str(resolved["numerics"]), resolved["numerics"])
     if resolved.get("pass_budget") is None:
         return resolved
     optimizer = OptimizerConfig.of(method, resolved, task.bases)

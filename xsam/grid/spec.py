@@ -68,6 +68,11 @@ class RunSpec:
         return _digest(self._canonical)
 
     @cached_property
+    def cell(self) -> str:
+        """What runs that differ in their seed alone have in common."""
+        return "".join(self._around_seed)
+
+    @cached_property
     def _canonical(self) -> str:
         params = {name: value for name, value in self.params.items() if name not in self.hidden}
         content = {"task": self.task, "method": self.method, "params": params, "numerics": self.numerics}

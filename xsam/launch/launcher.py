@@ -12,6 +12,7 @@ from xsam.grid.spec import RunSpec
 from xsam.launch.status import FINISHED, RunStatus
 from xsam.runner import jobs
 from xsam.runner.jobs import LAUNCHERS, JobSystem
+from xsam.runner.numerics import instructions
 from xsam.runner.order import WorkOrder, utc_now
 from xsam.store.layout import GridFolder
 from xsam.tasks.run_config import PORTABLE
@@ -135,13 +136,13 @@ def cancel(folder: GridFolder, runs: Sequence[RunSpec]) -> str:
 
 
 def apart(order: WorkOrder, runs: Sequence[RunSpec]) -> list[WorkOrder]:
-    """The order's part for each setting of ``numerics`` that ``runs`` have, since a worker's process has one of them.
+    """The order's part for each kind of instructions that ``runs`` have, since a worker's process has one of them.
 
     Each part is a launch of its own, the first of them the order's. Portable runs train on the CPU.
     """
     shares: dict[str, list[str]] = {}
     for one in runs:
-        shares.setdefault(one.config.training.numerics, []).append(one.run_id)
+        shares.setdefault(instructions(one.config.training.numerics), []).append(one.run_id)
     launches = [order.launch, *(new_launch() for _ in shares)]
     return [
         replace(order.part(run_ids), launch=launch, device="cpu" if setting == PORTABLE else order.device)

@@ -88,7 +88,7 @@ def supervise(
         else:
             free = sum(one.state != "running" for one in open_runs)
             busy = sum(one.state == "running" and one.launch == order.launch for one in open_runs)
-            wanted = min(limit - live, free - (live - busy))  # a live worker that holds nothing will take a free run
+            wanted = min(limit - live, free - max(0, live - busy))  # a live worker without a run takes a free one
             if wanted > 0 and starts.allowed():
                 if workers.start(wanted):
                     starts.count()

@@ -29,6 +29,10 @@ class RandomSAMInRows(InRows, RandomSAM):
 
     per_row = ("seed",)
 
+    def _prepare(self) -> None:
+        super()._prepare()
+        self._seeds: list[int] | None = None
+
     def _update(self, passes: Passes, parameters: Tensors) -> Tensor:
         rows = cast(RowPasses, passes)
         (parameter,) = parameters
@@ -45,10 +49,6 @@ class RandomSAMInRows(InRows, RandomSAM):
         self._seeds = seeds
         self._steps += 1
         return loss
-
-    def _prepare(self) -> None:
-        super()._prepare()
-        self._seeds: list[int] | None = None
 
     def _own_state(self) -> dict[str, Any]:
         return {**super()._own_state(), "seed": self._seeds}

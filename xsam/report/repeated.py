@@ -15,7 +15,6 @@ from xsam.grid.spec import RunSpec
 from xsam.metrics import stored_columns
 from xsam.store.schema import arrow_schema
 from xsam.tasks import get_task
-from xsam.tasks.run_config import PORTABLE
 
 Row = Mapping[str, Any]
 
@@ -200,7 +199,7 @@ def compare(then: tuple[Row, Sequence[Row]], now: tuple[Row, Sequence[Row]]) -> 
         tuple(one for one in found if one.then is not None),
         tuple(dict.fromkeys(one.name for one in found if one.then is None)),
         (*_numerics(then[0]), *circumstances(*(json.loads(row["provenance"]) for row, _ in (then, now)))),
-        portable=spec_of(then[0]).params.get("numerics") == PORTABLE,
+        portable=spec_of(then[0]).config.training.portable,
     )
 
 

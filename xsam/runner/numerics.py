@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xsam.tasks.run_config import PORTABLE
+from xsam.tasks.run_config import PORTABLE, VECTORISED
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +46,7 @@ def check(setting: str, device: str = "auto", machine: str | None = None, flags:
     """Raise :class:`NotPortable` where this machine (or the given one) cannot train runs of ``setting`` on ``device``.
 
     Args:
-        setting: ``"native"`` or ``"portable"``.
+        setting: of a run's ``numerics``.
         device: torch's name of the device, or "auto".
         machine: architecture; this machine's by default.
         flags: the CPU's features as Linux names them; this machine's by default.
@@ -57,7 +57,9 @@ def check(setting: str, device: str = "auto", machine: str | None = None, flags:
     xsam.runner.numerics.NotPortable: numerics portable needs an x86-64 CPU with AVX2 and FMA, and this one (x86_64) \
 lacks avx2, fma; --set numerics=native trains here, with last bits of its own
     """
-    if setting != PORTABLE:
+    if setting in VECTORISED.values() and device not in ("auto", "cpu"):
+        raise NotPortable(f"vectorise: seeds is of CPUs: train on cpu, not on {device}, or leave it out")
+    if instructions(setting) != PORTABLE:
         return
     if device not in ("auto", "cpu"):
         raise NotPortable(f"numerics portable is of CPUs: train on cpu, not on {device}, or --set numerics=native")
@@ -71,6 +73,15 @@ lacks avx2, fma; --set numerics=native trains here, with last bits of its own
         )
 
 
+def instructions(setting: str) -> str:
+    """Which instructions a setting of ``numerics`` means: ``"native"`` or ``"portable"``.
+
+    >>> instructions("vectorised"), instructions("portable_vectorised")
+    ('native', 'portable')
+    """
+    return next((plain for plain, word in VECTORISED.items() if word == setting), setting)
+
+
 def enter(setting: str) -> None:
     """Bring this process to ``setting``; the first time before torch is loaded.
 
@@ -78,6 +89,7 @@ def enter(setting: str) -> None:
     """
     global _entered
     check(setting)
+    setting = instructions(setting)
     if setting == PORTABLE and "torch" in sys.modules and any(os.environ.get(key) != SETTINGS[key] for key in SETTINGS):
         wanted = " ".join(f"{name}={value}" for name, value in SETTINGS.items())
         raise NotPortable(f"numerics portable comes too late: this process has loaded torch without {wanted}")

@@ -28,10 +28,9 @@ from xsam.runner.provenance import provenance
 from xsam.runner.stop import Interrupted, StopFlag
 from xsam.runner.trainer import Trainer
 from xsam.store import write_epochs, write_run, write_sharpness
-from xsam.store.layout import TABLES
+from xsam.store.layout import TABLES, GridFolder
 from xsam.store.repair import clear
 from xsam.tasks import get_task
-from xsam.tasks.run_config import PORTABLE
 from xsam.tasks.seeding import derive
 
 
@@ -56,11 +55,8 @@ def execute(
     """
     started = utc_now()
     folder = order.folder
-    tables = (folder.table_file(table, spec.run_id) for table in TABLES)
-    clear(folder, (*tables, folder.log(spec.run_id), folder.progress(spec.run_id)))
-    for leftover in order.folder.state(spec.run_id).glob(".*.tmp"):  # of a worker that was killed while it wrote
-        leftover.unlink(missing_ok=True)
-    with _log_to(order.folder.log(spec.run_id)) as log:
+    clear_leftovers(folder, spec.run_id)
+    with log_to(order.folder.log(spec.run_id)) as log:
         log.info("%s seed %s on %s, attempt %d", spec.optimizer, spec.params["seed"], _where(spec), lease.number)
         try:
             group.share(spec.run_id)
@@ -81,7 +77,7 @@ def execute(
                 log.error("another process of this run died: %s", error)
                 os._exit(1)  # still holding the lease, so that the death counts as a crash
             log.error("failed\n%s", trace)
-            broken = _broken(_device(order.device))
+            broken = broken_device(_device(order.device))
             if not fresh or (broken and not lease.record.suspect):
                 blame = "its device does not work any more" if broken else "it had trained other runs before"
                 log.warning("this process may be to blame (%s): once more in a fresh one", blame)
@@ -90,7 +86,7 @@ def execute(
                     raise SystemExit(1) from None
                 return False
             row = {"status": "failed", "error": trace}
-        _write_row(spec, order, lease, started, row)
+        write_row(spec, order, lease, started, row)
         log.info("%s", row["status"])
         if row["status"] != "failed":
             if not order.keep_checkpoints:
@@ -99,6 +95,14 @@ def execute(
         if group.size > 1:
             raise SystemExit(1)
         return not broken
+
+
+def clear_leftovers(folder: GridFolder, run_id: str) -> None:
+    """Take away what a damaged or unfinished start of the run left where this one writes."""
+    tables = (folder.table_file(table, run_id) for table in TABLES)
+    clear(folder, (*tables, folder.log(run_id), folder.progress(run_id)))
+    for leftover in folder.state(run_id).glob(".*.tmp"):  # of a worker that was killed while it wrote
+        leftover.unlink(missing_ok=True)
 
 
 def follow(order: WorkOrder, runs: Mapping[str, RunSpec], stop: StopFlag, group: ProcessGroup) -> int:
@@ -126,7 +130,7 @@ def record_deaths(spec: RunSpec, order: WorkOrder, lease: Lease) -> None:
         f"the worker's process died {deaths} times in this run without a message (out of memory?), and its checkpoint "
         "did not move; the same command tries it again"
     )
-    _write_row(spec, order, lease, utc_now(), {"status": "failed", "error": error, "deaths": deaths})
+    write_row(spec, order, lease, utc_now(), {"status": "failed", "error": error, "deaths": deaths})
 
 
 def warm_up(device_name: str) -> None:
@@ -141,7 +145,7 @@ def warm_up(device_name: str) -> None:
     model.weight.sum().item()
 
 
-def _broken(device: torch.device) -> bool:
+def broken_device(device: torch.device) -> bool:
     """Whether the device refuses even the smallest work: some CUDA errors stay until the process ends."""
     try:
         torch.ones(1, device=device).sum().item()
@@ -177,13 +181,20 @@ def _train(
     spec: RunSpec, order: WorkOrder, lease: Lease, stop: StopFlag, log: logging.Logger, group: ProcessGroup
 ) -> dict[str, Any]:
     trainer = fresh_trainer(spec, order.data_dir, order.device, group)
-    problem, optimizer = trainer.problem, trainer.optimizer
+    problem = trainer.problem
     callbacks = Leader(spec, order, lease, stop, trainer, log, group)
     position = callbacks.restore()
     resumed_from = position.epoch * problem.steps_per_epoch + position.step
 
     status = train(trainer, spec.config, position, callbacks, group)
+    return outcome(spec, order, lease, trainer, position, status, resumed_from)
 
+
+def outcome(
+    spec: RunSpec, order: WorkOrder, lease: Lease, trainer: Trainer, position: Position, status: str, resumed_from: int
+) -> dict[str, Any]:
+    """Write a trained run's epochs, and measure what is measured once; returns its own part of its row."""
+    problem, optimizer = trainer.problem, trainer.optimizer
     lease.check()
     write_epochs(order.folder, spec.run_id, position.history)
     if position.sharpness:
@@ -211,7 +222,7 @@ def _total(position: Position, part: str) -> float:
     return math.fsum(row[part] for row in position.history)
 
 
-def _write_row(spec: RunSpec, order: WorkOrder, lease: Lease, started: datetime, row: dict[str, Any]) -> None:
+def write_row(spec: RunSpec, order: WorkOrder, lease: Lease, started: datetime, row: dict[str, Any]) -> None:
     lease.check()
     write_run(
         order.folder,
@@ -256,7 +267,7 @@ def _device_for(setting: str, name: str) -> torch.device:
     """The device ``name`` for a run with this ``numerics``; raises ``NotPortable`` where it cannot be had."""
     numerics.check(setting, name)
     numerics.enter(setting)
-    return torch.device("cpu") if setting == PORTABLE else _device(name)
+    return torch.device("cpu") if setting != "native" else _device(name)
 
 
 def _device(name: str) -> torch.device:
@@ -278,11 +289,11 @@ class _LogFile(logging.FileHandler):
 
 
 @contextlib.contextmanager
-def _log_to(path: Path) -> Iterator[logging.Logger]:
+def log_to(path: Path, name: str = "xsam.run") -> Iterator[logging.Logger]:
     """The run's log file: its own lines, and the warnings of everything it calls."""
     handler = _LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    log = logging.getLogger("xsam.run")
+    log = logging.getLogger(name)
     log.setLevel(logging.INFO)
     log.propagate = False
     loggers = (log, logging.getLogger("py.warnings"))

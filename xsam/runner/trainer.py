@@ -61,9 +61,18 @@ class Trainer:
         """One optimizer step on ``batch``; returns its mean loss at the weights before, still on the device."""
         count = self._accumulation * self._group.size
         loss = self._step_in_parts(batch, count) if count > 1 else self.optimizer.step(partial(self._loss, batch, 1.0))
+        self.update_average()
+        return self._group.mean(loss.double())
+
+    def update_average(self) -> None:
+        """Take the weights into their average, where the run has one."""
         if self._average is not None:
             self._average.update()
-        return self._group.mean(loss.double())
+
+    @property
+    def averages(self) -> bool:
+        """Whether the run has an average of its weights."""
+        return self._average is not None
 
     def _step_in_parts(self, batch: Any, count: int) -> torch.Tensor:
         parts = self.problem.parts(batch, count)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from xsam.runner.distributed import ProcessGroup
 
 MAX_DEATHS = 3
+TOGETHER = 8  # runs of a cell that a worker trains at a time, where seeds are vectorised
 
 
 def work(order: WorkOrder, stop: StopFlag | None = None) -> int:
@@ -92,6 +93,7 @@ def _lead(order: WorkOrder, runs: Mapping[str, RunSpec], stop: StopFlag, group: 
             if lease is None:
                 continue
             fit = True
+            company: dict[str, Lease] = {}
             try:
                 if settled(order, run_id):
                     continue
@@ -100,19 +102,55 @@ def _lead(order: WorkOrder, runs: Mapping[str, RunSpec], stop: StopFlag, group: 
                     continue
                 if lease.record.deaths >= MAX_DEATHS:
                     runner.record_deaths(runs[run_id], order, lease)
+                elif runs[run_id].config.training.vectorised:
+                    from xsam.runner.together import run as together
+
+                    company = _company(order, runs, run_id, lease)
+                    fit = together.execute({run_id: lease, **company}, runs, order, stop, fresh=not trained)
+                    trained = True
                 else:
                     fit = runner.execute(runs[run_id], order, lease, stop, group or ALONE, fresh=not trained)
                     trained = True
-                finished, progress = finished + (not lease.suspect), True
+                finished += sum(not each.suspect for each in (lease, *company.values()))
+                progress = True
             except Interrupted:
                 stop.requested = True  # the wish may have been another process's of the group
             except LeaseLost:
                 trained = progress = True
             finally:
-                lease.release()
+                for each in (lease, *company.values()):
+                    each.release()
             if not fit:
                 return finished
     return finished
+
+
+def _company(order: WorkOrder, runs: Mapping[str, RunSpec], run_id: str, lease: Lease) -> dict[str, Lease]:
+    """Free runs that differ from this one in their seed alone, each taken under its lease, to be trained with it.
+
+    A run that failed or killed its workers before is alone, so that it takes no other with it.
+    """
+    if lease.record.suspect or lease.record.deaths > 1:
+        return {}
+    cell, taken = runs[run_id].cell, dict[str, Lease]()
+    folder = order.folder
+    for other in order.run_ids:
+        if len(taken) + 1 >= TOGETHER:
+            break
+        if other == run_id or runs[other].cell != cell or settled(order, other):
+            continue
+        _, record, held = leases.current(folder.leases(other))
+        if held or (record is not None and (record.suspect or record.deaths)):
+            continue
+        found = Lease.acquire(folder.leases(other), order.launch, mark_of(folder.checkpoint(other)))
+        if found is None:
+            continue
+        if settled(order, other) or found.record.suspect:
+            found.suspect = found.record.suspect
+            found.release()
+            continue
+        taken[other] = found
+    return taken
 
 
 def _free(order: WorkOrder, fresh: bool) -> Iterator[str]:

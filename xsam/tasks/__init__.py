@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from xsam.optim._step.rows import Layout, Losses
     from xsam.optim.registry import Base
 
 Metrics = dict[str, float]
@@ -133,6 +134,38 @@ class Finishing(Protocol):
 
         Leaves the model in training mode with the weights that it had.
         """
+
+
+class Stacked(Protocol):
+    """The models and batches of several problems of one cell, as the rows of one tensor.
+
+    Attributes:
+        layout: of a row.
+        weights: n×width.
+    """
+
+    layout: Layout
+    weights: nn.Parameter
+
+    def take(self) -> None:
+        """Copy the problems' weights into the rows."""
+
+    def give(self) -> None:
+        """Copy the rows into the problems' models."""
+
+    def batch(self, epoch: int, step: int) -> Losses:
+        """Every problem's batch of 0-based ``step`` of ``epoch``."""
+
+
+@runtime_checkable
+class Vectorising(Protocol):
+    """A task that can train several seeds of a cell together (``vectorise: seeds``)."""
+
+    def check_vectorised(self, run: Any) -> None:
+        """Raise ``ParameterError`` (one line) for a run that it cannot, or need not, train so."""
+
+    def stack(self, runs: Sequence[Any], problems: Sequence[Any]) -> Stacked:
+        """The problems of several seeds of one cell, to be trained together."""
 
 
 DIFFERENCE = "bleu_difference"  # the metric of evaluations that compare two runs; their details say ``with`` which

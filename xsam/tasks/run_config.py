@@ -19,6 +19,9 @@ from xsam.parameters import ParameterError, Parameters
 ALTERNATIVES = (("epochs", "pass_budget"), ("warmup_epochs", "warmup_updates"))
 
 PORTABLE = "portable"
+SEEDS = "seeds"
+# The word of a run's numerics where seeds are trained together, by the one that the grid gives.
+VECTORISED = {"native": "vectorised", PORTABLE: "portable_vectorised"}
 
 Schedule = Annotated[
     Literal["cosine", "constant", "multistep", "inverse_sqrt"],
@@ -97,12 +100,20 @@ class TrainingConfig(Config):
     ] = 1
     threads: Annotated[int, Field("CPU threads of a run; they can change the last bits of a sum", at_least=1)] = 1
     numerics: Annotated[
-        Literal["native", "portable"],
+        Literal["native", "portable", "vectorised", "portable_vectorised"],
         Field(
-            "portable: on a CPU, with instructions that give the same bits on every x86-64 CPU with AVX2; slower",
+            "portable: on a CPU, with instructions that give the same bits on every x86-64 CPU with AVX2; slower; "
+            "the two others come of vectorise",
             omit_at_default=True,
         ),
     ] = "native"
+    vectorise: Annotated[
+        Literal["none", "seeds"],
+        Field(
+            "seeds: a worker trains several seeds of a cell together, on a CPU; small models alone, faster",
+            omit_at_default=True,
+        ),
+    ] = "none"
 
     @classmethod
     def of(cls, params: Parameters, **others: Any) -> Self:
@@ -142,17 +153,42 @@ class TrainingConfig(Config):
             )
         if any(later <= earlier for earlier, later in itertools.pairwise(self.milestones)):
             raise ParameterError(f"milestones must rise, not {list(self.milestones)}", "milestones")
-        if self.numerics == PORTABLE and self.precision != "fp32":
+        self._check_vectorised()
+        if self.portable and self.precision != "fp32":
             raise ParameterError(
                 f"precision {self.precision} has kernels of each CPU's own: numerics portable needs fp32",
                 "numerics",
                 "precision",
             )
-        if self.numerics == PORTABLE and self.compile:
+        if self.portable and self.compile:
             raise ParameterError(
                 "compile makes code for the CPU that it runs on: leave it out, or set numerics native",
                 "compile",
             )
+
+    @property
+    def vectorised(self) -> bool:
+        """Whether seeds of this run's cell are trained together."""
+        return self.vectorise == SEEDS
+
+    @property
+    def portable(self) -> bool:
+        """Whether its bits are the same on every x86-64 CPU with AVX2."""
+        return self.numerics in (PORTABLE, VECTORISED[PORTABLE])
+
+    def _check_vectorised(self) -> None:
+        if self.vectorised != (self.numerics in VECTORISED.values()):
+            raise ParameterError(
+                f"numerics {self.numerics} comes of 'vectorise: seeds', and of nothing else: leave it out",
+                "numerics",
+                "vectorise",
+            )
+        plain = {"precision": "fp32", "compile": False, "accumulation": 1, "devices": 1, "threads": 1}
+        for name, value in plain.items():
+            if self.vectorised and getattr(self, name) != value:
+                raise ParameterError(
+                    f"vectorise: seeds needs {name} {str(value).lower()}, not {getattr(self, name)}", "vectorise", name
+                )
 
     def paid_by_budget(self, method: str, passes_per_step: Fraction) -> Self:
         """With the epochs that ``pass_budget`` pays for, where it has one.

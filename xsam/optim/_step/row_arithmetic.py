@@ -20,7 +20,7 @@ def norm(tensors: list[Tensor]) -> Tensor:
     if not tensors:
         return torch.zeros(())
     parts = [torch.linalg.vector_norm(tensor, dim=1, keepdim=True) for tensor in tensors]
-    plain = parts[0] if len(parts) == 1 else torch.linalg.vector_norm(torch.cat(parts, 1), dim=1, keepdim=True)
+    plain: Tensor = parts[0] if len(parts) == 1 else torch.linalg.vector_norm(torch.cat(parts, 1), dim=1, keepdim=True)
     if host.ordinary(plain):
         return plain
     return torch.stack([_norm_of_row([tensor[row] for tensor in tensors], each) for row, each in enumerate(plain)])
@@ -33,7 +33,8 @@ def _norm_of_row(parts: list[Tensor], plain: Tensor) -> Tensor:
     largest = torch.stack([torch.linalg.vector_norm(part, torch.inf) for part in parts]).amax(0, keepdim=True)
     if not 0.0 < largest.item() < math.inf:
         return largest
-    return torch.stack([torch.linalg.vector_norm(part / largest) for part in parts]).norm().view(1) * largest
+    scaled: Tensor = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(part / largest) for part in parts]))
+    return scaled.view(1) * largest
 
 
 def dot(first: list[Tensor], second: list[Tensor]) -> Tensor:

@@ -165,7 +165,7 @@ def split(state: Mapping[str, Any], optimizer: SharpnessAware, layout: Layout, r
     own: dict[str, Any] = {}
     for name, value in state[OWN].items():
         if isinstance(optimizer, InRows) and name in optimizer.per_row:
-            own[name] = value[row]
+            own[name] = value[row] if isinstance(value, list) else value  # none before the first step
         elif isinstance(value, dict) and all(isinstance(each, Tensor) for each in value.values()):
             own[name] = {index: part for each in value.values() for index, part in enumerate(_parts(each, layout, row))}
         else:

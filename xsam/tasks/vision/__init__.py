@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +19,11 @@ from xsam.tasks.vision.vision_run import DataConfig, VisionRun
 if TYPE_CHECKING:
     import torch
 
-    from xsam.tasks import Problem
+    from xsam.tasks import Problem, Stacked
+    from xsam.tasks.vision.problem import VisionProblem
 
+# Measured by benchmarks/vectorised.py: beyond it the products of matrices take nearly all the time of a separate run.
+LARGEST_STACKED = 32_000_000
 NUMERICS = 3  # raise by hand whenever the same parameters give other numbers than before
 
 
@@ -67,6 +72,32 @@ class VisionTask:
             _check_method(run.optimizer.method, model)
         else:
             raise ParameterError(f"unknown model {model!r}{nearest(model, [*MODELS, TIMM_PREFIX + '<name>'])}", "model")
+
+    def check_vectorised(self, run: VisionRun) -> None:
+        """Raise ``ParameterError`` (one line) for a model whose seeds cannot, or need not, be trained together."""
+        known = MODELS.get(run.model.name)
+        if known is None or not known.stacks:
+            able = ", ".join(name for name, each in MODELS.items() if each.stacks)
+            raise ParameterError(
+                f"vectorise: seeds does not train {run.model.name}, only {able}: leave it out", "vectorise", "model"
+            )
+        dataset = DATASETS[run.data.name]
+        sizes = (dataset.channels * dataset.size**2, *run.model.own.values()["hidden"], dataset.classes)  # type: ignore[misc]  # a list by its declaration
+        products = run.data.batch_size * sum(before * after for before, after in pairwise(sizes))
+        if products > LARGEST_STACKED:
+            raise ParameterError(
+                f"vectorise: seeds does not pay at {products:,} products a pass (weights × batch_size, "
+                f"at most {LARGEST_STACKED:,}): the products of matrices take the time; leave it out",
+                "vectorise",
+                "hidden",
+                "batch_size",
+            )
+
+    def stack(self, runs: Sequence[VisionRun], problems: Sequence[VisionProblem]) -> Stacked:
+        """The problems of several seeds of one cell, to be trained together."""
+        from xsam.tasks.vision.stacked import StackedProblems
+
+        return StackedProblems(problems, runs[0].training.label_smoothing)
 
     def libraries(self, run: VisionRun) -> frozenset[str]:
         """Where the network comes from."""

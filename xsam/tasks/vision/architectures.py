@@ -48,6 +48,7 @@ class Architecture:
         convolutional: whether a memory format makes a difference.
         libraries: what it is made from, besides torch.
         normalisation: whether it has normalisation layers with weights, without which SAM-ON cannot train it.
+        stacks: whether it is a ``torch.nn.Sequential`` of Flatten, Linear and ReLU, of which several train together.
     """
 
     build: str | Callable[..., Any]
@@ -57,6 +58,7 @@ class Architecture:
     convolutional: bool = True
     libraries: tuple[str, ...] = ("torchvision",)
     normalisation: bool = True
+    stacks: bool = False
 
 
 _MODULE = "xsam.tasks.vision.models"
@@ -64,7 +66,9 @@ _MODULE = "xsam.tasks.vision.models"
 MODELS: Registry[Architecture] = Registry(
     "model",
     {
-        "mlp": Architecture(f"{_MODULE}:mlp", MlpConfig, convolutional=False, libraries=(), normalisation=False),
+        "mlp": Architecture(
+            f"{_MODULE}:mlp", MlpConfig, convolutional=False, libraries=(), normalisation=False, stacks=True
+        ),
         "resnet8": Architecture(f"{_MODULE}:resnet8", halvings=2),
         "resnet18": Architecture(f"{_MODULE}:resnet18", TorchvisionConfig, halvings=3),
         "vgg11_bn": Architecture(f"{_MODULE}:vgg11_bn", TorchvisionConfig, smallest_side=32, halvings=4),

@@ -1,7 +1,7 @@
 """Several runs' multilayer perceptrons as the rows of one tensor, each with batches of its own.
 
-Products of matrices are taken run by run, with the same shapes and from the same places of a cache line, and all else is
-exact, or done row by row: the bits of a run are the same whichever others it is stacked with.
+Products of matrices are taken run by run, with the same shapes and from the same places of a cache line, and all else
+is exact, or done row by row: the bits of a run are the same whichever others it is stacked with.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class StackedProblems:
         first = next(self._models[0].parameters())
         self.weights = nn.Parameter(torch.zeros(len(problems), self.layout.width, dtype=first.dtype))
         self._label_smoothing = label_smoothing
-        self._memory: dict[tuple[int, ...], Tensor] = {}
+        self._memory: dict[tuple[str, int, int], Tensor] = {}
         self.take()
 
     @torch.no_grad()
@@ -57,15 +57,14 @@ class StackedProblems:
             row.copy_(own.flatten(1))
         return StackedBatch(self, images, torch.stack([labels for _, labels in parts]), self._label_smoothing)
 
-    def room(self, *key: object) -> Tensor:
-        """Memory for n matrices of the shape that ``key`` ends with, the same at every call with it."""
-        *name, height, width = key
-        assert isinstance(height, int) and isinstance(width, int)
-        found = self._memory.get(key)  # type: ignore[call-overload]  # keys are names and sizes
+    def room(self, name: str, height: int, width: int) -> Tensor:
+        """Memory for n matrices of this shape, the same at every call with this name and shape."""
+        key = (name, height, width)
+        found = self._memory.get(key)
         if found is None:
             count, size = len(self.weights), height * width
             memory = torch.zeros(count, -(-size // _LINE) * _LINE, dtype=self.weights.dtype)
-            found = self._memory[key] = memory[:, :size].unflatten(1, (height, width))  # type: ignore[index]
+            found = self._memory[key] = memory[:, :size].unflatten(1, (height, width))
         return found
 
 
@@ -96,7 +95,7 @@ class StackedBatch:
                 torch.mm(own.t(), given, out=result)
             gradients[2 * number + 1].copy_(slopes.sum(1))
             if number:
-                before = self._room("slope", number, *inputs.shape[1:])
+                before = self._room(f"slope {number}", *inputs.shape[1:])
                 for own, matrix, result in zip(slopes, views[2 * number], before, strict=True):
                     torch.mm(own, matrix, out=result)
                 slopes = torch.ops.aten.threshold_backward.grad_input(before, inputs, 0, grad_input=before)
@@ -109,7 +108,7 @@ class StackedBatch:
         last = len(views) // 2 - 1
         for number in range(last + 1):
             matrices, biases = views[2 * number], views[2 * number + 1]
-            result = self._room("layer", number, layers[-1].shape[1], matrices.shape[1])
+            result = self._room(f"layer {number}", layers[-1].shape[1], matrices.shape[1])
             for given, matrix, bias, row in zip(layers[-1], matrices, biases, result, strict=True):
                 torch.addmm(bias, given, matrix.t(), out=row)
             layers.append(result if number == last else result.relu_())

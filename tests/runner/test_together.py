@@ -1,0 +1,81 @@
+"""``vectorise: seeds`` through the command: rows of their own, the same bits in any company, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Bench
+from xsam.grid import load_grid
+from xsam.store import read
+
+GRID = """
+name: small
+task: vision
+matrix: {{optimizer: [sam, xsam], seed: {seeds}}}
+params: {{model: mlp, dataset: digits, hidden: [16], epochs: 2, lr: {lr}, vectorise: seeds, label_noise: 0.1}}
+"""
+NUMBERS = ["test_accuracy_final", "test_loss_final", "val_accuracy_best", "forwards", "backwards"]
+
+
+def test_seeds_have_rows_of_their_own_and_the_same_bits_in_any_company(bench: Bench) -> None:
+    all_five = bench.write_grid(GRID.format(seeds="[0, 1, 2, 3, 4]", lr=0.05))
+    assert "10 done" in bench("run", all_five, "--jobs", "1")
+    rows = read(bench.results)
+    assert set(rows["param_numerics"]) == {"vectorised"}
+    assert set(rows["status"]) == {"done"}
+    assert rows["test_loss_final"].nunique() == 10
+    assert "5 seeds together" in (bench.results / "small/state" / rows["run_id"].iloc[0] / "log.txt").read_text()
+    two = bench.write_grid(GRID.format(seeds="[3, 1]", lr=0.05))
+    assert "4 done" in bench("run", two, "--jobs", "1", "--results", "two")
+    fewer = read(bench.folder / "two").set_index("run_id")
+    assert (fewer[NUMBERS] == rows.set_index("run_id").loc[fewer.index, NUMBERS]).all(axis=None)
+    assert ": identical" in bench("reproduce", rows["run_id"].iloc[0])
+
+
+def test_they_are_near_the_runs_by_themselves(bench: Bench) -> None:
+    text = GRID.format(seeds="[0, 1, 2]", lr=0.05).replace("vectorise: seeds", "epochs: 1").replace("epochs: 2, ", "")
+    axis = text.replace("{optimizer: [sam, xsam],", "{optimizer: [sam], vectorise: [none, seeds],")
+    bench("run", bench.write_grid(axis), "--jobs", "1")
+    rows = read(bench.results).set_index("seed").sort_index()
+    kinds = [rows[rows["param_vectorise"] == kind] for kind in ("none", "seeds")]
+    assert kinds[0]["test_loss_final"].tolist() == pytest.approx(kinds[1]["test_loss_final"].tolist(), rel=1e-3)
+    assert kinds[0]["forwards"].tolist() == kinds[1]["forwards"].tolist()
+
+
+def test_a_seed_that_diverges_ends_by_itself(bench: Bench) -> None:
+    bench("run", bench.write_grid(GRID.format(seeds="[0, 1]", lr=1e30)), "--jobs", "1")
+    assert set(read(bench.results)["status"]) == {"diverged"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("model: resnet8", "does not train resnet8, only mlp"),
+        ("hidden: [2048, 2048]", "does not pay"),
+        ("threads: 2", "needs threads 1"),
+        ("accumulation: 2", "needs accumulation 1"),
+        ("precision: bf16", "needs precision fp32"),
+    ],
+)
+def test_what_cannot_or_need_not_is_refused_in_one_line(tmp_path: Path, change: str, message: str) -> None:
+    name = change.partition(":")[0]
+    params = {"model": "mlp", "dataset": "digits", "vectorise": "seeds", "hidden": "[16]"}
+    params.pop("hidden") if name == "model" else None
+    values = ", ".join([*(f"{key}: {value}" for key, value in params.items() if key != name), change])
+    path = tmp_path / "grid.yaml"
+    path.write_text(f"name: g\ntask: vision\nmatrix: {{optimizer: [sam]}}\nparams: {{{values}}}\n")
+    with pytest.raises(ValueError, match=message) as refused:
+        load_grid(path)
+    assert "\n" not in str(refused.value)
+
+
+def test_both_kinds_stand_in_one_grid_on_an_axis_alone(tmp_path: Path) -> None:
+    path = tmp_path / "grid.yaml"
+    start = "name: g\ntask: vision\nmatrix: {optimizer: [sgd, sam]}\nparams: {model: mlp, dataset: digits}\n"
+    path.write_text(f"{start}overrides: [{{when: {{optimizer: sam}}, params: {{vectorise: seeds}}}}]\n")
+    with pytest.raises(ValueError, match="stand in no table together"):
+        load_grid(path)
+    assert json.dumps(str(path))
