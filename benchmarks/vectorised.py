@@ -2,9 +2,8 @@
 
     digits_NAME_seeds_per_second_over_separate    eight seeds of the digits MLP 64-64-10 at batch 64
     fashion_NAME_seeds_per_second_over_separate   eight seeds of the MLP 784-128-128-10 at batch 128 on 5,000 images
-    limit_sam_seeds_per_second_over_separate      near the largest size that is not refused, as on Fashion
 
-Sides take turns. A side's time is that of its steps and of an evaluation after each epoch; what opens data is not in it.
+Sides take turns. A side's time is that of its steps and of an evaluation after each epoch, not that of opening data.
 
 Targets:
     digits_sam_seeds_per_second_over_separate   ≥ 4
@@ -40,7 +39,12 @@ params: {{hidden: {hidden}, epochs: 20, batch_size: {batch_size}, lr: 0.05, val_
 """
 SIZES = {
     "digits": {"dataset": "digits", "hidden": "[64]", "batch_size": 64, "further": ""},
-    "fashion": {"dataset": "fashion_mnist", "hidden": "[128, 128]", "batch_size": 128, "further": ", train_subset: 5000"},
+    "fashion": {
+        "dataset": "fashion_mnist",
+        "hidden": "[128, 128]",
+        "batch_size": 128,
+        "further": ", train_subset: 5000",
+    },
 }
 EPOCHS = {"digits": 3, "fashion": 1}
 

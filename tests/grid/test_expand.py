@@ -35,6 +35,7 @@ def test_a_run_has_the_parameters_of_task_base_and_method(load_text: LoadText) -
         "max_grad_norm": None,
         "threads": 1,
         "numerics": "native",
+        "vectorise": "none",
         "max_updates": None,
         "warmup_epochs": 0,
         "warmup_updates": 0,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Bench
 from xsam.grid import load_grid
+from xsam.runner.lease import Lease
+from xsam.runner.order import WorkOrder
+from xsam.runner.stop import Interrupted, StopFlag
+from xsam.runner.together.run import execute
 from xsam.store import read
 
 GRID = """
@@ -45,6 +49,48 @@ def test_they_are_near_the_runs_by_themselves(bench: Bench) -> None:
     assert kinds[0]["forwards"].tolist() == kinds[1]["forwards"].tolist()
 
 
+class StopAfter(StopFlag):
+    """A wish to stop after so many looks at it."""
+
+    def __init__(self, looks: int) -> None:
+        self.looks = looks
+        super().__init__()
+
+    @property
+    def requested(self) -> bool:
+        self.looks -= 1
+        return self.looks < 0
+
+    @requested.setter
+    def requested(self, value: bool) -> None: ...
+
+
+def test_runs_that_were_stopped_end_with_the_same_bits_whatever_their_company(tmp_path: Path) -> None:
+    path = tmp_path / "grid.yaml"
+    path.write_text(GRID.format(seeds="[0, 1, 2]", lr=0.05).replace("[sam, xsam]", "[xsam]"))
+    runs = {run.run_id: run for run in load_grid(path).runs}
+
+    def train(name: str, ids: Sequence[str], stop: StopFlag) -> None:
+        order = WorkOrder(tmp_path / name, "small", tuple(runs), tmp_path, "launch")
+        leases = {run_id: Lease.acquire(order.folder.leases(run_id), "launch") for run_id in ids}
+        try:
+            execute({run_id: lease for run_id, lease in leases.items() if lease}, runs, order, stop)
+        finally:
+            for lease in leases.values():
+                assert lease is not None
+                lease.release()
+
+    first, *others = runs
+    train("straight", list(runs), StopFlag())
+    with pytest.raises(Interrupted):
+        train("stopped", list(runs), StopAfter(15))
+    train("stopped", [first], StopFlag())
+    train("stopped", others, StopFlag())
+    straight, stopped = (read(tmp_path / name).set_index("run_id").sort_index() for name in ("straight", "stopped"))
+    assert (stopped["resumed_from_step"] > 0).all()
+    assert (straight[NUMBERS] == stopped[NUMBERS]).all(axis=None)
+
+
 def test_a_seed_that_diverges_ends_by_itself(bench: Bench) -> None:
     bench("run", bench.write_grid(GRID.format(seeds="[0, 1]", lr=1e30)), "--jobs", "1")
     assert set(read(bench.results)["status"]) == {"diverged"}
@@ -78,4 +124,3 @@ def test_both_kinds_stand_in_one_grid_on_an_axis_alone(tmp_path: Path) -> None:
     path.write_text(f"{start}overrides: [{{when: {{optimizer: sam}}, params: {{vectorise: seeds}}}}]\n")
     with pytest.raises(ValueError, match="stand in no table together"):
         load_grid(path)
-    assert json.dumps(str(path))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from xsam.tasks import Problem, Stacked
     from xsam.tasks.vision.problem import VisionProblem
 
-# Measured by benchmarks/vectorised.py: beyond it the products of matrices take nearly all the time of a separate run.
+# Twice the size of the larger model of benchmarks/vectorised.py, of whose time the products take more than half.
 LARGEST_STACKED = 32_000_000
 NUMERICS = 3  # raise by hand whenever the same parameters give other numbers than before
 
