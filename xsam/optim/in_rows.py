@@ -39,9 +39,8 @@ class RandomSAMInRows(InRows, RandomSAM):
         seeds = [seed % 2**53 for seed in rows.seeds] if self._seeds is None else self._seeds
         noise = torch.zeros_like(parameter, requires_grad=False)
         for seed, row in zip(seeds, noise, strict=True):
-            generator = torch.Generator().manual_seed((seed * 1_000_003 + self._steps) % 2**63)
-            for view in rows.layout.views(row):
-                view.copy_(torch.empty_like(view).normal_(generator=generator))
+            views = rows.layout.views(row)
+            foreach.copy_(views, self._noise.like(views, seed, self._steps))
         passes.weights.save(parameters)
         passes.weights.move(parameters, [noise], foreach.quotient(self.rho, foreach.norm([noise])))
         loss = passes.gradient()
