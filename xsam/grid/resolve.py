@@ -17,7 +17,7 @@ from xsam.optim.registry import METHODS
 from xsam.parameters import Parameter, ParameterError, Parameters, Value
 from xsam.plugins import used_by
 from xsam.tasks import Task
-from xsam.tasks.config import SEEDS, VECTORISED
+from xsam.tasks.run_config import SEEDS, VECTORISED
 
 
 @dataclass(frozen=True)
