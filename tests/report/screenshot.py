@@ -13,13 +13,16 @@ from typing import Any, Literal
 
 from playwright.sync_api import sync_playwright
 
-from xsam.report.write import write_report
+from xsam.report.analysis import load_report
+from xsam.report.write import render, write
+
+GRID = "single_step_digits_tuned"
 
 
 def take(results: Path, folder: Path) -> None:
-    """Photograph the page of a results folder: its beginning in light, and its figures and a run in dark."""
+    """Photograph the page of ``GRID``: claims and tables in light, figures and a run in dark."""
     with tempfile.TemporaryDirectory() as out, sync_playwright() as playwright:
-        write_report(results, Path(out), figures=False)
+        write(render(load_report(results, [GRID]), figures=False), Path(out))
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
 
         def opened(theme: Literal["light", "dark"]) -> Any:
@@ -27,7 +30,9 @@ def take(results: Path, folder: Path) -> None:
             page.goto((Path(out) / "index.html").as_uri())
             return page
 
-        opened("light").screenshot(path=folder / "page-claims.png")
+        page = opened("light")
+        page.locator("#claims").evaluate("(node) => scrollTo(0, node.offsetTop - 60)")
+        page.screenshot(path=folder / "page-claims.png")
         page = opened("dark")
         page.locator("#grid-0 .figures").evaluate("(node) => scrollTo(0, node.offsetTop - 120)")
         page.locator("#grid-0 .figures .main-svg").first.wait_for()

@@ -58,25 +58,37 @@ function band([place, label, x, mean, spread], theme, within = [null, null]) {
   return [area, line];
 }
 
-function curve([place, label, x, mean, spread], theme, withLine, range) {
-  const level = x.every((at) => at === null);
-  const error = { type: "data", array: level ? mean.map(() => 0) : spread, thickness: 1.2, width: 3 };
+function curve([place, label, x, mean, spread], theme, withLine) {
   const symbol = SYMBOLS[place % SYMBOLS.length];
   return {
     ...named(place, label),
-    x: level ? range : x,
-    y: level ? [mean[0], mean[0]] : mean,
-    customdata: level ? [spread[0], spread[0]] : spread,
-    error_y: error,
-    mode: level ? "lines" : withLine ? "lines+markers" : "markers",
-    line: level ? { ...lineStyle(place, theme), dash: "dot" } : lineStyle(place, theme),
+    x,
+    y: mean,
+    customdata: spread,
+    error_y: { type: "data", array: spread, thickness: 1.2, width: 3 },
+    mode: withLine ? "lines+markers" : "markers",
+    line: lineStyle(place, theme),
     marker: { color: colourOf(place, theme), symbol, size: 9 },
   };
 }
 
-function rangeOf(lines) {
+// Where things are counted one by one, as comparisons are, half a place is left on either side.
+function counted(lines) {
   const at = lines.flatMap(([, , x]) => x).filter((one) => one !== null);
-  return at.length ? [Math.min(...at), Math.max(...at)] : [0, 1];
+  return at.length > 0 && at.every(Number.isInteger) && Math.max(...at) - Math.min(...at) <= 20;
+}
+
+function rangeOf(figure) {
+  const at = figure.lines.flatMap(([, , x]) => x).filter((one) => one !== null);
+  const beside = figure.kind === "points" && counted(figure.lines) ? 0.5 : 0;
+  return at.length ? [Math.min(...at) - beside, Math.max(...at) + beside] : [0, 1];
+}
+
+// A level has a band of its spread from end to end.
+function level([place, label, , mean, spread], theme, range) {
+  const [at, within] = [[mean[0], mean[0]], [spread[0] ?? 0, spread[0] ?? 0]];
+  const traces = band([place, label, range, at, within], theme);
+  return traces.map((trace) => (trace.fill ? trace : { ...trace, line: { ...trace.line, dash: "dot" } }));
 }
 
 function map(figure, theme) {
@@ -108,12 +120,15 @@ function circle(name, radius) {
 function tracesOf(figure, theme) {
   if (figure.z) return map(figure, theme);
   if (figure.kind === "bands") return figure.lines.flatMap((line) => band(line, theme, figure.within));
-  const range = rangeOf(figure.lines);
-  return figure.lines.map((line) => curve(line, theme, figure.kind === "curves", range));
+  const range = rangeOf(figure);
+  return figure.lines.flatMap((line) =>
+    line[2].every((at) => at === null) ? level(line, theme, range) : curve(line, theme, figure.kind === "curves"),
+  );
 }
 
 function layoutOf(figure, theme) {
   const axis = { gridcolor: theme.rule, linecolor: theme.rule, zeroline: false, automargin: true, ticks: "outside" };
+  const places = figure.kind === "points" && counted(figure.lines) ? { dtick: 1, range: rangeOf(figure) } : {};
   const square = figure.kind === "plane" ? { scaleanchor: "x", constrain: "domain" } : {};
   return {
     title: { text: plain(figure.title), font: { size: 14 }, x: 0, xref: "paper" },
@@ -121,9 +136,9 @@ function layoutOf(figure, theme) {
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     margin: { l: 48, r: 12, t: 36, b: 40 },
-    xaxis: { ...axis, title: { text: plain(figure.x) }, type: figure.log ? "log" : "-" },
+    xaxis: { ...axis, ...places, title: { text: plain(figure.x), standoff: 4 }, type: figure.log ? "log" : "-" },
     yaxis: { ...axis, ...square, title: { text: plain(figure.y) } },
-    legend: { orientation: "h", y: -0.25, yanchor: "top", x: 0 },
+    legend: { orientation: "h", y: -0.3, yanchor: "top", x: 0 },
     showlegend: (figure.lines ?? []).length > 1 || Object.keys(figure.marks ?? {}).length > 0,
     hovermode: figure.kind === "bands" ? "x unified" : "closest",
     hoverlabel: { bgcolor: getComputedStyle(document.body).backgroundColor, font: { color: theme.text } },
