@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from xsam.tasks import Problem, Stacked
     from xsam.tasks.vision.problem import VisionProblem
 
-# Twice the size of the larger model of benchmarks/vectorised.py, of whose time the products take more than half.
+# An assumption, not a measurement: about twice the products of the larger model of benchmarks/vectorised.py. Where
+# seeds together stop being faster has not been measured.
 LARGEST_STACKED = 32_000_000
 NUMERICS = 3  # raise by hand whenever the same parameters give other numbers than before
 
