@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from threading import Barrier
 from typing import Any
@@ -136,14 +137,14 @@ def step_seconds(
 def ratios(device: torch.device, problem: Problem, methods: Iterable[str], **effort: int) -> dict[str, float]:
     """A step of each method as a multiple of SGD's; ``effort`` is that of :func:`step_seconds`."""
     names = ("sgd", *methods)
-    seconds = step_seconds({n: lambda n=n: training_step(n, device, problem) for n in names}, device, **effort)
+    seconds = step_seconds({name: partial(training_step, name, device, problem) for name in names}, device, **effort)
     return {f"{name}_over_sgd": seconds[name] / seconds["sgd"] for name in names[1:]}
 
 
 def speeds(device: torch.device, problem: Problem, forms: Iterable[str], **effort: int) -> dict[str, float]:
     """Images a second of SGD and XSAM in each form; ``effort`` is that of :func:`step_seconds`."""
     sides: dict[str, Callable[[], Step]] = {
-        f"{form}_{method}": lambda form=form, method=method: training_step(method, device, problem, FORMS[form])
+        f"{form}_{method}": partial(training_step, method, device, problem, FORMS[form])
         for form in forms
         for method in ("sgd", "xsam")
     }
