@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +51,12 @@ def _is_there(name: str) -> bool:
     return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is not None  # daemons are in no user's PATH
 
 
+def as_in_a_terminal() -> None:
+    """For ``preexec_fn``: tests that run in a shell's background inherit that Ctrl-C and a hang-up are ignored."""
+    for each in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(each, signal.SIG_DFL)
+
+
 class Bench:
     """The command ``xsam-bench``, run for real in a folder of its own."""
 
@@ -75,8 +80,7 @@ class Bench:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            # Tests that run in a shell's background inherit that Ctrl-C is ignored.
-            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=as_in_a_terminal,
             **options,
         )
 

@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from tests.cli.conftest import GRID
-from tests.conftest import Bench
+from tests.conftest import Bench, as_in_a_terminal
 from tests.waiting import wait_until
 from xsam.cli.watch import curves
 from xsam.store import GridFolder
@@ -65,6 +65,7 @@ def test_a_running_grid_shows_validation_and_never_the_test_set(bench: Bench, va
         stdout=slave,
         stderr=slave,
         start_new_session=True,
+        preexec_fn=as_in_a_terminal,
     )
     os.close(slave)
     seen = b""

@@ -55,7 +55,7 @@ TRAINING_PARAMETERS = {
     *("cutout_probability", "dataset", "decay_factor", "devices", "epochs", "erasing_probability", "hidden", "init"),
     *("label_noise", "label_smoothing", "max_grad_norm", "max_updates", "milestones", "model", "numerics"),
     *("pass_budget", "precision", "schedule", "seed", "threads", "train_subset", "val_fraction", "warmup_epochs"),
-    *("warmup_start", "warmup_updates"),
+    *("vectorise", "warmup_start", "warmup_updates"),
 }
 LOOKING_ORDERS = {"checkpoint_seconds", "diagnostics", "keep_checkpoints"}
 ORDERS = {"results", "grid", "run_ids", "data_dir", "launch", "again", "device", "devices"}

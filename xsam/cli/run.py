@@ -128,6 +128,7 @@ class Training:
                 states = launch.follow(runs, display, self._tell)
             except WorkersFail as error:
                 refuse_full(order.results)
+                _written_again(grid, order)
                 common.say(f"xsam-bench: {order.grid}: {error}", error=True)
                 raise typer.Exit(common.EXIT_INCOMPLETE) from None
         states = self._as_stored(grid, order, states)
@@ -145,9 +146,7 @@ class Training:
 
     def _as_stored(self, grid: Grid, order: WorkOrder, states: list[status.RunStatus]) -> list[status.RunStatus]:
         """The states, where what was finished is still stored: somebody may have removed the folder meanwhile."""
-        if not order.folder.grid_json.exists():
-            common.say(f"xsam-bench: {order.folder.grid_json}: was removed; written again", error=True)
-            _store_grid(grid, order)
+        _written_again(grid, order)
         now = status.survey(order.folder, [one.run for one in states])
         lost = [was for was, found in zip(states, now, strict=True) if _finished(was) and not _finished(found)]
         if lost:
@@ -157,6 +156,13 @@ class Training:
                 error=True,
             )
         return [found if was in lost else was for was, found in zip(states, now, strict=True)]
+
+
+def _written_again(grid: Grid, order: WorkOrder) -> None:
+    """Store the grid again where somebody removed the folder meanwhile: workers that begin then find nothing."""
+    if not order.folder.grid_json.exists():
+        common.say(f"xsam-bench: {order.folder.grid_json}: was removed; written again", error=True)
+        _store_grid(grid, order)
 
 
 def register(app: typer.Typer) -> None:
