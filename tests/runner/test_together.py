@@ -118,6 +118,15 @@ def test_what_cannot_or_need_not_is_refused_in_one_line(tmp_path: Path, change: 
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("method", ["zsharp", "eigen_sam"])
+def test_a_method_that_cannot_step_in_rows_is_refused(tmp_path: Path, method: str) -> None:
+    path = tmp_path / "grid.yaml"
+    values = "model: mlp, dataset: digits, vectorise: seeds"
+    path.write_text(f"name: g\ntask: vision\nmatrix: {{optimizer: [{method}]}}\nparams: {{{values}}}\n")
+    with pytest.raises(ValueError, match=f"does not train {method}"):
+        load_grid(path)
+
+
 def test_both_kinds_stand_in_one_grid_on_an_axis_alone(tmp_path: Path) -> None:
     path = tmp_path / "grid.yaml"
     start = "name: g\ntask: vision\nmatrix: {optimizer: [sgd, sam]}\nparams: {model: mlp, dataset: digits}\n"
