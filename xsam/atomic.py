@@ -46,6 +46,24 @@ def refuse_full(folder: Path) -> None:
 
 
 @contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an ``OSError`` raised in the block name ``path`` where it names no file: a write that failed does not know.
+
+    Example:
+        >>> with naming(Path("results/a.json")):
+        ...     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        Traceback (most recent call last):
+        OSError: [Errno 28] No space left on device: 'results/a.json'
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
 def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
     """Give a temporary path in ``path``'s folder to write to; it takes ``path``'s place when the block ends well.
 
@@ -69,14 +87,11 @@ def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
     # Random, not the process id: two hosts that share the folder may have the same process ids.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        yield temporary
-        if durable:
-            sync(temporary)
-        os.replace(temporary, path)
-    except OSError as error:
-        if error.filename is None:  # a write that failed does not know what it wrote to
-            error.filename = str(path)
-        raise
+        with naming(path):
+            yield temporary
+            if durable:
+                sync(temporary, path)
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     if durable:
@@ -134,10 +149,11 @@ def _in_lines(content: Any, depth: int, margin: str = "") -> str:
     return f"{left}\n{inner}{body}\n{margin}{right}"
 
 
-def sync(path: Path) -> None:
-    """Wait until a file or a folder's entries are on the disk (fsync)."""
+def sync(path: Path, name: Path | None = None) -> None:
+    """Wait until a file or a folder's entries are on the disk (fsync); an error of it names ``name``, or the path."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with naming(name or path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)

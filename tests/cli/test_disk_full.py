@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Bench
+from xsam.atomic import in_words
+from xsam.launch.slots import Slots
+from xsam.runner.lease import Lease
 from xsam.store import GridFolder, read
+from xsam.tasks.workspace import workspace
 
 GRID = """
 name: tight
@@ -77,6 +81,20 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(bench: Bench, smal
     rows = read(results)
     assert list(rows["status"]) == ["done"] * 12
     assert len(read(results, "epochs")) == 12 * 3
+
+
+@pytest.mark.needs("mount", "umount")
+def test_what_a_worker_writes_for_itself_names_the_disk_too(small_disk: Path) -> None:
+    fill(small_disk, 0)
+    with pytest.raises(OSError, match="No space left") as leased:
+        Lease.acquire(small_disk / "lease", launch="a")
+    with pytest.raises(OSError, match="No space left") as placed:
+        Slots(small_disk).take(1, "a")
+    with pytest.raises(OSError, match="No space left") as prepared, workspace(small_disk) as folder:
+        (folder / "images").write_bytes(bytes(1 << 16))
+    for caught in (leased, placed, prepared):
+        assert str(small_disk) in in_words(caught.value)
+    assert not [path for path in small_disk.rglob(".*") if path.is_file()], "nothing half-written"
 
 
 @pytest.mark.needs("mount", "umount")

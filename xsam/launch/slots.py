@@ -13,6 +13,8 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from xsam.atomic import naming
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -59,11 +61,15 @@ class Slots:
             file = os.open(self._path(number), os.O_RDWR | os.O_CREAT, 0o644)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.ftruncate(file, 0)
-                os.write(file, launch.encode())
+                with naming(self._path(number)):
+                    os.ftruncate(file, 0)
+                    os.write(file, launch.encode())
             except BlockingIOError:  # another was faster, or looks at this moment
                 os.close(file)
                 continue
+            except OSError:
+                os.close(file)
+                raise
             if len(self.taken()) > limit:  # another took one above our limit meanwhile
                 os.close(file)
                 return None

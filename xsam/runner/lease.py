@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from xsam.atomic import read_text, sync, write_json
+from xsam.atomic import naming, read_text, sync, write_json
 from xsam.runner.process import Process
 from xsam.store.locks import OTHER_DISK
 
@@ -242,7 +242,8 @@ def _link(path: Path, target: Path) -> bool:
 def _temporary(folder: Path, record: Record) -> Iterator[Path]:
     path = folder / f".{uuid.uuid4().hex}"
     try:
-        path.write_text(json.dumps(asdict(record)), encoding="utf-8")
+        with naming(path):
+            path.write_text(json.dumps(asdict(record)), encoding="utf-8")
         sync(path)
         yield path
     finally:

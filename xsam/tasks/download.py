@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from xsam.atomic import is_full, naming
 from xsam.tasks.data import Report
 
 TIMEOUT_SECONDS = 60.0
@@ -25,7 +26,8 @@ def fetch(url: str, target: Path, md5: str | None, report: Report) -> None:
     Args:
         report: called with the file's name, the bytes that are there and those of the whole file (None: not told).
 
-    Raises ``ValueError`` (one line without the address) where nothing more arrives, and for another digest.
+    Raises ``ValueError`` (one line without the address) where nothing more arrives, and for another digest;
+    ``OSError`` that names the part where the disk is full.
     """
     part = target.with_name(f"{target.name}.part")
     while not _advance(url, part, report):
@@ -58,6 +60,8 @@ def _advance(url: str, part: Path, report: Report) -> bool:
             return _complete(part, have, error.headers["Content-Range"])
         raise ValueError(str(error)) from None
     except (OSError, http.client.HTTPException) as error:
+        if is_full(error):
+            raise
         if part.exists() and part.stat().st_size > have:
             return False
         raise ValueError(str(error) or type(error).__name__) from None
@@ -73,7 +77,8 @@ def _receive(response: http.client.HTTPResponse, part: Path, start: int, total: 
     with part.open("r+b" if start else "wb") as writing:
         writing.seek(start)
         while block := response.read(_BLOCK):
-            writing.write(block)
+            with naming(part):
+                writing.write(block)
             size += len(block)
             report(name, size, total)
     return size

@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from xsam.atomic import naming
+
 _PREFIX, _LOCK = ".prepare-", "lock"
 _ABANDONED = 24 * 3600.0  # seconds without a change, where locks do not tell
 
@@ -32,7 +34,8 @@ def workspace(folder: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=folder) as name, (Path(name) / _LOCK).open("w") as lock:
         with contextlib.suppress(OSError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield Path(name)
+        with naming(folder):
+            yield Path(name)
 
 
 def _abandoned(left: Path) -> bool:
