@@ -13,6 +13,7 @@ from xsam.grid.condition import meets
 from xsam.grid.diagnostics import diagnostics_of
 from xsam.grid.grid import Grid
 from xsam.grid.grid_document import GridDocument
+from xsam.grid.names import is_grid_name
 from xsam.grid.reports import reports_of
 from xsam.grid.resolve import MatrixCell, resolve_cell
 from xsam.grid.source import Location
@@ -86,7 +87,8 @@ def grid_of(document: GridDocument, plan: Plan) -> Grid:
         present = _present(name, plan.kept)
         if values := tuple(written.value for written in axis.values if written.value in present):
             axes[name] = values
-    report, *further = reports_of(document.report, document.task, tuple(document.axes), axes, runs)
+    whole = is_grid_name(document.name)  # what --set changes has a name that no file may give
+    report, *further = reports_of(document.report, document.task, tuple(document.axes), axes, runs, whole)
     diagnostics = None if document.diagnostics is None else diagnostics_of(document.diagnostics, runs)
     keep = document.keep_checkpoints
     names = {name for run in runs for name in run.plugins} | set(document.plugins)

@@ -14,6 +14,7 @@ from xsam.damage import DamagedFile
 from xsam.grid.compare import Declared
 from xsam.grid.diagnostics import Diagnostics
 from xsam.grid.names import LABELS, check_texts, is_axis_name, is_label, is_stored_name, is_table_name
+from xsam.grid.shared import Shared
 from xsam.grid.spec import RunSpec, canonical_json
 from xsam.metrics import RULES
 from xsam.parameters import KINDS, Value
@@ -37,6 +38,7 @@ class ReportSpec:
         where: axis → the values that the table is limited to; an axis that a run does not use limits nothing.
         show: what stands beside each column, of ``SHOWN``.
         compare: the comparisons that were declared before the runs: the table's primary ones.
+        shared: the runs that stand in cells of several labels.
         names: what a paper calls values of the axes, beside the names that come with this package.
         caption, label: of the table in LaTeX; empty: made from what it shows.
         precision: decimals in a paper's tables; None: the metric's.
@@ -51,6 +53,7 @@ class ReportSpec:
     where: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     show: tuple[str, ...] = ()
     compare: tuple[Declared, ...] = ()
+    shared: tuple[Shared, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
     caption: str = ""
     label: str = ""
@@ -64,6 +67,7 @@ class ReportSpec:
             "where": _lists(self.where),
             "show": list(self.show),
             "compare": [one.to_json() for one in self.compare],
+            "shared": [one.to_json() for one in self.shared],
             "names": dict(self.names),
             "caption": self.caption,
             "label": self.label,
@@ -90,6 +94,7 @@ class ReportSpec:
             where=_tuples(data.get("where", {})),
             show=tuple(data.get("show", ())),
             compare=tuple(map(Declared.from_json, data.get("compare", ()))),
+            shared=tuple(map(Shared.from_json, data.get("shared", ()))),
             names=data.get("names", {}),
             caption=data.get("caption", ""),
             label=data.get("label", ""),

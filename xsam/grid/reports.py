@@ -9,6 +9,7 @@ from typing import Any
 from xsam.grid.compare import declared_of
 from xsam.grid.grid import SHOWN, TABLE, ReportSpec
 from xsam.grid.names import FIGURES, is_table_name
+from xsam.grid.shared import shared_of
 from xsam.grid.source import Node, check_keys
 from xsam.grid.spec import RunSpec
 from xsam.metrics import RULES, find, known
@@ -18,27 +19,32 @@ from xsam.tasks import Task
 Axes = Mapping[str, tuple[Value, ...]]
 KEYS = (
     *("name", "rows", "columns", "metric", "rule", "baseline", "where", "show", "compare"),
-    *("names", "caption", "label", "precision"),
+    *("shared", "names", "caption", "label", "precision"),
 )
 _LABEL = re.compile(r"[A-Za-z0-9:._-]{1,99}")
 
 
 def reports_of(
-    node: Node, task: Task[Any], names: Sequence[str], axes: Axes, runs: Sequence[RunSpec]
+    node: Node, task: Task[Any], names: Sequence[str], axes: Axes, runs: Sequence[RunSpec], whole: bool = True
 ) -> tuple[ReportSpec, ...]:
-    """The tables that ``node`` asks for: one where it is a mapping, each where it is a list of named ones."""
+    """The tables that ``node`` asks for: one where it is a mapping, each where it is a list of named ones.
+
+    ``whole`` is whether the grid is as its file says, and not changed by ``--set``.
+    """
     if not isinstance(node.value, tuple):
-        return (report_of(node, task, names, axes, runs),)
+        return (report_of(node, task, names, axes, runs, whole),)
     if not node.value:
         raise node.place.error("the list of tables is empty: leave out report for the usual one")
-    reports = [report_of(item, task, names, axes, runs) for item in node.value]
+    reports = [report_of(item, task, names, axes, runs, whole) for item in node.value]
     for place, (item, report) in enumerate(zip(node.value, reports, strict=True)):
         if report.name in [other.name for other in reports[:place]]:
             raise item.place.error(f"two tables are called {report.name!r}: give each its own name")
     return tuple(reports)
 
 
-def report_of(node: Node, task: Task[Any], names: Sequence[str], axes: Axes, runs: Sequence[RunSpec]) -> ReportSpec:
+def report_of(
+    node: Node, task: Task[Any], names: Sequence[str], axes: Axes, runs: Sequence[RunSpec], whole: bool = True
+) -> ReportSpec:
     """The report spec that ``node`` asks for, over the axes called ``names`` that are still in ``axes``.
 
     Where rows or columns are absent, the task's axes (``model``, ``dataset``) are rows and those of the optimizer
@@ -72,6 +78,7 @@ def report_of(node: Node, task: Task[Any], names: Sequence[str], axes: Axes, run
         where=where,
         show=_show(entries["show"]) if "show" in entries else (),
         compare=declared_of(entries["compare"], axes, where) if "compare" in entries else (),
+        shared=shared_of(entries["shared"], axes, runs, whole) if "shared" in entries else (),
         names=_names(entries["names"], axes) if "names" in entries else {},
         caption=_line(entries["caption"], "caption") if "caption" in entries else "",
         label=_latex_label(entries["label"]) if "label" in entries else "",

@@ -104,7 +104,7 @@ def _fixed(table: Table) -> str:
     for cell in _cells(table):
         alpha = cell.spec.params.get("alpha")
         if cell.spec.method == "xsam" and alpha is not None:
-            fixed[cell.spec.optimizer] = f"{cell.spec.optimizer} (alpha {alpha})"
+            fixed[cell.label] = f"{cell.label} (alpha {alpha})"
     return f"Alpha is fixed and not searched: {', '.join(fixed.values())}." if fixed else ""
 
 

@@ -90,9 +90,10 @@ def primary(table: Table) -> tuple[Comparison, ...]:
         ((row, column), base): declared.margin
         for declared in table.report.compare
         for row, column, cell in table.planned()
-        if cell.spec.optimizer == declared.of
+        if cell.label == declared.of
         if OPTIMIZER in (*table.row_axes, *table.column_axes)
         if (base := partner(table, (row, column), declared.against)) is not None
+        if table.cells[base].run_ids != cell.run_ids
     }
     return _compared(table, margins, margins, together=True)
 
@@ -117,7 +118,7 @@ def _compared(
 ) -> tuple[Comparison, ...]:
     """Each pair (place, baseline) as a comparison; the same runs in several places are one."""
     lower = table.lower_is_better
-    listed = [(pair, (_runs(table.cells[pair[0]]), _runs(table.cells[pair[1]]))) for pair in pairs]
+    listed = [(pair, (table.cells[pair[0]].run_ids, table.cells[pair[1]].run_ids)) for pair in pairs]
     found: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[Difference, float | None]] = {}
     for (place, base), runs in listed:
         if runs not in found:
@@ -223,18 +224,17 @@ def _pairs(table: Table) -> Iterator[Pair]:
 
 
 def baseline_of(table: Table, place: Place) -> Place | None:
-    """What a cell is compared with: the table's ``baseline`` there, or else its first column; None where it is that."""
+    """What a cell is compared with: the table's ``baseline`` there, or else its first column.
+
+    ``None`` where it is that, or has the same runs.
+    """
     if table.report.baseline:
         base = partner(table, place, table.report.baseline)
     else:
         base = (place[0], table.columns[0]) if (place[0], table.columns[0]) in table.cells else None
-    return None if base == place else base
+    return None if base is None or table.cells[base].run_ids == table.cells[place].run_ids else base
 
 
 def _complete(table: Table, place: Place) -> Cell | None:
     cell = table.cells.get(place)
     return cell if cell is not None and cell.mean is not None and cell.n == cell.expected else None
-
-
-def _runs(cell: Cell) -> tuple[str, ...]:
-    return tuple(outcome.run_id for outcome in cell.outcomes)

@@ -68,9 +68,9 @@ def overall(analysis: Analysis) -> tuple[Overall, ...]:
     table = analysis.table
     groups: dict[tuple[str, str], dict[tuple[str, str], Comparison]] = {}
     for one in analysis.primary:
-        specs = [table.cells[place].spec for place in (one.place, one.baseline)]
-        runs = (specs[0].run_id, specs[1].run_id)  # a cell that stands in several rows counts once
-        groups.setdefault((specs[0].optimizer, specs[1].optimizer), {})[runs] = one
+        ours, theirs = (table.cells[place] for place in (one.place, one.baseline))
+        runs = (ours.spec.run_id, theirs.spec.run_id)  # a cell that stands in several rows counts once
+        groups.setdefault((ours.label, theirs.label), {})[runs] = one
     return tuple(
         made
         for (of, against), members in groups.items()

@@ -41,6 +41,6 @@ def paired_panels(table: Table, declared: Sequence[Comparison]) -> Iterator[Pane
 
 
 def _label(table: Table, one: Comparison) -> str:
-    ours, theirs = (table.cells[place].spec.optimizer for place in (one.place, one.baseline))
+    ours, theirs = (table.cells[place].label for place in (one.place, one.baseline))
     where = key_label(one.place[0])
     return f"{ours} − {theirs}: {where}" if where else f"{ours} − {theirs}"

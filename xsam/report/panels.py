@@ -144,9 +144,9 @@ def learning_panels(table: Table, epochs: pd.DataFrame) -> Iterator[Panel]:
 def _differences(table: Table, row: Key, curves: Mapping[str, Curve]) -> Iterator[Line]:
     """Each column minus its baseline at every epoch, paired by seed: the levels themselves hide what differs."""
     places = _places(table)
-    for key in table.columns:
-        base, cell = baseline_of(table, (row, key)), table.cells.get((row, key))
-        if cell is None or base is None:
+    for key, cell in _drawn(table, row):
+        base = baseline_of(table, (row, key))
+        if base is None:
             continue
         theirs = {one.seed: curves[one.run_id] for one in table.cells[base].outcomes if one.run_id in curves}
         paired = {
@@ -180,13 +180,22 @@ def _over_epochs(
     names, places = file_names(prefix, table.rows), _places(table)
     for row in table.rows:
         lines = []
-        for key in table.columns:
-            cell = table.cells.get((row, key))
-            band = band_of(cell, curves) if cell is not None and wanted(cell) else None
+        for key, cell in _drawn(table, row):
+            band = band_of(cell, curves) if wanted(cell) else None
             if band is not None:
                 lines.append(Line(places[row, key], side_label(table, key), *band))
         if lines:
             yield row, Panel(names[row], BANDS, title_of(table, row), "epoch", unit, tuple(lines))
+
+
+def _drawn(table: Table, row: Key) -> Iterator[tuple[Key, Cell]]:
+    """The cells of a row that have curves or points of their own: runs that several labels share are drawn once."""
+    seen = set()
+    for column in table.columns:
+        cell = table.cells.get((row, column))
+        if cell is not None and cell.run_ids not in seen:
+            seen.add(cell.run_ids)
+            yield column, cell
 
 
 def _places(table: Table) -> dict[tuple[Key, Key], int]:
@@ -195,8 +204,8 @@ def _places(table: Table) -> dict[tuple[Key, Key], int]:
     variants: dict[str, dict[Key, int]] = {}
     found: dict[tuple[Key, Key], int] = {}
     for row, column, cell in table.planned():
-        own = variants.setdefault(cell.spec.optimizer, {})
-        found[row, column] = labels[cell.spec.optimizer] + len(COLOURS) * own.setdefault(column, len(own))
+        own = variants.setdefault(cell.label, {})
+        found[row, column] = labels[cell.label] + len(COLOURS) * own.setdefault(column, len(own))
     return found
 
 
@@ -289,7 +298,7 @@ def _sweeps(table: Table, axis: str, position: int) -> Iterator[Panel]:
 
 def _side_place(table: Table, group: Mapping[Key, Mapping[Value, Cell]], side: Key) -> int:
     """The place of a side's label; sides of one label differ in their dashes."""
-    names = {one: next(iter(cells.values())).spec.optimizer for one, cells in group.items()}
+    names = {one: next(iter(cells.values())).label for one, cells in group.items()}
     alike = [one for one, name in names.items() if name == names[side]]
     return places_of(table.labels)[names[side]] + len(COLOURS) * alike.index(side)
 
@@ -310,10 +319,8 @@ def cost_panels(table: Table) -> Iterator[Panel]:
         for row in table.rows:
             lines = [
                 Line(places[row, key], side_label(table, key), [at], *([value] for value in _mean_and_spread(cell)))
-                for key in table.columns
-                if (cell := table.cells.get((row, key))) is not None
-                and cell.mean is not None
-                and (at := cell.cost(cost)) is not None
+                for key, cell in _drawn(table, row)
+                if cell.mean is not None and (at := cell.cost(cost)) is not None
             ]
             if len(lines) > 1:
                 yield Panel(

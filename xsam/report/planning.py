@@ -100,7 +100,8 @@ def power_of(grid: Grid, runs: pd.DataFrame | None = None, std: float | None = N
 
 def _of_table(grid: Grid, report: ReportSpec, runs: pd.DataFrame | None, std: float | None) -> Iterator[Power]:
     table = cells(_no_rows() if runs is None else runs, grid, report)
-    pairs = {declared: list(_pairs(table, declared)) for declared in report.compare}
+    seen: set[tuple[str, str]] = set()
+    pairs = {declared: list(_pairs(table, declared, seen)) for declared in report.compare}
     family = sum(map(len, pairs.values()))
     for declared, found in pairs.items():
         if not found:
@@ -123,12 +124,14 @@ def _of_table(grid: Grid, report: ReportSpec, runs: pd.DataFrame | None, std: fl
         )
 
 
-def _pairs(table: Table, declared: Declared) -> Iterator[tuple[Cell, Cell]]:
-    seen = set()
+def _pairs(table: Table, declared: Declared, seen: set[tuple[str, str]]) -> Iterator[tuple[Cell, Cell]]:
+    """The pairs of cells that are compared; runs that were ``seen`` share the level already."""
     for row, column, cell in table.planned():
-        if cell.spec.optimizer == declared.of and OPTIMIZER in (*table.row_axes, *table.column_axes):
+        if cell.label == declared.of and OPTIMIZER in (*table.row_axes, *table.column_axes):
             base = partner(table, (row, column), declared.against)
-            if base is not None and (key := (cell.spec.run_id, table.cells[base].spec.run_id)) not in seen:
+            if base is None or table.cells[base].run_ids == cell.run_ids:
+                continue
+            if (key := (cell.spec.run_id, table.cells[base].spec.run_id)) not in seen:
                 seen.add(key)
                 yield cell, table.cells[base]
 

@@ -202,7 +202,7 @@ def scope(table: Table) -> str:
             dict.fromkeys(name_of(table, axis, spec.params[axis]) for spec in specs if axis in spec.params)
         )
 
-    methods = len({spec.optimizer for spec in specs})
+    methods = len({cell.label for _, _, cell in table.planned()})
     epochs = sorted({int(str(spec.params["epochs"])) for spec in specs if "epochs" in spec.params})
     trained = f", {' or '.join(map(str, epochs))} epochs" if 0 < len(epochs) < 4 else ""
     shown = f"{_lower(table.metric.title)}, {_rule(table)}" if table.rule else _lower(table.metric.title)
@@ -367,7 +367,17 @@ def _seeds(table: Table) -> str:
 
 def _notes(table: Table) -> str:
     lost = sum(len(cell.seeds(status)) for cell in table.cells.values() for status in PROBLEMS)
-    return " In brackets: how many runs have a value, where not all do." if lost else ""
+    brackets = " In brackets: how many runs have a value, where not all do." if lost else ""
+    return brackets + "".join(map(" {}".format, _shared(table)))
+
+
+def _shared(table: Table) -> Iterator[str]:
+    shown = {cell.label for cell in table.cells.values() if cell.shared_by}
+    for one in table.report.shared:
+        labels = [one.of, *(label for label in one.by if label in shown)]
+        if len(labels) > 1:
+            where = ", ".join(_named(table, axis, value) for axis, value in one.at.items())
+            yield f"At {where} one run: {', '.join(name_of(table, OPTIMIZER, label) for label in labels)}."
 
 
 def number(table: Table, value: float, sign: bool = False) -> str:

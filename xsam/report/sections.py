@@ -30,6 +30,7 @@ from xsam.report.text import (
     place_header,
     place_texts,
     seeds_text,
+    shared_texts,
     spread_text,
 )
 from xsam.stats import FEWEST_PAIRS, paired_difference
@@ -184,6 +185,7 @@ def _notes(table: Table) -> Iterator[str]:
     if any(ABSENT in key for key in (*table.rows, *table.columns)):
         yield f"{ABSENT}: an axis that the method does not use."
     yield _CELL_NOTE
+    yield from shared_texts(table)
     seeds = {outcome.seed for cell in table.cells.values() for outcome in cell.outcomes}
     yield f"Planned: {seeds_text(sorted(seeds))}."
     if len(table.cells) < len(table.rows) * len(table.columns):
@@ -231,7 +233,7 @@ def cost_baselines(table: Table) -> Mapping[str, str]:
     """Method → its first label, of the methods whose cost is 1: the base optimizer alone, and SAM."""
     labels: dict[str, str] = {}
     for _, _, cell in table.planned():
-        labels.setdefault(cell.spec.method, cell.spec.optimizer)
+        labels.setdefault(cell.spec.method, cell.label)
     return {method: labels[method] for method in ("sgd", "adam", "adamw", "sam") if method in labels}
 
 

@@ -56,9 +56,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Cell:
-    """The planned runs of one cell, one a seed."""
+    """The planned runs of one cell, one a seed.
+
+    Attributes:
+        outcomes: what became of them.
+        shared_by: the label that the cell belongs to, where it has the runs of another one (``shared`` of the report).
+    """
 
     outcomes: tuple[Outcome, ...]
+    shared_by: str = ""
 
     def __post_init__(self) -> None:
         if len({outcome.seed for outcome in self.outcomes}) < self.expected:
@@ -69,6 +75,16 @@ class Cell:
     def spec(self) -> RunSpec:
         """The first run; the others differ from it in their seed alone."""
         return self.outcomes[0].spec
+
+    @property
+    def label(self) -> str:
+        """The label of ``optimizer`` that the cell belongs to."""
+        return self.shared_by or self.spec.optimizer
+
+    @property
+    def run_ids(self) -> tuple[str, ...]:
+        """Which runs these are; cells may share them."""
+        return tuple(outcome.run_id for outcome in self.outcomes)
 
     @cached_property
     def values(self) -> dict[int, float]:
@@ -178,7 +194,8 @@ def cells(frame: pd.DataFrame, grid: Grid, report: ReportSpec | None = None) -> 
     """Arrange the rows of ``grid`` in ``frame`` (as ``xsam.store.read`` gives it; other grids' rows are ignored).
 
     Only the run ids of the grid are counted; a planned run without a row is missing. A run that does not use a row axis
-    stands in every row, one that does not use a column axis in a column of its own.
+    stands in every row, one that does not use a column axis in a column of its own; one that labels share has a cell
+    under each.
 
     Args:
         frame: rows of the table ``runs``.
@@ -198,7 +215,7 @@ def cells(frame: pd.DataFrame, grid: Grid, report: ReportSpec | None = None) -> 
     column = metric.column(report.rule)
     stored = _stored(frame, grid.name, column, metric)
     placed = _placed(grid, report)
-    outcomes = {run.run_id: _outcome(run, stored, column, metric) for runs in placed.values() for run in runs}
+    outcomes = {run.run_id: _outcome(run, stored, column, metric) for _, runs in placed.values() for run in runs}
     return Table(
         grid=grid.name,
         report=report,
@@ -207,7 +224,10 @@ def cells(frame: pd.DataFrame, grid: Grid, report: ReportSpec | None = None) -> 
         column=column,
         rows=_ordered((row for row, _ in placed), report.rows, grid),
         columns=_ordered((key for _, key in placed), report.columns, grid),
-        cells={place: Cell(tuple(outcomes[run.run_id] for run in runs)) for place, runs in placed.items()},
+        cells={
+            place: Cell(tuple(outcomes[run.run_id] for run in runs), shared_by)
+            for place, (shared_by, runs) in placed.items()
+        },
         labels=tuple(map(str, grid.axes.get("optimizer", ())))
         or tuple(dict.fromkeys(run.optimizer for run in grid.runs)),
         strangers=tuple(sorted(stored.keys() - {run.run_id for run in grid.runs})),
@@ -236,19 +256,31 @@ def _number(row: Mapping[str, Any], column: str) -> float | None:
     return None if value is None or pd.isna(value) or not math.isfinite(value) else float(value)
 
 
-def _placed(grid: Grid, report: ReportSpec) -> dict[tuple[Key, Key], list[RunSpec]]:
-    """(row, column) → the runs that stand there."""
+def _placed(grid: Grid, report: ReportSpec) -> dict[tuple[Key, Key], tuple[str, list[RunSpec]]]:
+    """(row, column) → the runs that stand there, and the label that shares them where they are another one's."""
     wanted = {axis: {ABSENT, *values} for axis, values in report.where.items()}
-    runs = [run for run in grid.runs if all(run.axes.get(axis, ABSENT) in wanted[axis] for axis in wanted)]
-    keys = {run.run_id: _key(run, report.rows) for run in runs}
-    full = {key for key in keys.values() if ABSENT not in key}
-    rows = {key: _rows(key, full) for key in set(keys.values())}
-    placed: dict[tuple[Key, Key], list[RunSpec]] = {}
-    for run in runs:
-        column = _key(run, report.columns)
-        for row in rows[keys[run.run_id]]:
-            placed.setdefault((row, column), []).append(run)
+    standing = [
+        (_key(axes, report.rows), _key(axes, report.columns), shared_by, run)
+        for axes, shared_by, run in _standing(grid, report)
+        if all(axes.get(axis, ABSENT) in wanted[axis] for axis in wanted)
+    ]
+    keys = {row for row, _, _, _ in standing}
+    full = {key for key in keys if ABSENT not in key}
+    rows = {key: _rows(key, full) for key in keys}
+    placed: dict[tuple[Key, Key], tuple[str, list[RunSpec]]] = {}
+    for own, column, shared_by, run in standing:
+        for row in rows[own]:
+            placed.setdefault((row, column), (shared_by, []))[1].append(run)
     return placed
+
+
+def _standing(grid: Grid, report: ReportSpec) -> Iterator[tuple[Mapping[str, Value], str, RunSpec]]:
+    """Every run with its axes, and again with those of each label that shares it."""
+    for run in grid.runs:
+        yield run.axes, "", run
+        for shared in report.shared:
+            if shared.has(run):
+                yield from (({**run.axes, "optimizer": label}, label, run) for label in shared.by)
 
 
 def _rows(key: Key, full: Collection[Key]) -> list[Key]:
@@ -259,8 +291,8 @@ def _rows(key: Key, full: Collection[Key]) -> list[Key]:
     return ([row for row in full if fits(key, row)] if ABSENT in key else []) or [key]
 
 
-def _key(run: RunSpec, axes: Iterable[str]) -> Key:
-    return tuple(run.axes.get(axis, ABSENT) for axis in axes)
+def _key(values: Mapping[str, Value], axes: Iterable[str]) -> Key:
+    return tuple(values.get(axis, ABSENT) for axis in axes)
 
 
 def fits(key: Key, place: Key) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from xsam.metrics import NEITHER
@@ -101,16 +101,20 @@ def leading(table: Table, cells: Mapping[_Name, Cell]) -> list[_Name]:
     best = max(means, key=means.__getitem__, default=None)
     if best is None or best not in complete or len(complete) < 2 or table.metric.better == NEITHER:
         return []
-    rivals = [name for name in complete if name != best]
+    first = {cell.run_ids: name for name, cell in reversed(complete.items())}  # runs that labels share count once
+    rivals = [name for name in complete if name in first.values() and complete[name].run_ids != complete[best].run_ids]
     differences = [paired_difference(complete[best].values, complete[name].values) for name in rivals]
     answers = decide_family(differences, lower_is_better=table.lower_is_better)
     shown = number(table, complete[best].mean or 0.0)
     tied = [
-        name
+        complete[name].run_ids
         for name, answer in zip(rivals, answers, strict=True)
         if answer.verdict != BETTER or number(table, complete[name].mean or 0.0) == shown
     ]
-    return [] if len(tied) == len(rivals) else [best, *tied]
+    if len(tied) == len(rivals):
+        return []
+    equal = {complete[best].run_ids, *tied}
+    return [best, *(name for name, cell in complete.items() if name != best and cell.run_ids in equal)]
 
 
 def p_text(p: float | None) -> str:
@@ -148,6 +152,15 @@ def column_header(table: Table) -> str:
 def place_texts(table: Table, place: tuple[Key, Key]) -> tuple[Text, ...]:
     """What names a cell in a sheet of one line a cell: the row's values, and the column in one text."""
     return (*label_texts(place[0]), Text(column_label(table, place[1])))
+
+
+def shared_texts(table: Table) -> Iterator[str]:
+    """Sentences about runs that stand in cells of several labels: ``"The runs of sam at ascent_steps 1 are …"``."""
+    labels = {cell.label for cell in table.cells.values() if cell.shared_by}
+    for one in table.report.shared:
+        if by := [name for name in one.by if name in labels]:
+            where = ", ".join(f"{axis} {label(value)}" for axis, value in one.at.items())
+            yield f"One and the same runs at {where}: {', '.join([one.of, *by])}; each counts once."
 
 
 def optional_number(table: Table, value: float | None, sign: bool = False) -> str:
