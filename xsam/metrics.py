@@ -6,13 +6,17 @@ A task declares its metrics once (``xsam.tasks.Task``); nothing reads their mean
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from xsam.parameters import Parameters, nearest
 
 RULES = ("final", "last5_mean", "best_val", "best_test")
 HIGHER, LOWER, NEITHER = "higher", "lower", "neither"
+VALIDATION = "val_"  # begins the names of what is measured on the validation part
+_TRAINING = ("train_loss", "lr", "alpha", "forwards", "backwards")
+_TIMES = ("seconds", "train_seconds", "eval_seconds", "search_seconds")
 
 
 @dataclass(frozen=True)
@@ -115,3 +119,30 @@ def find(metrics: Iterable[Metric], name: str) -> Metric:
     if name not in names:
         raise ValueError(f"unknown metric {name!r}{nearest(name, names)}")
     return names[name]
+
+
+def watched(row: Mapping[str, Any]) -> dict[str, float]:
+    """What may be seen of an epoch before its run has ended: training, validation and cost, nothing of test data.
+
+    Whoever stops or changes an experiment by what a display shows must not have chosen on the test set. So what is
+    shown is listed here, and a column that nobody thought of is not. Numbers that are not finite are left out.
+
+    >>> watched({"epoch": 0, "train_loss": 0.5, "val_accuracy": 90.0, "val_loss": math.nan, "test_accuracy": 89.0})
+    {'train_loss': 0.5, 'val_accuracy': 90.0}
+    """
+    shown = {name: value for name, value in row.items() if name in (*_TRAINING, *_TIMES) or name.startswith(VALIDATION)}
+    return {name: float(value) for name, value in shown.items() if value is not None and math.isfinite(value)}
+
+
+def validation_of(metric: str, measured: Iterable[str]) -> str | None:
+    """Which of the ``measured`` quantities of the validation part stands for ``metric`` while a run is trained.
+
+    The one of the same kind; the first where there is none of it, and None where nothing is measured there.
+
+    >>> validation_of("test_loss_final", ["train_loss", "val_accuracy", "val_loss"])
+    'val_loss'
+    >>> validation_of("test_sacrebleu", ["val_bleu", "val_loss"]), validation_of("test_loss", ["train_loss"])
+    ('val_bleu', None)
+    """
+    names = [name for name in measured if name.startswith(VALIDATION)]
+    return next((name for name in names if name.removeprefix(VALIDATION) in metric), names[0] if names else None)

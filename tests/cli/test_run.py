@@ -196,7 +196,7 @@ def test_every_verb_helps_with_an_example(bench: Bench) -> None:
         assert f"xsam-bench {verb}" in bench(verb, "--help").partition("Example:")[2]
 
 
-FACTS = ("/100", "loss", "test accuracy", "left")  # of a run in its second epoch
+FACTS = ("/100", "loss", "val accuracy", "left")  # of a run in its second epoch
 
 
 @pytest.mark.slow
@@ -224,3 +224,4 @@ def test_a_terminal_gets_a_live_display(bench: Bench) -> None:
     os.close(master)
     assert process.wait() == 0
     assert "3/3 runs" in shown.decode()
+    assert "test accuracy" not in shown.decode()

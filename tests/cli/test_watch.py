@@ -39,10 +39,15 @@ def test_a_curve_that_cannot_be_read_is_none(stored: Bench) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("val_fraction", "shown"), [(0.2, "val accuracy"), (0, "train loss")])
-def test_a_running_grid_shows_validation_and_never_the_test_set(bench: Bench, val_fraction: float, shown: str) -> None:
+@pytest.mark.parametrize(
+    ("val_fraction", "metric", "shown"),
+    [(0.2, "test_accuracy", "val accuracy"), (0.2, "test_loss", "val loss"), (0, "test_accuracy", "train loss")],
+)
+def test_a_running_grid_shows_validation_and_never_the_test_set(
+    bench: Bench, val_fraction: float, metric: str, shown: str
+) -> None:
     text = GRID.replace("epochs: 2", f"epochs: 5000, val_fraction: {val_fraction}")
-    grid = bench.write_grid(text)
+    grid = bench.write_grid(f"{text}report: {{metric: {metric}}}\n")
     bench.gate.hold(epoch=4000)
     bench("run", grid, "--only", "seed=0", "--only", "optimizer=sgd", "--jobs", 1, "--detach")
     folder = GridFolder(bench.results, "small")
@@ -55,6 +60,11 @@ def test_a_running_grid_shows_validation_and_never_the_test_set(bench: Bench, va
     assert shown in said
     assert "test" not in said
     assert not any("test" in name for name in told["curve"])
+    for verb in (("status", "small"), ("status", "small", "--json"), ("logs", run_id)):
+        said = bench(*verb).replace("_", " ")
+        assert shown.removeprefix("train ") in said
+        assert "test accuracy" not in said
+        assert "test loss" not in said
 
     master, slave = pty.openpty()
     process = subprocess.Popen(

@@ -228,3 +228,10 @@ def test_progress_is_shown_as_far_as_it_can_be_read(damaged_grid: GridFolder) ->
     path = damaged_grid.progress(run.run_id)
     path.write_text('{"epoch": 1, "epochs": 3, "done": 0.5, "loss": "x", "eta_seconds": NaN}')
     assert status(damaged_grid, run).progress == {"epoch": 1, "epochs": 3, "done": 0.5}
+
+
+def test_progress_that_an_earlier_version_told_shows_no_test_data(damaged_grid: GridFolder) -> None:
+    run = load_grid(Path("grid.yaml")).runs[0]
+    path = damaged_grid.progress(run.run_id)
+    path.write_text('{"epoch": 1, "epochs": 3, "done": 0.5, "test_accuracy": 90.0, "val_accuracy": 80.0}')
+    assert status(damaged_grid, run).progress == {"epoch": 1, "epochs": 3, "done": 0.5, "val_accuracy": 80.0}

@@ -13,19 +13,20 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from xsam.launch.status import FINISHED, RunStatus, name_of, summary
+from xsam.metrics import validation_of
 
 LINE_SECONDS = 30.0
 
 
-def describe(state: RunStatus) -> str:
-    """One run's progress in words: epoch, loss, metric, time left."""
+def describe(state: RunStatus, metric: str) -> str:
+    """One run's progress in words: epoch, loss, what stands for ``metric`` in validation, time left."""
     facts = state.progress
     if not facts:
         return "starting" if state.state == "running" else ""
     parts = [f"epoch {facts['epoch']}/{facts['epochs']}"]
-    for name, value in facts.items():
-        if value is not None and name not in ("epoch", "epochs", "done", "eta_seconds"):
-            parts.append(f"{name.replace('_', ' ')} {value:.4g}")
+    for name in ("loss", validation_of(metric, facts)):
+        if name is not None and facts.get(name) is not None:
+            parts.append(f"{name.replace('_', ' ')} {facts[name]:.4g}")
     if facts.get("eta_seconds") is not None:
         parts.append(f"{duration(facts['eta_seconds'])} left")
     return ", ".join(parts)
@@ -42,11 +43,18 @@ def duration(seconds: float) -> str:
 
 
 class Display:
-    """Shows the state of a launch's runs; call it with every look at them."""
+    """Shows the state of a launch's runs; call it with every look at them.
 
-    def __init__(self, console: Console, title: str) -> None:
+    Args:
+        console: where to.
+        title: the grid's name.
+        metric: of the grid's table; what stands for it in validation is shown.
+    """
+
+    def __init__(self, console: Console, title: str, metric: str) -> None:
         self.console = console
         self.title = title
+        self.metric = metric
         self._bar = Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[facts]}"))
         self._total = self._bar.add_task(title, total=None, facts="")
         self._live = Live(console=console, refresh_per_second=4) if console.is_terminal else None
@@ -81,13 +89,14 @@ class Display:
             self._bar.update(self._total, completed=done, total=len(states), facts=facts)
             table = Table.grid(padding=(0, 2))
             for state in running:
-                table.add_row(state.run.run_id[:8], name_of(state.run), describe(state))
+                table.add_row(state.run.run_id[:8], name_of(state.run), describe(state, self.metric))
             self._live.update(Group(self._bar, table))
         elif running and time.monotonic() - self._told_at >= LINE_SECONDS:
             self._told_at = time.monotonic()
             self.console.print(f"{self.title}: {summary(states)}, {self._time_left(done, len(states))}")
             for state in running:
-                self.console.print(f"  {state.run.run_id[:8]} {name_of(state.run)}: {describe(state)}", markup=False)
+                facts = describe(state, self.metric)
+                self.console.print(f"  {state.run.run_id[:8]} {name_of(state.run)}: {facts}", markup=False)
 
     def _time_left(self, done: float, total: int) -> str:
         """For the whole grid, if the rest takes as long a run as what was done since this display began."""

@@ -123,7 +123,8 @@ class Training:
             self._tell(launch.said)
         if detach:
             return status.survey(order.folder, runs)
-        with hangup.said(order.grid, self.console), Display(self.console, order.grid) as display:
+        display = Display(self.console, order.grid, grid.report.metric)
+        with hangup.said(order.grid, self.console), display:
             try:
                 states = launch.follow(runs, display, self._tell)
             except WorkersFail as error:

@@ -30,6 +30,7 @@ Names = Annotated[
     ),
 ]
 Survey = tuple[GridFolder, list[look.RunStatus]]
+Stored = list[tuple[GridFolder, Grid]]
 
 FOLLOW_SECONDS = 0.5
 MANY = 20  # pending runs, alike but for their name, are one line above this number
@@ -67,19 +68,19 @@ def status(
         return damages.leave()
     console = common.console()
     if not watch:
-        console.print(_shown(_surveys(grids, damages)))
+        console.print(_shown(grids, _surveys(grids, damages)))
         return damages.leave()
     with contextlib.suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
         while True:
             surveys = _surveys(grids, damages)
-            live.update(_shown(surveys), refresh=True)
+            live.update(_shown(grids, surveys), refresh=True)
             if not any(_goes_on(state) for _, states in surveys for state in states):
                 break
             time.sleep(every)
     return damages.leave()
 
 
-def _surveys(grids: list[tuple[GridFolder, Grid]], damages: common.Damages) -> list[Survey]:
+def _surveys(grids: Stored, damages: common.Damages) -> list[Survey]:
     seen = [(folder, look.survey(folder, grid.runs, damages)) for folder, grid in grids]
     return [(folder, states) for (folder, _), states in zip(seen, explain(seen), strict=True)]
 
@@ -89,16 +90,16 @@ def _goes_on(state: look.RunStatus) -> bool:
     return state.state == "running" or (state.why not in ("", NEVER) and not state.lost)
 
 
-def _shown(surveys: list[Survey]) -> RenderableType:
+def _shown(grids: Stored, surveys: list[Survey]) -> RenderableType:
     parts: list[RenderableType] = []
-    for folder, states in surveys:
+    for (_, grid), (folder, states) in zip(grids, surveys, strict=True):
         parts.append(f"{folder.name}: {look.summary(states)}")
         table = Table.grid(padding=(0, 2))
         alike = Counter((state.state, state.why) for state in states if state.state == "pending")
         for state in states:
             if state.state in ("done", "diverged") or alike[state.state, state.why] > MANY:
                 continue
-            facts = [part for part in (state.last_line, state.why, describe(state)) if part]
+            facts = [part for part in (state.last_line, state.why, describe(state, grid.report.metric)) if part]
             table.add_row("", state.state, state.run.run_id, look.name_of(state.run), "; ".join(facts))
         for (kind, why), count in alike.items():
             if count > MANY:

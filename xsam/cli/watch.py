@@ -24,6 +24,7 @@ from xsam.cli import common, completion
 from xsam.cli.progress import duration
 from xsam.damage import ignore
 from xsam.launch import status as look
+from xsam.metrics import validation_of
 from xsam.store.layout import GridFolder
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -60,20 +61,21 @@ def watch(
         return damages.leave()
     console = common.console()
     if once:
-        console.print(frame(folder, look.survey(folder, grid.runs, damages, keep_index=False), console.width))
+        states = look.survey(folder, grid.runs, damages, keep_index=False)
+        console.print(frame(folder, states, console.width, grid.report.metric))
         return damages.leave()
     with contextlib.suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
         while True:
             states = look.survey(folder, grid.runs, damages, keep_index=False)
-            live.update(frame(folder, states, console.width), refresh=True)
+            live.update(frame(folder, states, console.width, grid.report.metric), refresh=True)
             if all(one.state in look.FINISHED for one in states):
                 break
             time.sleep(every)
     return damages.leave()
 
 
-def frame(folder: GridFolder, states: Sequence[look.RunStatus], columns: int) -> RenderableType:
-    """One look at the grid, on a terminal of so many columns."""
+def frame(folder: GridFolder, states: Sequence[look.RunStatus], columns: int, metric: str) -> RenderableType:
+    """One look at the grid, on a terminal of so many columns; curves are of what stands for ``metric``."""
     width = min(WIDTH, max(8, columns - BESIDE))
     done = sum(one.state in look.FINISHED for one in states)
     share = done + sum(one.progress.get("done", 0.0) for one in states if one.state in ("running", "interrupted"))
@@ -85,7 +87,7 @@ def frame(folder: GridFolder, states: Sequence[look.RunStatus], columns: int) ->
         parts.append(pace)
     curves = Table.grid(padding=(0, 2))
     for one in running[:RUNNING]:
-        curves.add_row("", one.run.run_id[:8], look.name_of(one.run), *_curve(folder, one, width))
+        curves.add_row("", one.run.run_id[:8], look.name_of(one.run), *_curve(folder, one, width, metric))
     if len(running) > RUNNING:
         curves.add_row("", f"and {len(running) - RUNNING} more")
     failed = [one for one in states if one.state == "failed"]
@@ -123,11 +125,11 @@ def _seconds_of_a_run(folder: GridFolder) -> float | None:
     return float(mean) if mean > 0 else None
 
 
-def _curve(folder: GridFolder, state: look.RunStatus, width: int) -> tuple[str, ...]:
+def _curve(folder: GridFolder, state: look.RunStatus, width: int, metric: str) -> tuple[str, ...]:
     """Epoch, what the curve is of, the curve, and its last value."""
     at = f"epoch {state.progress['epoch']}/{state.progress['epochs']}" if state.progress else "starting"
     found = curves(folder, state.run.run_id)
-    name = next((name for name in found if name.startswith("val_")), "train_loss")
+    name = validation_of(metric, found) or "train_loss"
     values = found.get(name, [])
     known = [value for value in values if value is not None]
     return (at, name.replace("_", " "), sparkline(values, width), f"{known[-1]:.4g}") if known else (at,)

@@ -15,7 +15,7 @@ from xsam.grid.axes import MAX_CELLS, Axis, axis_of
 from xsam.grid.condition import Condition, condition_of
 from xsam.grid.source import Location, Node, check_keys
 from xsam.grid.vocabulary import PARTNER, Vocabulary, Written, without
-from xsam.metrics import NEITHER, Metric
+from xsam.metrics import NEITHER, VALIDATION, Metric
 from xsam.parameters import Value, nearest, whole
 from xsam.tasks import Task
 
@@ -25,7 +25,6 @@ ALPHA = "alpha"  # what a method that follows may take: the mean of what its lea
 LOG, LINEAR = SCALES = ("log", "linear")
 MAX_TRIALS = 1024
 DIGITS = 4  # of a drawn value: grid files and tables show it whole
-PREFIX = "val_"
 
 
 @dataclass(frozen=True)
@@ -173,7 +172,9 @@ def tuning_of(node: Node, axes: Mapping[str, Axis], task: Task[Any], vocabulary:
                 raise place.error(f"{name} cannot be tuned, {axis} is an axis of the matrix")
         if PARTNER.get(name) in places:
             raise place.error(f"{name} and {PARTNER[name]} are two ways to say the same thing: leave out one of them")
-    validated = {one.name: one for one in task.epoch_metrics if one.name.startswith(PREFIX) and one.better != NEITHER}
+    validated = {
+        one.name: one for one in task.epoch_metrics if one.name.startswith(VALIDATION) and one.better != NEITHER
+    }
     return Tuning(
         space=space,
         ranges=ranges,

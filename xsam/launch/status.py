@@ -13,6 +13,7 @@ from xsam import store
 from xsam.atomic import read_text
 from xsam.damage import OnDamage, ignore
 from xsam.grid.spec import RunSpec
+from xsam.metrics import VALIDATION
 from xsam.runner import lease
 from xsam.store.layout import GridFolder
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 STATES = ("done", "diverged", "failed", "running", "interrupted", "pending")
 FINISHED = ("done", "diverged", "failed")
+_TOLD = ("epoch", "epochs", "done", "loss", "eta_seconds")
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class RunStatus:
     Attributes:
         attempts: how many workers have started the run so far.
         launch: the launch whose worker holds it.
-        progress: epoch, epochs, done (fraction), loss, metric, eta_seconds; of running and interrupted runs.
+        progress: epoch, epochs, done (fraction), loss, eta_seconds and what the last epoch was like in validation; of
+            running and interrupted runs.
         error: the traceback of a failed run.
         why: in words, why a run is not finished, where the cluster tells more than the state.
         lost: something ended the run's job, and no other will do the run: it waits for a new ``run``.
@@ -125,14 +128,15 @@ def name_of(run: RunSpec) -> str:
 
 
 def _progress(folder: GridFolder, run: RunSpec) -> dict[str, Any]:
-    """What the run's worker last told; nothing where that cannot be read."""
+    """What the run's worker last told, but for test data, of which earlier versions told; nothing if unreadable."""
     try:
         content = json.loads(read_text(folder.progress(run.run_id)))
     except (OSError, ValueError):
         return {}
     if not isinstance(content, dict) or not all(_number(content.get(name)) for name in ("epoch", "epochs", "done")):
         return {}
-    return {name: value for name, value in content.items() if value is None or _number(value)}
+    told = {name: value for name, value in content.items() if name in _TOLD or name.startswith(VALIDATION)}
+    return {name: value for name, value in told.items() if value is None or _number(value)}
 
 
 def _number(value: object) -> bool:

@@ -11,6 +11,7 @@ import torch
 
 from xsam.atomic import write_json
 from xsam.grid.spec import RunSpec
+from xsam.metrics import VALIDATION, watched
 from xsam.runner import checkpoint, memory
 from xsam.runner.checkpoint import CheckpointMismatch, Identity, Position
 from xsam.runner.distributed import ProcessGroup
@@ -21,7 +22,6 @@ from xsam.runner.schedule import Schedule
 from xsam.runner.stop import StopFlag
 from xsam.runner.trainer import Trainer
 from xsam.store.repair import set_aside
-from xsam.tasks import get_task
 
 PROGRESS_SECONDS = 0.5
 FIRST_SAVE_SECONDS = 1.0
@@ -129,8 +129,7 @@ class Leader(Follower):
 
     def epoch_done(self, position: Position) -> None:
         row = position.history[-1]
-        shown = {name: value for name, value in row.items() if isinstance(value, float) and not math.isnan(value)}
-        text = ", ".join(f"{name} {value:.4g}" for name, value in shown.items())
+        text = ", ".join(f"{name} {value:.4g}" for name, value in watched(row).items())
         self.log.info("epoch %d/%d: %s", row["epoch"] + 1, self.schedule.epochs, text)
         if self.order.diagnostics is None or not math.isfinite(row["train_loss"]):
             return
@@ -151,14 +150,13 @@ class Leader(Follower):
         done = self._steps(position)
         total = self.schedule.updates
         speed = (done - self.began_with) / max(time.monotonic() - self.began_at, 1e-9)
-        row = position.history[-1] if position.history else {}
-        metric = get_task(self.spec.task).metric.name
+        row = watched(position.history[-1]) if position.history else {}
         content = {
             "epoch": position.epoch + 1,
             "epochs": self.schedule.epochs,
             "done": done / total,
             "loss": loss if math.isfinite(loss) else None,
-            metric: row.get(metric),
+            **{name: value for name, value in row.items() if name.startswith(VALIDATION)},
             "eta_seconds": (total - done) / speed if speed > 0 else None,
             "curve": _curve(position),
         }
@@ -169,12 +167,7 @@ class Leader(Follower):
 
 
 def _curve(position: Position) -> dict[str, list[float | None]]:
-    """What the epochs so far were like in validation and training, for those who watch; nothing of test data."""
-    rows = position.history
-    names = [name for name in (rows[-1] if rows else ()) if name == "train_loss" or name.startswith("val_")]
-    told = {name: [_finite(row.get(name)) for row in rows] for name in names}
-    return {name: values for name, values in told.items() if any(value is not None for value in values)}
-
-
-def _finite(value: object) -> float | None:
-    return value if isinstance(value, float) and math.isfinite(value) else None
+    """What the epochs so far were like in validation and training, for those who watch."""
+    rows = [watched(row) for row in position.history]
+    names = dict.fromkeys(name for row in rows for name in row if name == "train_loss" or name.startswith(VALIDATION))
+    return {name: [row.get(name) for row in rows] for name in names}
