@@ -274,9 +274,10 @@ name: another
     assert {run.run_id for run in first.runs} == {run.run_id for run in second.runs}
 
 
-def test_seeds_by_count_are_the_seeds_from_zero(load_text: LoadText) -> None:
+def test_seeds_by_count_begin_at_zero_or_at_the_first(load_text: LoadText) -> None:
     matrix = HEAD + "matrix: {model: [mlp], dataset: [digits], optimizer: [sgd], seed: %s}"
     assert load_text(matrix % "{count: 3}") == load_text(matrix % "[0, 1, 2]")
+    assert load_text(matrix % "{first: 40, count: 3}") == load_text(matrix % "[40, 41, 42]")
 
 
 def test_a_parameter_that_came_later_leaves_ids_alone_until_it_is_used(load_text: LoadText) -> None:

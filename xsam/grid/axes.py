@@ -33,9 +33,9 @@ class Axis:
 
 
 def axis_of(name: str, node: Node, vocabulary: Vocabulary) -> Axis:
-    """The axis ``name`` (not ``optimizer``) from its list, or from ``{count: N}`` for seeds."""
+    """The axis ``name`` (not ``optimizer``) from its list, or from ``{count: N}`` or ``{first: M, count: N}`` for seeds."""
     if name == "seed" and isinstance(node.value, dict):
-        return Axis(tuple(Written(seed, node.place) for seed in range(_count(node))), node.place)
+        return Axis(tuple(Written(seed, node.place) for seed in _consecutive(node)), node.place)
     values: dict[Value, Written] = {}
     for item in _axis_items(name, node):
         written = vocabulary.value(name, item)
@@ -81,13 +81,17 @@ def _as_axis(name: str, node: Node) -> str:
     return f": write [{show(value)}]"
 
 
-def _count(node: Node) -> int:
+def _consecutive(node: Node) -> range:
+    """The seeds of ``{first: M, count: N}``; the first is 0 where it is not given."""
     entries = node.mapping("seed")
-    check_keys(entries, ("count",), "key of seed")
-    count = entries["count"].value if entries else None
+    check_keys(entries, ("first", "count"), "key of seed")
+    count = entries["count"].value if "count" in entries else None
     if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MAX_CELLS:
         raise node.place.error(f"the count of seeds must be a whole number from 1 to {MAX_CELLS}, not {count!r}")
-    return count
+    first = entries["first"].value if "first" in entries else 0
+    if not isinstance(first, int) or isinstance(first, bool) or first < 0:
+        raise node.place.error(f"the first seed must be a whole number from 0, not {first!r}")
+    return range(first, first + count)
 
 
 def _entry(node: Node, vocabulary: Vocabulary, known: Mapping[str, Entry]) -> Entry:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from xsam.grid.axes import MAX_CELLS, Axis, axis_of
+from xsam.grid.axes import Axis, axis_of
 from xsam.grid.condition import Condition, condition_of
 from xsam.grid.source import Location, Node, check_keys
 from xsam.grid.vocabulary import PARTNER, Vocabulary, Written, without
@@ -279,15 +279,7 @@ def _range(name: str, node: Node, vocabulary: Vocabulary) -> Range:
 
 def _seeds(node: Node, vocabulary: Vocabulary) -> tuple[int, ...]:
     """The seeds as a list, or as ``{first: N, count: N}``."""
-    if isinstance(node.value, dict):
-        check_keys(node.value, ("first", "count"), "key of seeds")
-        first, count = (node.value[key].value if key in node.value else None for key in ("first", "count"))
-        if not isinstance(first, int) or not isinstance(count, int) or not 1 <= count <= MAX_CELLS or first < 0:
-            raise node.place.error("seeds must be a list or {first: N, count: N}, both whole numbers")
-        seeds = tuple(range(first, first + count))
-    else:
-        seeds = tuple(whole(written.value) for written in axis_of("seed", node, vocabulary).values)
-    return seeds
+    return tuple(whole(written.value) for written in axis_of("seed", node, vocabulary).values)
 
 
 def _choice(entries: Mapping[str, Node], key: str, choices: tuple[str, ...]) -> str:
