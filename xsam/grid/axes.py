@@ -33,7 +33,7 @@ class Axis:
 
 
 def axis_of(name: str, node: Node, vocabulary: Vocabulary) -> Axis:
-    """The axis ``name`` (not ``optimizer``) from its list, or from ``{count: N}`` or ``{first: M, count: N}`` for seeds."""
+    """The axis ``name`` (not ``optimizer``) from its list; that of seeds from ``{first: M, count: N}`` too."""
     if name == "seed" and isinstance(node.value, dict):
         return Axis(tuple(Written(seed, node.place) for seed in _consecutive(node)), node.place)
     values: dict[Value, Written] = {}
