@@ -264,6 +264,19 @@ def test_figures_are_drawn_when_seen_and_show_labels_as_they_are(page: Any) -> N
     assert "±" in hover.text_content()
 
 
+def test_titles_and_names_are_seen_whole(page: Any) -> None:
+    plot = page.locator("#grid-1 .figures .plot").first
+    plot.scroll_into_view_if_needed()
+    plot.locator(".ytitle").wait_for()
+    wait_until(page, "(() => { const [box, title] = ['', ' .ytitle'].map((part) => document.querySelector(`#grid-1 "
+               ".figures .plot${part}`).getBoundingClientRect()); return title.top >= box.top && title.bottom <= "
+               "box.bottom && title.left >= box.left; })()")  # fmt: skip
+    nav = page.evaluate("(() => { const nav = document.querySelector('nav'); return [nav.scrollWidth, nav.clientWidth, "
+                        "nav.scrollHeight, nav.clientHeight]; })()")  # fmt: skip
+    assert nav[0] <= nav[1]
+    assert nav[2] <= nav[3]
+
+
 def test_the_theme_follows_the_system_until_it_is_chosen(site: Site, page: Any) -> None:
     def background(of: Any) -> str:
         return str(of.evaluate("getComputedStyle(document.body).backgroundColor"))

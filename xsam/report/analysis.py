@@ -19,6 +19,7 @@ from xsam.report.comparisons import Comparison, Place, Standing, comparisons, pr
 from xsam.report.evaluations import Compared, Evaluations, compared_of, evaluations_of
 from xsam.report.references import Check, checks
 from xsam.report.table import Table, cells
+from xsam.report.targets import ToTarget, to_target
 from xsam.store import GridFolder, grids, read
 from xsam.store.repair import tell_lost
 from xsam.store.schema import arrow_schema
@@ -26,7 +27,7 @@ from xsam.store.tuning import SUFFIX, TuningRecord, tuning_of
 
 Measures = Mapping[str, Mapping[Place, Mapping[int, float]]]
 
-_NOT_SHOWN = {"step", "lr", "forwards", "backwards", "seconds", "train_seconds", "eval_seconds", "search_seconds"}
+_NOT_SHOWN = {"step", "lr", "eval_seconds"}
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Analysis:
         measures: measure of sharpness → place → seed → its value when it was last taken.
         evaluations: test set, weights and metric → place → seed → score of the finished runs there.
         compared: runs against each other on one test set, by resampling its sentences.
+        target: how long the cells take to the final validation metric of the base; of a grid's first table.
         caveats: sentences about what the numbers alone would hide (:mod:`xsam.report.caveats`).
     """
 
@@ -54,6 +56,7 @@ class Analysis:
     caveats: tuple[str, ...] = ()
     evaluations: Evaluations = field(default_factory=dict)
     compared: tuple[Compared, ...] = ()
+    target: ToTarget | None = None
 
 
 @dataclass(frozen=True)
@@ -208,7 +211,8 @@ def analyse(
     scored = {} if evaluations is None else evaluations_of(table, evaluations)
     against = () if evaluations is None else compared_of(table, evaluations)
     ranked, checked = standings(table, compared), checks(table, references)
-    return Analysis(table, declared, compared, ranked, checked, measures, told, scored, against)
+    target = None if epochs is None or report is not grid.report else to_target(table, epochs)
+    return Analysis(table, declared, compared, ranked, checked, measures, told, scored, against, target)
 
 
 def measures_of(table: Table, sharpness: pd.DataFrame) -> Measures:

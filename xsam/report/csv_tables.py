@@ -12,6 +12,7 @@ from xsam.report.claims.judge import Judgement
 from xsam.report.comparisons import Comparison, Place
 from xsam.report.sections import cost_baselines, ratio
 from xsam.report.table import ABSENT, COSTS, PROBLEMS, Key, Table
+from xsam.report.targets import ToTarget, target_rows
 from xsam.report.text import column_label, key_label, label
 from xsam.stats import CONFIDENCE
 from xsam.text import csv_cells
@@ -118,6 +119,14 @@ def evaluations_csv(analysis: Analysis) -> str:
         for seed, value in sorted(values.items())
     ]
     return _csv([*_axes(analysis.table), "seed", "test_set", "weights", "metric", "value"], lines)
+
+
+def target_csv(table: Table, found: ToTarget) -> str:
+    """Row axes, column axes, the mean target, seeds and how many reach it, after how many passes and seconds."""
+    header = [*_axes(table), "base", "metric", "target", "n", "reached"]
+    header += [f"{cost}_{what}" for cost in ("passes", "seconds") for what in ("median", "least", "most")]
+    names = (found.base, found.metric.name)
+    return _csv(header, ([*_places(*place), *names, *_numbers(*values)] for place, values in target_rows(found)))
 
 
 def claims_csv(claims: Iterable[Judgement]) -> str:

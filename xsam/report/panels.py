@@ -143,8 +143,8 @@ def learning_panels(table: Table, epochs: pd.DataFrame) -> Iterator[Panel]:
 
 def _differences(table: Table, row: Key, curves: Mapping[str, Curve]) -> Iterator[Line]:
     """Each column minus its baseline at every epoch, paired by seed: the levels themselves hide what differs."""
-    places = _places(table)
-    for key, cell in _drawn(table, row):
+    places = places_in(table)
+    for key, cell in distinct_cells(table, row):
         base = baseline_of(table, (row, key))
         if base is None:
             continue
@@ -177,10 +177,10 @@ def alpha_panels(table: Table, epochs: pd.DataFrame) -> Iterator[Panel]:
 def _over_epochs(
     table: Table, curves: Mapping[str, Curve], unit: str, prefix: str, wanted: Callable[[Cell], bool]
 ) -> Iterator[tuple[Key, Panel]]:
-    names, places = file_names(prefix, table.rows), _places(table)
+    names, places = file_names(prefix, table.rows), places_in(table)
     for row in table.rows:
         lines = []
-        for key, cell in _drawn(table, row):
+        for key, cell in distinct_cells(table, row):
             band = band_of(cell, curves) if wanted(cell) else None
             if band is not None:
                 lines.append(Line(places[row, key], side_label(table, key), *band))
@@ -188,7 +188,7 @@ def _over_epochs(
             yield row, Panel(names[row], BANDS, title_of(table, row), "epoch", unit, tuple(lines))
 
 
-def _drawn(table: Table, row: Key) -> Iterator[tuple[Key, Cell]]:
+def distinct_cells(table: Table, row: Key) -> Iterator[tuple[Key, Cell]]:
     """The cells of a row that have curves or points of their own: runs that several labels share are drawn once."""
     seen = set()
     for column in table.columns:
@@ -198,7 +198,7 @@ def _drawn(table: Table, row: Key) -> Iterator[tuple[Key, Cell]]:
             yield column, cell
 
 
-def _places(table: Table) -> dict[tuple[Key, Key], int]:
+def places_in(table: Table) -> dict[tuple[Key, Key], int]:
     """Row and column → place: that of the cell's label; columns of one label (several k) differ in their dashes."""
     labels = places_of(table.labels)
     variants: dict[str, dict[Key, int]] = {}
@@ -313,13 +313,13 @@ def _sweep(place: int, label: str, cells: Mapping[Value, Cell]) -> Line:
 
 def cost_panels(table: Table) -> Iterator[Panel]:
     """Two panels a row: each column's mean over its backward passes, and over its wall time."""
-    places = _places(table)
+    places = places_in(table)
     for cost, unit in _COSTS.items():
         names = file_names(f"cost-{cost.replace('_', '-')}", table.rows)
         for row in table.rows:
             lines = [
                 Line(places[row, key], side_label(table, key), [at], *([value] for value in _mean_and_spread(cell)))
-                for key, cell in _drawn(table, row)
+                for key, cell in distinct_cells(table, row)
                 if cell.mean is not None and (at := cell.cost(cost)) is not None
             ]
             if len(lines) > 1:

@@ -17,6 +17,7 @@ from xsam.report.formats import Sheet, Text
 from xsam.report.overall import overall_sheet
 from xsam.report.references import Check
 from xsam.report.table import ABSENT, PROBLEMS, Cell, Key, Table
+from xsam.report.targets import target_sheet
 from xsam.report.text import (
     cell_text,
     column_label,
@@ -57,6 +58,7 @@ def sheets(analysis: Analysis) -> tuple[Sheet, ...]:
         further,
         bootstraps,
         cost,
+        targets,
     )
     own = (sheet for make in made if (sheet := make(analysis)).rows)
     return (*own, *_of_plugins(analysis))
@@ -174,6 +176,11 @@ def further(analysis: Analysis) -> Sheet:
 def bootstraps(analysis: Analysis) -> Sheet:
     """Runs against each other on one test set, by resampling its sentences."""
     return compared_sheet(analysis.table, analysis.evaluations, analysis.compared)
+
+
+def targets(analysis: Analysis) -> Sheet:
+    """What it takes to be as good as the base optimizer ends."""
+    return target_sheet(analysis.table, analysis.target)
 
 
 def _notes(table: Table) -> Iterator[str]:

@@ -11,6 +11,7 @@ from xsam.report.analysis import GridReport
 from xsam.report.paired_panels import paired_panels
 from xsam.report.panels import Panel, panels_of
 from xsam.report.sharpness import Map, labelled, measured_maps, measured_panels
+from xsam.report.targets import target_panels
 from xsam.report.tuning import tuning_panels
 from xsam.store.tuning import SUFFIX
 
@@ -18,12 +19,14 @@ _MEASURED = (
     "eigenvalues", "direction-quality-training", "direction-quality", "alpha-landscape", "ascent-plane", "random-plane",
 )  # fmt: skip
 MOST = 12  # figures of a grid; more are not looked at, and all can be asked for
+MOST_TO_TARGET = 4  # of these, which are beside them
 
 
 def selected(report: GridReport, most: int | None = MOST) -> tuple[list[Panel | Map], int]:
     """The figures of a grid, at most ``most`` (None: all), and how many there are in all.
 
-    Tables take turns, as do the kinds of figures within each; what was measured of sharpness has half the places.
+    Tables take turns, as do the kinds of figures within each; what was measured of sharpness has half the places. What
+    it takes to the base's validation metric comes after them, in ``MOST_TO_TARGET`` figures.
     """
     search: list[Panel | Map] = []
     if report.tuning is not None:
@@ -35,11 +38,12 @@ def selected(report: GridReport, most: int | None = MOST) -> tuple[list[Panel | 
     if not report.sharpness.empty:
         rows = labelled(report.sharpness, report.runs)
         measured = _kinds([*measured_panels(rows, report.analyses[0].table.labels), *measured_maps(rows)])
-    whole = len(tables) + len(measured)
+    reached = [panel for one in report.analyses for panel in target_panels(one.table, one.target)]
+    whole = len(tables) + len(measured) + len(reached)
     if most is None or whole <= most:
-        return [*tables, *measured], whole
+        return [*tables, *measured, *reached], whole
     own = max(most - len(tables), min(len(measured), most // 2))
-    return [*tables[: most - own], *measured[:own]], whole
+    return [*tables[: most - own], *measured[:own], *reached[:MOST_TO_TARGET]], whole
 
 
 def _panels(report: GridReport, number: int) -> list[Panel | Map]:

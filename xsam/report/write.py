@@ -40,7 +40,8 @@ def write_report(
     Each grid has ``table.md``, ``table.html``, a LaTeX file for each table of a paper (``table.tex``, ``declared.tex``,
     ``differences.tex``, ``cost.tex``; a wide one split by its data sets: ``table-cifar-10.tex``), ``table.csv``,
     ``differences.csv``, ``cost.csv``, where there is something to say ``published.csv``, ``sharpness.csv``,
-    ``evaluations.csv`` and ``tuning.md``, and ``figures/``; its further tables have the same in a folder of their name.
+    ``target.csv``, ``evaluations.csv`` and ``tuning.md``, and ``figures/``; its further tables have the same in a
+    folder of their name.
     ``README.md``, ``claims.csv`` and the page ``index.html`` are about all grids.
 
     Args:
@@ -127,6 +128,8 @@ def _files(analysis: Analysis, made: tuple[Sheet, ...]) -> Iterator[tuple[str, s
         yield "published.csv", csv_tables.published_csv(analysis)
     if analysis.measures:
         yield "sharpness.csv", csv_tables.sharpness_csv(analysis)
+    if analysis.target is not None:
+        yield "target.csv", csv_tables.target_csv(table, analysis.target)
     if analysis.evaluations:
         yield "evaluations.csv", csv_tables.evaluations_csv(analysis)
 

@@ -105,11 +105,14 @@ def _scope(grid: GridReport) -> Iterator[str]:
     """What was run and what must be said of it; the tables' notes say where searches end on their limit."""
     shares: list[float] = []
     for one in grid.analyses:
-        yield scope(one.table)
+        name = one.table.report.name
+        yield scope(one.table) if name == TABLE else f"{name}: {scope(one.table)}"
         yield from (sentence for sentence in one.caveats if not sentence.startswith(LIMITS))
         shares += limit_shares(one.table, grid.epochs).values()
     if any(shares):
-        yield f"{LIMITS}: {min(shares):.0%} to {max(shares):.0%} of a cell's."
+        least, most = (f"{end:.0%}" for end in (min(shares), max(shares)))
+        of = f"a cell's searches of alpha, {least} to {most}" if least != most else f"all searches of alpha, {most}"
+        yield f"Of {of} end on their limit, alpha_max."
 
 
 def _titled(grid: GridReport, tables: Sequence[tuple[Sheet, ...]]) -> Iterator[tuple[str, tuple[Sheet, ...]]]:

@@ -2,12 +2,24 @@
 
 const DASHES = ["solid", "dash", "dashdot", "dot"];
 const SYMBOLS = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star", "triangle-left"];
+const [SIDE, LEAST] = [26, 190]; // characters beside the axis, and the pixels that they take
 const CONFIG = { displaylogo: false, responsive: true };
 const figures = { colours: [], drawn: new Map(), waiting: new Map(), observer: null };
 
 // plotly reads tags and entities in labels; these are labels of the results and no markup.
 function plain(text) {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}
+
+// The axis is as long as the plot is high: a long title goes on in a next line.
+function wrapped(text, width) {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const longer = lines.at(-1) ? `${lines.at(-1)} ${word}` : word;
+    if (longer.length > width && lines.at(-1)) lines.push(word);
+    else lines[lines.length - 1] = longer;
+  }
+  return lines.map(plain).join("<br>");
 }
 
 function colourOf(place, theme) {
@@ -137,7 +149,7 @@ function layoutOf(figure, theme) {
     plot_bgcolor: "rgba(0,0,0,0)",
     margin: { l: 48, r: 12, t: 36, b: 40 },
     xaxis: { ...axis, ...places, title: { text: plain(figure.x), standoff: 4 }, type: figure.log ? "log" : "-" },
-    yaxis: { ...axis, ...square, title: { text: plain(figure.y) } },
+    yaxis: { ...axis, ...square, title: { text: wrapped(figure.y, SIDE) } },
     legend: { orientation: "h", y: -0.3, yanchor: "top", x: 0 },
     showlegend: (figure.lines ?? []).length > 1 || Object.keys(figure.marks ?? {}).length > 0,
     hovermode: figure.kind === "bands" ? "x unified" : "closest",
@@ -151,7 +163,15 @@ function draw(place, figure) {
   figures.waiting.delete(place);
   figures.observer.unobserve(place);
   figures.drawn.set(place, figure);
-  return Plotly.react(place, tracesOf(figure, theme), layoutOf(figure, theme), CONFIG);
+  return Plotly.react(place, tracesOf(figure, theme), layoutOf(figure, theme), CONFIG).then(() => makeRoom(place));
+}
+
+// A long legend takes its room from the plot, and gets it from the page instead.
+function makeRoom(place) {
+  const lacking = place.classList.contains("small") ? 0 : LEAST - (place._fullLayout?._size.h ?? LEAST);
+  if (lacking < 1) return place;
+  place.style.height = `${place.offsetHeight + Math.ceil(lacking)}px`;
+  return Plotly.Plots.resize(place);
 }
 
 function drawWhenSeen(place, figure) {
