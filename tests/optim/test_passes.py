@@ -381,3 +381,44 @@ def test_a_loss_that_touches_no_parameter_of_the_optimizer_moves_nothing():
         method(torch.optim.SGD([weight], lr=0.1)).step(lambda: other.sum())
     assert weight.tolist() == [1.0, 1.0]
     assert weight.grad is None
+
+
+def grown(model):
+    model.append(nn.BatchNorm1d(3))
+
+
+def hung_in_by_hand(model):
+    model._modules["3"] = nn.BatchNorm1d(3)
+
+
+def given_a_buffer(model):
+    model[1].register_buffer("calls", torch.zeros(()))
+    model[1].register_forward_hook(lambda module, _, output: output + 0 * module.calls.add_(1))
+
+
+def with_another_dict(model):
+    vars(model)["_modules"] = {**model._modules, "3": nn.BatchNorm1d(3)}
+
+
+def with_another_child(model):
+    model[2] = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+
+
+CHANGES = [grown, hung_in_by_hand, given_a_buffer, with_another_dict, with_another_child]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda each: each.__name__)
+def test_buffers_that_come_between_steps_are_kept(change):
+    model = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3))
+    inputs = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
+    optimizer = SAM(torch.optim.SGD(model.parameters(), lr=0.0), rho=0.5, ascent_steps=2, model=model)
+    for _ in range(2):
+        optimizer.step(lambda: model(inputs).square().mean())
+    change(model)
+    plain = copy.deepcopy(model)
+    for _ in range(2):
+        optimizer.step(lambda: model(inputs).square().mean())
+        plain(inputs)
+    assert list(model.buffers())
+    for actual, expected in zip(model.buffers(), plain.buffers(), strict=True):
+        torch.testing.assert_close(actual, expected, rtol=0, atol=0)

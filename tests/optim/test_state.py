@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from tests.optim import problems
 from xsam.optim import SAM, XSAM, BaseAlone
@@ -255,6 +256,22 @@ def test_hooks_run_as_on_any_optimizer():
     state = optimizer.state_dict()
     assert state["note"] == 1
     optimizer.load_state_dict(state)
+
+
+def test_a_profile_shows_the_step_and_global_hooks_run():
+    model, optimizer, _ = build("xsam", "sgd")
+    closure = problems.closure_of(model, problems.batches(1)[0])
+    seen = []
+    handle = register_optimizer_step_post_hook(lambda each, *_: seen.append(type(each).__name__))
+    try:
+        optimizer.step(closure)
+    finally:
+        handle.remove()
+    assert seen == ["SGD", "XSAM"]
+    with torch.profiler.profile() as profile:
+        optimizer.step(closure)
+    assert {"Optimizer.step#XSAM.step", "Optimizer.step#SGD.step"} <= {event.key for event in profile.key_averages()}
+    assert torch.is_grad_enabled()
 
 
 def test_the_registry_builds_every_method():

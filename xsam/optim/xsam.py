@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from torch import Tensor
 
 from xsam.optim._step import foreach
-from xsam.optim._step.ascent import Ascent, MultiStepMethod, ascend
+from xsam.optim._step.ascent import Ascent, MultiStepMethod, ascend, with_gradients
 from xsam.optim._step.declare import option
 from xsam.optim._step.foreach import Scalar, Tensors
 from xsam.optim._step.passes import Passes, clear_gradients
@@ -124,9 +124,10 @@ class XSAM(MultiStepMethod):
 
     def _update(self, passes: Passes, parameters: Tensors) -> Tensor:
         ascent = ascend(passes, parameters, self.rho, self.ascent_steps, old_direction=self._direction)
-        gradient = [parameter.grad for parameter in ascent.active if parameter.grad is not None]
+        _, gradient = with_gradients(ascent.active)
         plane = Plane.of(ascent.direction, ascent.direction_norm, gradient)
-        if self._search_is_due():
+        searching = self._search_is_due()
+        if searching:
             self._search(passes, ascent, gradient, plane)
         else:
             self._steps_since_search += 1
@@ -134,8 +135,9 @@ class XSAM(MultiStepMethod):
         length = plane.norms[1] if self.scale == "ascent" else ascent.local_norm
         on_direction, on_gradient = self._coefficients(plane, length)
         foreach.combine_(gradient, on_gradient, ascent.direction, on_direction)
-        for parameter, part in zip(ascent.active, gradient, strict=True):
-            parameter.grad = part
+        if searching:  # its probes have cleared them
+            for parameter, part in zip(ascent.active, gradient, strict=True):
+                parameter.grad = part
         self._direction = ascent.direction
         self._steps += 1
         return ascent.loss

@@ -135,12 +135,13 @@ class _Trail:
         self._keep = keep_direction
         self._metric = metric
         self._seen = [False] * len(parameters)
-        self._sum: list[Tensor | None] = [None] * len(parameters)
+        self._all_seen = False
+        self._sum: list[Tensor | None] = []
 
     def advance(self) -> Tensor:
         """Move the weights one step along their gradient; return the gradient's norm."""
-        moved = [parameter for parameter in self._moving if parameter.grad is not None]
-        vectors, norm = self._metric(moved, _gradients(moved))
+        moved, gradients = with_gradients(self._moving)
+        vectors, norm = self._metric(moved, gradients)
         self._weights.move(moved, vectors, foreach.quotient(self._step_length, norm))
         if self._keep:
             self._add(norm)
@@ -150,7 +151,9 @@ class _Trail:
     def finish(self) -> tuple[list[Tensor], list[Tensor]]:
         """The parameters with a gradient in any pass, with zeros in place of gradients that they lack, and the sum."""
         self._mark_seen()
-        active = [parameter for parameter, seen in zip(self._parameters, self._seen, strict=True) if seen]
+        active = self._parameters
+        if not self._all_seen:
+            active = [parameter for parameter, seen in zip(self._parameters, self._seen, strict=True) if seen]
         for parameter in active:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
@@ -163,11 +166,10 @@ class _Trail:
         ]
 
     def _mark_seen(self) -> None:
-        if all(self._seen):
-            return
-        self._seen = [
-            seen or parameter.grad is not None for parameter, seen in zip(self._parameters, self._seen, strict=True)
-        ]
+        if not self._all_seen:
+            pairs = zip(self._parameters, self._seen, strict=True)
+            self._seen = [seen or parameter.grad is not None for parameter, seen in pairs]
+            self._all_seen = all(self._seen)
 
     def _add(self, norm: Tensor) -> None:
         if not any(self._seen):
@@ -211,8 +213,13 @@ class Gradients:
             parameter.grad = part if parameter in self._seen else None
 
 
-def _gradients(parameters: Tensors) -> list[Tensor]:
-    return [parameter.grad for parameter in parameters if parameter.grad is not None]
+def with_gradients(parameters: Tensors) -> tuple[Tensors, Tensors]:
+    """Those of ``parameters`` that have a gradient, the very list where all do, and their gradients."""
+    found = [parameter.grad for parameter in parameters]
+    gradients = [gradient for gradient in found if gradient is not None]
+    if len(gradients) < len(found):
+        parameters = [parameter for parameter in parameters if parameter.grad is not None]
+    return parameters, gradients
 
 
 def owned(gradient: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import InitVar
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
@@ -20,6 +19,7 @@ from xsam.optim._step.checks import check_base, check_group
 from xsam.optim._step.declare import Declared, option
 from xsam.optim._step.distributed import Replicas
 from xsam.optim._step.foreach import Tensors
+from xsam.optim._step.hooks import step_of_optimizer
 from xsam.optim._step.objective import Objective
 from xsam.optim._step.passes import Passes, clear_gradients
 from xsam.optim._step.precision import LossScale, Overflow
@@ -156,7 +156,7 @@ class SharpnessAware(TwoCalls, Declared, Optimizer):
             The first pass's loss.
         """
 
-    @torch.no_grad()
+    @step_of_optimizer
     def step(  # type: ignore[override]  # closures return tensors and may be several; torch's one returns a number
         self,
         closure: Callable[[], Any] | Sequence[Callable[[], Any]] | None = None,
@@ -191,8 +191,8 @@ class SharpnessAware(TwoCalls, Declared, Optimizer):
             raise ValueError("no parameter of the optimizer requires a gradient")
         if len(parameters) < len(everything):  # a frozen parameter's old gradient must not reach the base
             clear_gradients(everything)
-        replicas = Replicas(self.model, self.perturbation)
-        scale = LossScale(self.grad_scaler, replicas)
+        replicas = Replicas.now(self.model, self.perturbation)
+        scale = LossScale.of_step(self.grad_scaler, replicas)
         parts = self._shards.of(parameters)
         if parts is not parameters:
             self._check_sharded()

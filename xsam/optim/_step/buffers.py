@@ -7,7 +7,8 @@ import sys
 import warnings
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
+from operator import attrgetter, is_
 from types import FrameType
 from typing import Any
 
@@ -20,6 +21,7 @@ from torch.utils.hooks import RemovableHandle
 from xsam.optim._step.foreach import Backup
 
 Owner = dict[str, Tensor | None]
+_CHILDREN, _BUFFERS = attrgetter("_modules"), attrgetter("_buffers")
 
 
 class Buffers:
@@ -32,6 +34,9 @@ class Buffers:
     runs, remembers each outermost one for later steps. Compiled code would be compiled once more for the hook, so it is
     not set again once a compiled module was met, or where the first step met none: the modules then are those that own
     one of the parameters.
+
+    Attributes:
+        looking: whether the next first pass is to be run inside :meth:`meeting`.
     """
 
     def __init__(self) -> None:
@@ -39,30 +44,30 @@ class Buffers:
         self._kept = _Snapshot()
         self._met: list[_Snapshot] = []  # of modules that this step is the first to call, as they were when met
         self._lent: list[_Snapshot] = []  # of buffers that torch.func.functional_call lends to modules in this step
+        self._structure: _Structure | None = None  # of a model that was named
         self._roots: list[weakref.ref[nn.Module]] = []
         self._known: set[int] = set()  # modules by id(), alive while the step runs
         self._handle: RemovableHandle | None = None
-        self._looking = True
+        self.looking = True
 
     def start(self, model: nn.Module | None) -> None:
         """Copy all buffers of ``model``, or of the modules met so far: the state that :meth:`roll_back` returns to."""
         self._met = []
         self._lent = []
         if model is not None:
-            self._looking = False
-            self._start.take(_owners(_modules([model])))
+            self.looking = False
+            if self._structure is None or not self._structure.is_of(model):
+                self._structure = _Structure(model)
+            self._start.take(self._structure.owners)
             return
         self._roots = [root for root in self._roots if root() is not None]
         modules = _modules([module for root in self._roots if (module := root()) is not None])
         self._known = set(map(id, modules))
         self._start.take(_owners(modules))
 
-    def first_pass(self, parameters: Iterable[Tensor]) -> AbstractContextManager[None]:
-        """Meet the modules that are called inside and those of ``parameters``, where no model was named."""
-        return self._meeting(parameters) if self._looking else nullcontext()
-
     @contextmanager
-    def _meeting(self, parameters: Iterable[Tensor]) -> Iterator[None]:
+    def meeting(self, parameters: Iterable[Tensor]) -> Iterator[None]:
+        """Inside, in a step's first pass, meet the modules that are called, and those of ``parameters``."""
         quiet = None if self._roots else warnings.catch_warnings()
         if quiet is not None:  # of a compiled module's warning that hooks on all modules fire for itself too
             quiet.__enter__()
@@ -75,7 +80,7 @@ class Buffers:
             if quiet is not None:
                 quiet.__exit__(None, None, None)
         if not (self._roots or self._lent):
-            self._looking = False
+            self.looking = False
             self.add_owners(parameters)
 
     def add_owners(self, parameters: Iterable[Tensor]) -> None:
@@ -86,9 +91,9 @@ class Buffers:
 
     def keep(self) -> None:
         """Copy the buffers as they are now: the state that :meth:`restore` returns to."""
-        owners = [*self._start.owners]
+        owners = self._start.owners
         for met in self._met:
-            owners += met.owners
+            owners = [*owners, *met.owners]
         self._kept.take(owners)
         for lent in self._lent:
             lent.take(lent.owners)
@@ -118,7 +123,7 @@ class Buffers:
             lent.take([owner.copy() for owner in _owners(module.modules())])
             self._lent.append(lent)
         elif any(_compiled(each) for each in self._add(module)) and self._handle is not None:
-            self._looking = False
+            self.looking = False
             self._handle.remove()
 
     def _add(self, root: nn.Module) -> list[nn.Module]:
@@ -132,6 +137,36 @@ class Buffers:
         return new
 
 
+class _Structure:
+    """The modules in a model and who of them has buffers, kept for as long as none comes or goes.
+
+    Attributes:
+        owners: the modules' buffers, where there are any.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._modules = _modules([model])
+        # A scripted module's are no dicts of its own: they are looked at anew each time.
+        self._lasting = all(isinstance(module._modules, dict) for module in self._modules)
+        self._children = [module._modules for module in self._modules]
+        self._buffers = [module._buffers for module in self._modules]
+        self._empty: list[Any] = [each for each in (*self._children, *self._buffers) if not each]
+        self._with_children = [each for each in self._children if each]
+        self._named = [[*each.values()] for each in self._with_children]
+        self.owners = _owners(self._modules)
+
+    def is_of(self, model: nn.Module) -> bool:
+        """Whether ``model`` still is the one that was looked at, with the same modules and owners of buffers."""
+        return (
+            self._lasting
+            and model is self._modules[0]
+            and not any(self._empty)
+            and [[*each.values()] for each in self._with_children] == self._named
+            and all(map(is_, map(_CHILDREN, self._modules), self._children))
+            and all(map(is_, map(_BUFFERS, self._modules), self._buffers))
+        )
+
+
 class _Snapshot:
     def __init__(self) -> None:
         self.owners: Sequence[Owner] = ()
@@ -140,7 +175,7 @@ class _Snapshot:
 
     def take(self, owners: Sequence[Owner]) -> None:
         self.owners = owners
-        self._held = [owner.copy() for owner in owners]
+        self._held = [owner.copy() for owner in owners] if owners else []
         if not owners:
             self._backup.release()
             return

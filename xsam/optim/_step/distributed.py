@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -27,6 +28,7 @@ class Replicas:
     Attributes:
         count: of processes.
         local: whether every replica forms its own update.
+        wrapped: whether there are ``DistributedDataParallel`` modules, which :meth:`pass_context` is about.
 
     Raises:
         ValueError: a local perturbation of several processes without a ``DistributedDataParallel`` module or with one
@@ -36,12 +38,14 @@ class Replicas:
     def __init__(self, model: nn.Module | None, perturbation: Perturbation) -> None:
         self.count = 1
         self.local = False
+        self.wrapped = False
         self._wrappers: list[DistributedDataParallel] = []
         self._group: dist.ProcessGroup | None = None
         if not (dist.is_available() and dist.is_initialized()):
             return
         if model is not None:
             self._wrappers = [each for each in model.modules() if isinstance(each, DistributedDataParallel)]
+            self.wrapped = bool(self._wrappers)
         groups = list(dict.fromkeys(wrapper.process_group for wrapper in self._wrappers))
         if len(groups) > 1:
             raise ValueError(
@@ -60,6 +64,11 @@ class Replicas:
                 'perturbation="local" needs model= with the DistributedDataParallel module whose passes are not to be '
                 f"synchronised, not {'None' if model is None else type(model).__name__}"
             )
+
+    @classmethod
+    def now(cls, model: nn.Module | None, perturbation: Perturbation) -> Replicas:
+        """Like the constructor; a process alone, which has nothing to look up, gets the same object each time."""
+        return cls(model, perturbation) if dist.is_available() and dist.is_initialized() else _alone()
 
     def pass_context(self, *, last: bool) -> AbstractContextManager[object]:
         """The context of one closure's forward and backward.
@@ -125,3 +134,8 @@ class Replicas:
         flat = self.total(torch.cat([tensor.reshape(-1) for tensor in tensors]) / self.count)
         parts = torch.split(flat, [tensor.numel() for tensor in tensors])
         foreach.copy_(tensors, [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)])
+
+
+@lru_cache(maxsize=1)
+def _alone() -> Replicas:
+    return Replicas(None, "global")

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from typing import cast
+from operator import attrgetter
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -25,7 +26,7 @@ Scalar = Tensor | float
 _WIDE = {torch.float32, torch.float64}
 # Tensors of so few elements in all stay in a core's cache while a step works on them.
 _IN_CACHE = 1 << 17
-
+_DTYPE, _KIND = attrgetter("dtype"), attrgetter("shape", "dtype", "device")
 
 _group: ContextVar[dist.ProcessGroup | None] = ContextVar("group", default=None)
 
@@ -80,7 +81,7 @@ def norm(tensors: Tensors) -> Tensor:
 def _own_norm(tensors: Tensors) -> Tensor:
     if not tensors:
         return torch.zeros(())
-    dtypes = {tensor.dtype for tensor in tensors}
+    dtypes = _dtypes(tensors)
     dtype = _sum_dtype(dtypes)
     if not _at_hand(tensors[0].device):
         return _norm(tensors, _wider(tensors[0].device, dtype)).to(dtype)
@@ -94,7 +95,7 @@ def scaled_norm(tensors: Tensors, dtype: torch.dtype) -> Tensor:
     """The norm computed of elements that are divided by the largest; NaN and infinity pass."""
     tensors = [tensor.to(dtype) for tensor in tensors]
     largest = _norm(tensors, dtype, torch.inf)
-    if not 0.0 < cast(float, largest.tolist()) < math.inf:
+    if not 0.0 < host.value(largest) < math.inf:
         return largest
     return _norm([tensor / largest for tensor in tensors], dtype) * largest
 
@@ -103,7 +104,7 @@ def dot(first: Tensors, second: Tensors) -> Tensor:
     """Inner product of all elements of ``first`` with those of ``second``, a 0-d tensor."""
     if not first:
         return torch.zeros(())
-    dtype = _sum_dtype({tensor.dtype for tensor in first})
+    dtype = _sum_dtype(_dtypes(first))
     return _joined_sum(torch.stack([_dot(x, y, dtype) for x, y in zip(first, second, strict=True)]).sum())
 
 
@@ -121,7 +122,7 @@ def cosine_and_norms(first: Tensors, first_norm: Tensor, second: Tensors) -> tup
     if _rows.get():
         norms = torch.stack((first_norm, row_arithmetic.norm(second)))
         return row_arithmetic.cosine(first, second, norms), norms
-    dtypes = {tensor.dtype for tensor in second}
+    dtypes = _dtypes(second)
     if len(dtypes) != 1 or not _at_hand(second[0].device):
         norms = torch.stack((first_norm, norm(second)))
         return cosine(first, second, norms), norms
@@ -174,14 +175,18 @@ def quotient(numerator: float, norm: Tensor) -> Tensor:
 def add_scaled_(targets: Tensors, sources: Tensors, scale: Scalar) -> None:
     """``targets += scale * sources`` with a 0-d ``scale``."""
     if all_wide(targets):
-        if isinstance(scale, Tensor):
-            torch._foreach_addcmul_(targets, sources, [scale] * len(targets))
-        else:
-            torch._foreach_add_(targets, sources, alpha=scale)
+        _add_scaled(targets, sources, scale)
         return
     # One by one in float32: a 16-bit scale would round the radius, and 1/norm can overflow float16.
     for target, source in zip(targets, sources, strict=True):
         target.add_(source.to(_scale_dtype(scale)) * scale)
+
+
+def _add_scaled(targets: Tensors, sources: Tensors, scale: Scalar) -> None:
+    if isinstance(scale, Tensor):
+        torch._foreach_addcmul_(targets, sources, [scale] * len(targets))
+    else:
+        torch._foreach_add_(targets, sources, alpha=scale)
 
 
 def scale_(tensors: Tensors, scale: Tensor) -> None:
@@ -195,17 +200,18 @@ def scale_(tensors: Tensors, scale: Tensor) -> None:
 
 def combine_(targets: Tensors, scale: Scalar, sources: Tensors, source_scale: Scalar) -> None:
     """``targets = scale * targets + source_scale * sources`` with 0-d scales."""
-    if all_wide(targets):
-        if targets[0].device.type == "cpu" and (_rows.get() or not in_cache(targets)):
+    dtypes = _dtypes(targets)
+    if dtypes and dtypes <= _WIDE:
+        if _at_hand(targets[0].device) and (_rows.get() or not in_cache(targets)):
             # Tensor by tensor and from the end, where whoever read them last has left them in the cache.
             for target, source in zip(reversed(targets), reversed(sources), strict=True):
                 add_product(target.mul_(scale), source, source_scale, out=target)
             return
-        if not isinstance(scale, Tensor) and len({target.dtype for target in targets}) == 1:
+        if not isinstance(scale, Tensor) and len(dtypes) == 1:
             # A Python number would be made a tensor for each target.
             scale = torch.scalar_tensor(scale, dtype=targets[0].dtype, device=targets[0].device)
         torch._foreach_mul_(targets, scale)
-        add_scaled_(targets, sources, source_scale)
+        _add_scaled(targets, sources, source_scale)
         return
     # Rounded once: the two terms may cancel.
     dtype = _scale_dtype(scale)
@@ -222,7 +228,7 @@ def add_product(start: Tensor, vector: Tensor, scale: Scalar, out: Tensor) -> Te
 
 def copy_(targets: Tensors, sources: Tensors) -> None:
     """``targets = sources``, bit for bit where the dtypes are equal."""
-    dtypes = {target.dtype for target in targets}
+    dtypes = _dtypes(targets)
     if len(dtypes) == 1:
         torch._foreach_copy_(targets, sources)
         return
@@ -247,20 +253,24 @@ class Backup:
     def __init__(self) -> None:
         self._tensors: Tensors = []
         self._copies: list[Tensor] = []
+        self._kinds: list[Any] = []
+        self._copy: Callable[[Tensors, Tensors], None] = copy_
 
     def save(self, tensors: Tensors) -> None:
         """Copy ``tensors``; memory is taken anew only where shapes, dtypes or devices changed."""
         self._tensors = tensors
         if not tensors:
             return
-        if not self._fits(tensors):
-            self._copies = [torch.empty_like(tensor) for tensor in tensors]
-        copy_(self._copies, tensors)
+        kinds: list[Any] = [*map(_KIND, tensors)]
+        if kinds != self._kinds:
+            self._copies, self._kinds = [torch.empty_like(tensor) for tensor in tensors], kinds
+            self._copy = torch._foreach_copy_ if len(_dtypes(tensors)) == 1 else copy_
+        self._copy(self._copies, tensors)
 
     def restore(self) -> None:
         """Write the copies back, bit for bit, into the tensors of the last ``save``."""
         if self._tensors:
-            copy_(self._tensors, self._copies)
+            self._copy(self._tensors, self._copies)
 
     def draw_back(self, tensors: Tensors, share: float) -> None:
         """Move ``tensors``, those of the last ``save``, this share of the way back to the copies."""
@@ -269,12 +279,6 @@ class Backup:
     def release(self) -> None:
         """Forget the tensors, so that ``restore`` does nothing; keep the memory."""
         self._tensors = []
-
-    def _fits(self, tensors: Tensors) -> bool:
-        return len(tensors) == len(self._copies) and all(
-            tensor.shape == copy.shape and tensor.dtype is copy.dtype and tensor.device == copy.device
-            for tensor, copy in zip(tensors, self._copies, strict=True)
-        )
 
 
 def widened(tensors: Tensors) -> Tensors:
@@ -294,8 +298,12 @@ def in_cache(tensors: Tensors) -> bool:
 
 def all_wide(tensors: Tensors) -> bool:
     """Whether torch's multi-tensor operations suit: no 16-bit tensors, and any at all, as they refuse empty lists."""
-    dtypes = {tensor.dtype for tensor in tensors}
+    dtypes = _dtypes(tensors)
     return bool(dtypes) and dtypes <= _WIDE
+
+
+def _dtypes(tensors: Tensors) -> set[torch.dtype]:
+    return set(map(_DTYPE, tensors))
 
 
 def _scale_dtype(scale: Scalar) -> torch.dtype:
@@ -325,7 +333,7 @@ def _dot(x: Tensor, y: Tensor, dtype: torch.dtype) -> Tensor:
     if x.dtype is not dtype or y.dtype is not dtype:
         x, y = x.to(dtype), y.to(dtype)
     if x.is_contiguous() and y.is_contiguous():
-        return torch.dot(x.view(-1), y.view(-1))
+        return torch.dot(x, y) if x.dim() == 1 else torch.dot(x.view(-1), y.view(-1))
     # In the order of memory, dense tensors of equal strides flatten without a copy.
     order = sorted(range(x.dim()), key=x.stride, reverse=True)
     return torch.dot(x.permute(order).reshape(-1), y.permute(order).reshape(-1))

@@ -10,19 +10,20 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable, Mapping
-from typing import cast
+from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
 
 Number = Callable[[float], float]
 
-_SINGLE = struct.Struct("f")
+_PACK, _UNPACK = struct.Struct("f").pack, struct.Struct("f").unpack
 
 
 def _to_float32(value: float) -> float:
     try:
-        number: float = _SINGLE.unpack(_SINGLE.pack(value))[0]
+        number: float = _UNPACK(_PACK(value))[0]
     except OverflowError:
         return math.copysign(math.inf, value)
     return number
@@ -36,7 +37,8 @@ _LARGEST = {dtype: torch.finfo(dtype).max for dtype in ROUND}
 
 def value(number: Tensor) -> float:
     """The number in a 0-d tensor of a CPU's memory; unlike ``item()``, no operation that might wait for a device."""
-    return cast(float, number.tolist())
+    found: Any = number.tolist()
+    return float(found)
 
 
 def limit(dtype: torch.dtype, numerator: float = 1.0) -> float:
@@ -50,8 +52,13 @@ def kept_off_zero(norm: float, dtype: torch.dtype, numerator: float = 1.0) -> fl
     >>> kept_off_zero(2.0, torch.float32), kept_off_zero(0.0, torch.float32) > 0
     (2.0, True)
     """
-    lowest = ROUND[dtype](limit(dtype, numerator))
+    lowest = _lowest(dtype, numerator)
     return lowest if norm < lowest else norm
+
+
+@lru_cache(maxsize=64)
+def _lowest(dtype: torch.dtype, numerator: float) -> float:
+    return ROUND[dtype](limit(dtype, numerator))
 
 
 def quotient(numerator: float, norm: Tensor) -> Tensor:
@@ -68,5 +75,7 @@ def quotient(numerator: float, norm: Tensor) -> Tensor:
 def ordinary(norms: Tensor) -> bool:
     """Whether norms on a CPU are so far from the ends of their precision's range that no square has left it."""
     lowest, highest = _ORDINARY[norms.dtype]
+    if not norms.dim():
+        return lowest < value(norms) < highest
     values = norms.flatten().tolist() if norms.dim() > 1 else norms.tolist()
-    return all(lowest < value < highest for value in (values if isinstance(values, list) else [values]))
+    return False not in [lowest < each < highest for each in values]

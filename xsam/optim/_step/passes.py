@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -18,7 +17,6 @@ from xsam.optim._step.shards import hand_down, reshard
 from xsam.optim._step.weights import Weights
 
 Rng = Literal["shared", "fresh"]
-_NO_LOOK = nullcontext()
 RandomState = tuple[Tensor, Tensor | None]
 
 
@@ -74,6 +72,8 @@ class Passes:
         self._scale = scale
         self._replicas = replicas
         self._parts = parameters if parts is None else parts
+        device = parameters[0].device
+        self._cuda = device if device.type == "cuda" else None
         self._random_before: RandomState | None = None
         self._random_after: RandomState | None = None
 
@@ -112,11 +112,14 @@ class Passes:
         """
         clear_gradients(self._parameters)
         self._begin()
-        looking = self._buffers.first_pass(self._parameters) if self.forwards == 0 else _NO_LOOK
-        with looking, torch.enable_grad():
-            loss = self._objective.backward(self._parameters, self._scale, self._replicas)
+        if self.forwards == 0 and self._buffers.looking:
+            with self._buffers.meeting(self._parameters):
+                loss = self._backward()
+        else:
+            loss = self._backward()
         for parameter in self._parameters:
-            if parameter.grad is not None and parameter.grad.layout is not torch.strided:
+            gradient = parameter.grad
+            if gradient is not None and gradient.layout is not torch.strided:
                 raise TypeError("sparse gradients have no sharpness-aware step: build the embedding with sparse=False")
         if self._parts is not self._parameters:
             hand_down(self._parameters, self._parts)
@@ -127,6 +130,14 @@ class Passes:
             self.first_output = self._objective.output
         self._scale.unscale_(self._parts)
         return loss
+
+    def _backward(self) -> Tensor:
+        before = torch.is_grad_enabled()
+        torch._C._set_grad_enabled(True)  # the context torch.enable_grad() takes as long as an operation
+        try:
+            return self._objective.backward(self._parameters, self._scale, self._replicas)
+        finally:
+            torch._C._set_grad_enabled(before)
 
     def probe(self) -> float:
         """The loss at the current weights as a number, without gradients; waits for the device.
@@ -147,13 +158,16 @@ class Passes:
         torch.clear_autocast_cache()
         if self._parts is not self._parameters:
             reshard(self._model)
-        if self._shared and self.forwards == 0:
-            self._random_before = self._random_state()
         if self.forwards == 1:
             self._buffers.keep()
-            if self._shared:
-                self._random_after = self._random_state()
-        if self._random_before is not None and self._random_after is not None:
+        if not self._shared:
+            return
+        if self.forwards == 0:
+            self._random_before = self._random_state()
+            return
+        if self.forwards == 1:
+            self._random_after = self._random_state()
+        if self._random_before is not None:
             self._set_random_state(self._random_before)
 
     def _end(self) -> None:
@@ -162,8 +176,7 @@ class Passes:
             self._buffers.restore()
 
     def _random_state(self) -> RandomState:
-        device = self._parameters[0].device
-        cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+        cuda = None if self._cuda is None else torch.cuda.get_rng_state(self._cuda)
         return torch.default_generator.get_state(), cuda
 
     def _set_random_state(self, state: RandomState) -> None:

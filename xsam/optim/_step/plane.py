@@ -23,6 +23,8 @@ from xsam.optim._step.foreach import Scalar, Tensors
 
 Alphas = tuple[float, ...]
 T = TypeVar("T", Tensor, float)
+# Cosines closer than this to 1 or -1 are taken for it.
+_MARGINS = {dtype: 4 * torch.finfo(dtype).eps for dtype in host.ROUND}
 
 
 def coefficients(cosine: Tensor, alphas: Alphas) -> Tensor:
@@ -43,7 +45,7 @@ def coefficients(cosine: Tensor, alphas: Alphas) -> Tensor:
         tensor([[1.0000, 0.7071, 0.0000],
                 [0.0000, 0.7071, 1.0000]])
     """
-    margin = 4 * torch.finfo(cosine.dtype).eps
+    margin = _MARGINS[cosine.dtype]
     # Off 1 and -1 the sine is not zero. At psi = 0 the quotients then are the limits to rounding: they err by psi^2.
     psi = torch.acos(cosine.clamp(margin - 1.0, 1.0 - margin))
     only_v1 = _multiples((1.0,) * len(alphas), cosine.dtype, cosine.device)
@@ -104,8 +106,8 @@ class Plane(NamedTuple):
         number = host.ROUND[dtype]
         norms = self.norms.tolist()
         cosine = host.value(self.cosine)
-        to_direction, to_gradient = (_per_norm(length, norm, dtype) for norm in norms)
-        margin = 4 * torch.finfo(self.cosine.dtype).eps
+        to_direction, to_gradient = _per_norm(length, norms[0], dtype), _per_norm(length, norms[1], dtype)
+        margin = _MARGINS[self.cosine.dtype]
         psi = math.acos(max(min(cosine, 1.0 - margin), margin - 1.0))  # NaN passes both
         pairs: list[tuple[Scalar, ...]] = []
         for alpha in alphas:
@@ -114,7 +116,7 @@ class Plane(NamedTuple):
             elif cosine <= margin - 1.0:
                 on_v0, on_v1 = 0.0, 1.0
             else:
-                on_v0, on_v1 = (_sines(multiple, psi, math.sin) for multiple in (1.0 - alpha, alpha))
+                on_v0, on_v1 = _sines(1.0 - alpha, psi, math.sin), _sines(alpha, psi, math.sin)
             # In the precision of the norms, where what is too large is infinite: an operation would refuse the number.
             pairs.append((number(on_v0 * to_direction), number(on_v1 * to_gradient)))
         return pairs

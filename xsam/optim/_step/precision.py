@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import cast
 
 import torch
@@ -12,8 +11,6 @@ from torch.optim import Optimizer
 
 from xsam.optim._step.distributed import Replicas
 from xsam.optim._step.foreach import Tensors
-
-_AS_IT_IS = nullcontext()
 
 
 class Overflow(ArithmeticError):
@@ -32,6 +29,11 @@ class LossScale:
         self._replicas = replicas
         # The scaler knows them by id(), so they must stay alive until its update.
         self._checks: list[_Check] = []
+
+    @classmethod
+    def of_step(cls, scaler: GradScaler | None, replicas: Replicas) -> LossScale:
+        """One for a new step; without a scaler, when it keeps nothing, the same object each time."""
+        return _AS_THEY_ARE if scaler is None else cls(scaler, replicas)
 
     def scale(self, loss: Tensor) -> Tensor:
         """The loss to run backward from."""
@@ -78,6 +80,9 @@ class LossScale:
         return holder
 
 
+_AS_THEY_ARE = LossScale(None, Replicas(None, "global"))
+
+
 class _Check:
     """What a GradScaler takes for an optimizer: its step runs only where all gradients are finite."""
 
@@ -89,8 +94,10 @@ class _Check:
         self.passed = True
 
 
-def without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """A context for backward: autocast belongs to the forward, and would change some of backward's operations."""
-    if torch.is_autocast_enabled(device.type):
-        return torch.autocast(device.type, enabled=False)
-    return _AS_IT_IS
+def backward_without_autocast(loss: Tensor, device: torch.device) -> None:
+    """Run backward outside autocast, which belongs to the forward, and would change some of backward's operations."""
+    if torch._C._is_any_autocast_enabled() and torch.is_autocast_enabled(device.type):
+        with torch.autocast(device.type, enabled=False):
+            loss.backward()
+    else:
+        loss.backward()
