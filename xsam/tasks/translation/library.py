@@ -47,7 +47,6 @@ def fairseq() -> SimpleNamespace:
                 architectures=_import("fairseq.models").ARCH_CONFIG_REGISTRY,
                 TransformerModel=_import("fairseq.models.transformer").TransformerModel,
                 Criterion=_import("fairseq.criterions.label_smoothed_cross_entropy").LabelSmoothedCrossEntropyCriterion,
-                SequenceGenerator=_import("fairseq.sequence_generator").SequenceGenerator,
             )
     finally:
         root.setLevel(level)
