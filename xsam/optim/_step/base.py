@@ -414,6 +414,7 @@ class BaseAlone(SharpnessAware):
     """The base optimizer alone, behind the closure contract: one pass, no perturbation.
 
     Example:
+        >>> import torch
         >>> model = torch.nn.Linear(2, 1)
         >>> optimizer = BaseAlone(torch.optim.SGD(model.parameters(), lr=0.1))
         >>> loss = optimizer.step(lambda: model(torch.ones(4, 2)).square().mean())

@@ -57,7 +57,8 @@ def best_candidates(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     size = math.isqrt(columns // count)
     groups = columns // size if size > 1 else 0
     if groups < count:
-        return torch.topk(scores, count)
+        values, indices = torch.topk(scores, count)
+        return values, indices
     whole = groups * size
     # Group g has the columns g, groups + g, 2 · groups + g, …, so that maxima are taken of whole rows.
     maxima = scores[:, :whole].unflatten(1, (size, groups)).amax(1)
