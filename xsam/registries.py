@@ -41,6 +41,7 @@ class Registry(MutableMapping[str, Entry], Generic[Entry]):
         self.kind = kind
         self._entries = dict(entries)
         self._owners: dict[str, str] = {}
+        self._lent: set[str] = set()
 
     def __getitem__(self, name: str) -> Entry:
         return self._entries[name]
@@ -68,10 +69,38 @@ class Registry(MutableMapping[str, Entry], Generic[Entry]):
         """Add an entry of the plug-in ``owner``; raises ``ValueError`` where the name is taken."""
         if name in self._entries:
             taken = self.owner(name)
-            whose = f"the plug-in {taken!r}" if taken else "xsam-bench itself"
-            raise ValueError(f"the {self.kind} {name!r} is {whose}'s already: choose another name")
+            whose = f"the plug-in {taken!r}'s" if taken else "xsam-bench itself's"
+            if name in self._lent:
+                whose = "in the data folder"
+            raise ValueError(f"the {self.kind} {name!r} is {whose} already: choose another name")
         self[name] = entry
         self._owners[name] = owner
+
+    def lend(self, name: str, entry: Entry) -> None:
+        """Add an entry that this process found on its machine, until :meth:`take_back`; it has no owner.
+
+        Raises ``ValueError`` where the name is taken.
+
+        >>> data = Registry("data set", {"digits": 1})
+        >>> data.lend("my_birds", 2)
+        >>> list(data), data.owner("my_birds")
+        (['digits', 'my_birds'], None)
+        >>> data.take_back("my_birds")
+        >>> list(data)
+        ['digits']
+        """
+        if name in self._entries:
+            taken = self.owner(name)
+            whose = f"the plug-in {taken!r} has" if taken else "xsam-bench has"
+            raise ValueError(f"{whose} a {self.kind} of the name {name!r} too: choose another one")
+        self[name] = entry
+        self._lent.add(name)
+
+    def take_back(self, name: str) -> None:
+        """Remove what was lent as ``name``; does nothing where it is not there."""
+        if name in self._lent:
+            self._lent.discard(name)
+            del self[name]
 
     def drop(self, owner: str) -> None:
         """Remove the entries of the plug-in ``owner``."""

@@ -21,6 +21,7 @@ from xsam.grid import Grid, GridError, RunSpec, load_grid, select
 from xsam.grid.source import read_yaml
 from xsam.parameters import close_to, nearest
 from xsam.store.layout import GridFolder, grids
+from xsam.tasks import own
 from xsam.templates import grids as grids_of_package
 from xsam.text import inert
 
@@ -102,9 +103,13 @@ def packaged(given: Path, known: Mapping[str, Path], kind: str) -> Path:
     )
 
 
-def load(path: Path, sets: Sequence[str], only: Sequence[str]) -> tuple[Grid, tuple[RunSpec, ...]]:
-    """The grid in ``path``, a file or a packaged grid's name, and those of its runs that ``--only`` leaves."""
+def load(path: Path, sets: Sequence[str], only: Sequence[str], data: Path) -> tuple[Grid, tuple[RunSpec, ...]]:
+    """The grid in ``path``, a file or a packaged grid's name, and those of its runs that ``--only`` leaves.
+
+    The user's own data sets in the folder ``data`` are known from here on.
+    """
     file = packaged(path, grids_of_package(), "grid")
+    own.enter(data)
     with bad_input(GridError):
         grid = load_grid(file, sets)
         return grid, select(grid, only)

@@ -96,7 +96,7 @@ def axes(ctx: typer.Context) -> Offers:
     words = [word for word in ctx.args if not word.startswith("-")]
     if any(one.name == "grid_file" for one in ctx.command.params):
         given = ctx.params.get("grid_file") or words[0]
-        found = [common.load(Path(given), [], [])[0]]
+        found = [common.load(Path(given), [], [], Path(ctx.params.get("data") or common.DEFAULT_DATA))[0]]
     else:
         results = _results(ctx)
         names = ctx.params.get("names") or words or [folder.name for folder in grids(results)]

@@ -23,7 +23,7 @@ Name = Annotated[
     str,
     typer.Argument(
         metavar="NAME",
-        help="A data set; see 'data list'.",
+        help="A data set; see 'data list'. 'data prepare' takes a new name for your own data.",
         show_default=False,
         autocompletion=completion.data_sets,
     ),
@@ -39,6 +39,24 @@ BpeMerges = Annotated[
 AllowUnverified = Annotated[
     bool,
     typer.Option("--allow-unverified", help="Take a copy that is not known to be the published data; runs will tell."),
+]
+
+
+Size = Annotated[
+    int | None,
+    typer.Option(
+        "--size",
+        metavar="N",
+        min=1,
+        max=4096,
+        help="Your own images: resize each to N×N, its shorter side and then the middle.",
+    ),
+]
+Image = Annotated[
+    str | None, typer.Option("--image", metavar="COLUMN", help="Your own parquet files: the column of images.")
+]
+Label = Annotated[
+    str | None, typer.Option("--label", metavar="COLUMN", help="Your own parquet files: the column of labels.")
 ]
 
 
@@ -65,16 +83,28 @@ def prepare(
     source: Source = None,
     bpe_merges: BpeMerges = None,
     allow_unverified: AllowUnverified = False,
+    size: Size = None,
+    image: Image = None,
+    label: Label = None,
 ) -> None:
     """Download a data set, or take it from a local copy, check it, and put it where training finds it.
 
-    A download that was cut goes on where it ended when the command is given again.
+    A download that was cut goes on where it ended when the command is given again. With a name that is nobody's yet,
+    data of your own become a data set that grids may name: images in a folder for each class, an .npz file or parquet
+    files, and texts train.LANGUAGE, valid.LANGUAGE and test.LANGUAGE in two languages.
 
     Example: xsam-bench data prepare cifar10 --from cifar-10-python.tar.gz
     """
+    options = datasets.OwnOptions(size, image, label)
     with common.bad_input(ValueError, OSError), _progress() as report:
         verified = datasets.prepare(
-            name, data, source, bpe_merges=bpe_merges, allow_unverified=allow_unverified, report=report
+            name,
+            data,
+            source,
+            bpe_merges=bpe_merges,
+            allow_unverified=allow_unverified,
+            report=report,
+            options=options,
         )
     _show(verified)
 
@@ -113,3 +143,5 @@ def _show(verified: Verified) -> None:
         return
     counts = ", ".join(f"{count:,} {part}" for part, count in verified.counts.items())
     common.say(f"{verified.name}: {counts}, checksum {verified.checksum}, from {verified.source}")
+    for note in verified.notes:
+        common.say(f"  {note}")

@@ -30,7 +30,7 @@ def doctor(
 
     Example: xsam-bench doctor --grid quickstart
     """
-    runs = () if grid_file is None else common.load(grid_file, (), ())[1]
+    runs = () if grid_file is None else common.load(grid_file, (), (), data)[1]
     from xsam.doctor import examine, needs_of
 
     found = list(examine(results, data, common.available_cores(), needs_of(runs) if runs else None))

@@ -71,7 +71,7 @@ def plan(
 
     Example: xsam-bench plan quickstart --only optimizer=xsam --calibrate
     """
-    grid, runs = common.load(grid_file, sets, only)
+    grid, runs = common.load(grid_file, sets, only, data)
     damages = common.Damages()
     states = status.survey(GridFolder(results, grid.name), runs, damages, keep_index=False)
     plugged.say_changed(results, grid, runs)

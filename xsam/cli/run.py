@@ -28,7 +28,7 @@ from xsam.runner import numerics
 from xsam.runner.jobs import LAUNCHERS
 from xsam.runner.order import WorkOrder, settled_runs, tried_again
 from xsam.store import GridFolder, locks
-from xsam.tasks import DataMissing
+from xsam.tasks import DataMissing, own
 from xsam.tasks.data import data_sets, require
 
 Launch = Annotated[
@@ -192,7 +192,7 @@ def run(
 
     Example: xsam-bench run quickstart --jobs 2
     """
-    grid, runs = common.load(grid_file, sets, only)
+    grid, runs = common.load(grid_file, sets, only, data)
     console = common.console(error=as_json)
     train = Training(results, data, launcher, jobs, retry_failed, checkpoint_seconds, device, console, profile)
     try:
@@ -266,6 +266,10 @@ def enter_numerics(runs: Sequence[RunSpec], device: str) -> None:
 def check_data(runs: Sequence[RunSpec], data: Path) -> None:
     """Say what is missing before a hundred runs fail of it."""
     common.refuse_file(data, "--data")
+    own.enter(data)
+    with common.bad_input(DataMissing, own.OwnDataChanged):
+        for one in {tuple(run.data.items()) for run in runs if run.data}:
+            own.check(dict(one), data)
     for name in sorted(data_sets(run.params for run in runs)):
         with common.bad_input(DataMissing):
             require(name, data)

@@ -15,6 +15,7 @@ from xsam.grid.expand import grid_of
 from xsam.grid.load import load_document
 from xsam.launch import status
 from xsam.store.layout import GridFolder
+from xsam.tasks import own
 
 
 def register(app: typer.Typer) -> None:
@@ -48,6 +49,7 @@ def tune(
     Example: xsam-bench tune cpu/single_step_digits --only optimizer=sam
     """
     given, grid_file = grid_file, common.packaged(grid_file, templates.grids(), "grid")
+    own.enter(data)
     with common.bad_input(GridError):
         document, plan = load_document(grid_file)
         runs = select(grid_of(document, plan), only)

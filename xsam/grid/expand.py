@@ -21,7 +21,7 @@ from xsam.grid.spec import RunSpec
 from xsam.optim.registry import METHODS
 from xsam.parameters import ParameterError, Value
 from xsam.plugins import loaded
-from xsam.tasks import Task, Vectorising
+from xsam.tasks import Task, Vectorising, own
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,9 @@ def grid_of(document: GridDocument, plan: Plan) -> Grid:
     names = {name for run in runs for name in run.plugins} | set(document.plugins)
     names |= set() if diagnostics is None else diagnostics.plugins
     plugins = tuple(loaded()[name].record() for name in sorted(names))
-    return Grid(document.name, document.task.name, axes, report, runs, tuple(further), diagnostics, keep, plugins)
+    data = tuple(own.known()[name].record() for name in sorted({name for run in runs for name in run.data}))
+    tables = (report, runs, tuple(further))
+    return Grid(document.name, document.task.name, axes, *tables, diagnostics, keep, plugins, data)
 
 
 def _present(axis: str, cells: Iterable[MatrixCell]) -> set[Value]:

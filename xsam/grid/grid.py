@@ -123,6 +123,7 @@ class Grid:
         diagnostics: the measurements of sharpness that its runs make; None: none.
         keep_checkpoints: leave the last checkpoint of every finished run; it changes no number.
         plugins: what is kept of its plug-ins (:meth:`xsam.plugins.LoadedPlugin.record`).
+        data: what is kept of the data sets of one's own (:meth:`xsam.tasks.own.OwnSet.record`).
     """
 
     name: str
@@ -134,6 +135,7 @@ class Grid:
     diagnostics: Diagnostics | None = None
     keep_checkpoints: bool = False
     plugins: tuple[Mapping[str, Any], ...] = ()
+    data: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def tables(self) -> tuple[ReportSpec, ...]:
@@ -158,6 +160,8 @@ class Grid:
             content["keep_checkpoints"] = True
         if self.plugins:
             content["plugins"] = [dict(one) for one in self.plugins]
+        if self.data:
+            content["data"] = [dict(one) for one in self.data]
         return {**content, "digest": _digest(content)}
 
     @classmethod
@@ -180,6 +184,7 @@ class Grid:
             diagnostics=Diagnostics.of(data["diagnostics"]) if "diagnostics" in data else None,
             keep_checkpoints=data.get("keep_checkpoints") is True,
             plugins=tuple(data.get("plugins", ())),
+            data=tuple(data.get("data", ())),
         )
 
     @classmethod
@@ -205,9 +210,15 @@ class Grid:
 
 
 def recall(data: Mapping[str, Any]) -> None:
-    """Remember what a ``grid.json`` says of its plug-ins, whose columns are then read; runs none of their code."""
+    """Remember what a ``grid.json`` says of its plug-ins, whose columns are then read, and of data of one's own.
+
+    Runs no code of plug-ins, and looks at no data.
+    """
     for record in data.get("plugins", ()):
         recorded.take(record, KINDS)
+    for one in data.get("data", ()):
+        if one["classes"] is not None:
+            recorded.take({"parameters": {}, "methods": {}, "classes": {str(one["name"]): one["classes"]}}, KINDS)
 
 
 def _check_names(data: Mapping[str, Any]) -> None:

@@ -16,7 +16,8 @@ from xsam.optim.optimizer_config import OptimizerConfig
 from xsam.optim.registry import METHODS
 from xsam.parameters import Parameter, ParameterError, Parameters, Value
 from xsam.plugins import used_by
-from xsam.tasks import Task
+from xsam.tasks import Task, own
+from xsam.tasks.data import data_sets
 from xsam.tasks.run_config import SEEDS, VECTORISED
 
 
@@ -92,6 +93,7 @@ def resolve_cell(document: GridDocument, entry: Entry, axes: Mapping[str, Writte
         axes={name: after[name] for name in document.axes if name == "optimizer" or (name in free and name in after)},
         hidden=frozenset(name for name, value in params.items() if _hidden(settled.table[name], value)),
         plugins=used_by(document.task.name, entry.method, params),
+        data=own.contents(data_sets([params])),
     )
     return MatrixCell(entry, spec, settled.used, seen, after, frozenset(matched), given)
 

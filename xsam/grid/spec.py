@@ -32,6 +32,7 @@ class RunSpec:
             axes that the run does not use are absent.
         hidden: parameters left out of the id because they stand at a default that came later.
         plugins: name → version of the plug-ins that the run uses; they are in the id.
+        data: name → checksum of the data sets of one's own that the run uses; they are in the id.
     """
 
     task: str
@@ -42,6 +43,7 @@ class RunSpec:
     axes: Mapping[str, Value] = field(default_factory=dict)
     hidden: frozenset[str] = frozenset()
     plugins: Mapping[str, str] = field(default_factory=dict)
+    data: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def config(self) -> RunConfig:
@@ -76,7 +78,13 @@ class RunSpec:
     def _canonical(self) -> str:
         params = {name: value for name, value in self.params.items() if name not in self.hidden}
         content = {"task": self.task, "method": self.method, "params": params, "numerics": self.numerics}
-        return canonical_json({**content, "plugins": dict(self.plugins)} if self.plugins else content)
+        return canonical_json({**content, **self._brought})
+
+    @property
+    def _brought(self) -> dict[str, dict[str, str]]:
+        """What comes from elsewhere than this package, where anything does."""
+        found = {"plugins": dict(self.plugins), "data": dict(self.data)}
+        return {name: value for name, value in found.items() if value}
 
     def with_seed(self, seed: Value) -> RunSpec:
         """The same run at another value of the axis ``seed``.
@@ -87,7 +95,8 @@ class RunSpec:
         (7, True)
         """
         params, axes = {**self.params, "seed": seed}, {**self.axes, "seed": seed}
-        other = RunSpec(self.task, self.method, self.optimizer, params, self.numerics, axes, self.hidden, self.plugins)
+        more = (self.hidden, self.plugins, self.data)
+        other = RunSpec(self.task, self.method, self.optimizer, params, self.numerics, axes, *more)
         # Runs are planned by the ten thousand, and most of the price of one is to spell out what its seeds share.
         before, after = self._around_seed
         other.__dict__["run_id"] = _digest(f"{before}{canonical_json(seed)}{after}")
@@ -111,7 +120,7 @@ class RunSpec:
             "numerics": self.numerics,
             "axes": _lists(self.axes),
             "hidden": sorted(self.hidden),
-            **({"plugins": dict(self.plugins)} if self.plugins else {}),
+            **self._brought,
         }
 
     @classmethod
@@ -126,6 +135,7 @@ class RunSpec:
             axes=_tuples(data["axes"]),
             hidden=frozenset(data["hidden"]),
             plugins=dict(data.get("plugins", {})),
+            data=dict(data.get("data", {})),
         )
         if spec.run_id != data["run_id"]:
             raise ValueError(f"run {data['run_id']} was changed by hand: its content has the id {spec.run_id}")

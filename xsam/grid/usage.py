@@ -41,6 +41,11 @@ def check_used(document: GridDocument, plan: Plan, names: Collection[str]) -> No
         if name in names and not any(name in cell.spec.axes for cell in plan.kept):
             raise axis.place.error(f"no run of this grid uses the axis {name!r}")
     params = {name: written for name, written in document.params.items() if name in names}
+    reasons = getattr(document.task, "why_unused", None)
+    for name in params:
+        why = {reasons(cell.spec.config, name) for cell in plan.kept} if reasons else {""}
+        if why != {""} and "" not in why:
+            raise params[name].place.error(f"{name}: {min(why)}")
     _check_params(params, plan.kept, "no run of this grid uses")
 
 

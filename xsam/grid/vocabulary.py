@@ -10,7 +10,7 @@ from typing import Any
 from xsam.grid.source import Location, Node
 from xsam.optim.registry import ALTERNATIVES, BASE, METHODS, parameters_of
 from xsam.parameters import LISTS, Parameter, ParameterError, Value, nearest
-from xsam.tasks import Task
+from xsam.tasks import Task, own
 from xsam.tasks.run_config import ALTERNATIVES as TRAINING_ALTERNATIVES
 
 # The other one of two ways to say the same thing.
@@ -80,6 +80,8 @@ class Vocabulary:
         """What somebody means who gives several values where a parameter has one."""
         if isinstance(node.value, tuple) and self._known[name][0].kind not in LISTS:
             return f": several values make it an axis of matrix ({name}: {_flow(node)})"
+        if name == "dataset" and isinstance(node.value, str):
+            return own.hint(node.value)
         if name == "seed" and isinstance(node.value, dict):
             return ": a count of seeds is an axis of matrix (seed: {count: 5})"
         return ""

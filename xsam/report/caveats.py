@@ -36,6 +36,7 @@ def caveats(table: Table, runs: pd.DataFrame, epochs: pd.DataFrame) -> tuple[str
     found = (
         _numerics(table),
         _unverified(own),
+        _own_data(table),
         _limits(table, epochs),
         _unsearched(table, own),
         _fixed(table),
@@ -63,6 +64,14 @@ def _unverified(runs: pd.DataFrame) -> str:
                 marked[str(dataset)] = marked.get(str(dataset), 0) + 1
     listed = ", ".join(f"{dataset} ({_runs(count)})" for dataset, count in sorted(marked.items()))
     return f"Unverified data, which are not known to be the published ones: {listed}." if listed else ""
+
+
+def _own_data(table: Table) -> str:
+    """Which content the names of a user's own data sets stand for: nothing published tells it."""
+    told = {f"{name} (content {checksum})" for cell in _cells(table) for name, checksum in cell.spec.data.items()}
+    if not told:
+        return ""
+    return f"Data of the user's own, which are held against nothing published: {', '.join(sorted(told))}."
 
 
 def limit_shares(table: Table, epochs: pd.DataFrame) -> dict[tuple[Key, Key], float]:

@@ -20,6 +20,7 @@ from xsam.grid.diagnostics import Diagnostics
 from xsam.grid.spec import RunSpec
 from xsam.plugins.load import load_staged, stage
 from xsam.store.layout import GridFolder
+from xsam.tasks import own
 
 if TYPE_CHECKING:
     from xsam.store.ends import Finished
@@ -100,6 +101,17 @@ class WorkOrder:
     def load_plugins(self) -> None:
         """Load the plug-ins of the launch's runs, as they were when it began; raises ``PluginError``."""
         load_staged(self._kept().get("plugins", ()), self.place)
+
+    def enter_data(self, runs: Iterable[RunSpec]) -> None:
+        """Make the user's own data sets known that ``runs`` use, with the content that they were planned with.
+
+        Raises ``DataMissing`` and :class:`~xsam.tasks.own.OwnDataChanged`, which say what to do.
+        """
+        wanted = {tuple(run.data.items()) for run in runs if run.data}
+        if wanted:
+            own.enter(self.data_dir)
+            for one in wanted:
+                own.check(dict(one), self.data_dir)
 
     def _kept(self) -> dict[str, Any]:
         content: dict[str, Any] = json.loads((self.place / SNAPSHOT).read_text(encoding="utf-8"))

@@ -19,6 +19,8 @@ from xsam.runner import numerics
 from xsam.runner.lease import Lease, LeaseLost
 from xsam.runner.order import WorkOrder, mark_of, settled
 from xsam.runner.stop import Interrupted, StopFlag
+from xsam.tasks import DataMissing
+from xsam.tasks.own import OwnDataChanged
 
 if TYPE_CHECKING:
     from xsam.runner.distributed import ProcessGroup
@@ -59,7 +61,8 @@ def _work(order: WorkOrder, stop: StopFlag | None) -> int:
         numerics.enter(setting)  # before anything here loads torch, as a plug-in may
     try:
         order.load_plugins()
-    except PluginError as error:
+        order.enter_data(runs[run_id] for run_id in order.run_ids)
+    except (PluginError, DataMissing, OwnDataChanged) as error:
         raise SystemExit(f"xsam-bench: {error}") from None
     if order.devices == 1:
         return _lead(order, runs, stop)

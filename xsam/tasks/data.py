@@ -6,13 +6,13 @@ A task's provider is a module with ``names``, ``available``, ``prepare`` and ``v
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
 from xsam.parameters import Parameters, nearest
-from xsam.tasks import TASKS, get_task
+from xsam.tasks import TASKS, get_task, own
 
 Report = Callable[[str, int, int | None], None]
 """Told of progress: what is being done, how far it is, and how far it goes (``None``: nobody knows)."""
@@ -46,6 +46,7 @@ class Verified:
             published data; empty where it cannot be read.
         source: the folder or package that was read.
         problem: one line that says what is wrong, ``None`` where nothing is.
+        notes: what was done to data of one's own that somebody should know, in words.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Verified:
     checksum: str
     source: str
     problem: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -63,6 +65,26 @@ class Verified:
     def verified(self) -> bool:
         """Whether it is known to be the published data."""
         return self.ok and not self.checksum.endswith(UNVERIFIED)
+
+
+@dataclass(frozen=True)
+class OwnOptions:
+    """What may be said of data of one's own.
+
+    Attributes:
+        size: side of the square that each image is resized to.
+        image, label: columns of a parquet file.
+        bpe_merges: byte-pair merges of a text pair.
+    """
+
+    size: int | None = None
+    image: str | None = None
+    label: str | None = None
+    bpe_merges: int | None = None
+
+    def given(self) -> list[str]:
+        """The options of ``data prepare`` that were given."""
+        return [f"--{name.replace('_', '-')}" for name, value in vars(self).items() if value is not None]
 
 
 class Provider(Protocol):
@@ -96,8 +118,19 @@ class Provider(Protocol):
         """Read a data set from end to end and check it."""
 
 
+class OwnMaker(Protocol):
+    """What a provider offers beside that where people may bring data of their own."""
+
+    def looks_own(self, source: Path) -> bool:
+        """Whether ``source`` looks like data of this task."""
+
+    def prepare_own(self, name: str, data_dir: Path, source: Path, options: OwnOptions, report: Report) -> Verified:
+        """Make the data set ``name`` of ``source``."""
+
+
 def available(data_dir: Path) -> list[Available]:
-    """Where each data set of each task is, in the order of their tables."""
+    """Where each data set of each task is, in the order of their tables, those of one's own behind each task's."""
+    own.enter(data_dir)
     return [row for task in TASKS for row in _provider(task).available(data_dir)]
 
 
@@ -135,34 +168,82 @@ def prepare(
     bpe_merges: int | None = None,
     allow_unverified: bool = False,
     report: Report = silent,
+    options: OwnOptions | None = None,
 ) -> Verified:
     """Fetch the data set ``name`` from the net, or take it from ``source``, and write it below ``data_dir``.
+
+    A name that is nobody's yet becomes a data set of one's own, made of ``source``.
 
     Args:
         source: an archive or a folder in the data set's published format; ``None`` downloads.
         bpe_merges: byte-pair merges of a parallel corpus; ``None``: its usual number.
         allow_unverified: take a source that is not known to be the published data, and mark what is made of it.
         report: told of progress.
+        options: of data of one's own.
 
     Raises ``ValueError`` (one line) for an unknown name, a source without the data and a download that failed; then
-    nothing half-written is left behind.
+    nothing half-written stays behind, and an earlier copy stays as it is.
     """
-    return _provider_of(name).prepare(
-        name, data_dir, source, bpe_merges=bpe_merges, allow_unverified=allow_unverified, report=report
+    options = options or OwnOptions()
+    own.enter(data_dir)
+    providers = _providers()
+    if name in providers and name not in own.known():
+        if options.given():
+            raise ValueError(f"{name} is no data set of your own: leave out {' and '.join(options.given())}")
+        return providers[name].prepare(
+            name, data_dir, source, bpe_merges=bpe_merges, allow_unverified=allow_unverified, report=report
+        )
+    own.check_name(name, {*providers} - own.known().keys())
+    if source is None:
+        if name in own.known():
+            return verify(name, data_dir)
+        raise ValueError(f"unknown data set {name!r}{nearest(name, providers)}{own.hint(name)}")
+    if not source.exists():
+        raise ValueError(f"{source}: no such file or folder")
+    if allow_unverified:
+        raise ValueError(
+            f"{name} is a data set of your own, and nothing is published of it: leave out --allow-unverified"
+        )
+    before = own.known().get(name)
+    made = _own_provider(name, source, before).prepare_own(
+        name, data_dir, source, replace(options, bpe_merges=bpe_merges), report
     )
+    own.enter(data_dir)
+    if before is not None and before.checksum != own.known()[name].checksum:
+        told = f"its content was {before.checksum} before; runs on that are kept, and are others than runs on this"
+        return replace(made, notes=(*made.notes, told))
+    return made
 
 
 def verify(name: str, data_dir: Path) -> Verified:
     """Read the data set ``name`` from end to end; raises ``DataMissing`` where it is not prepared."""
+    own.enter(data_dir)
     return _provider_of(name).verify(name, data_dir)
+
+
+def _own_provider(name: str, source: Path, before: own.OwnSet | None) -> OwnMaker:
+    """The provider of the task whose data ``source`` looks like, which is that of the set of this name so far."""
+    makers = {task: cast(OwnMaker, _provider(task)) for task in TASKS if hasattr(_provider(task), "prepare_own")}
+    task = next((task for task, maker in makers.items() if maker.looks_own(source)), next(iter(makers)))
+    if before is not None and before.task != task:
+        raise ValueError(
+            f"{name} is a data set of {before.task} in {before.place}, and {source} is one of {task}: "
+            "choose another name"
+        )
+    return makers[task]
 
 
 def _provider(task: str) -> Provider:
     return cast(Provider, import_module(get_task(task).provider))
 
 
+def _providers() -> dict[str, Provider]:
+    """Data set → its provider."""
+    return {data: provider for task in TASKS for provider in [_provider(task)] for data in provider.names()}
+
+
 def _provider_of(name: str) -> Provider:
-    providers = {data: provider for task in TASKS for provider in [_provider(task)] for data in provider.names()}
+    providers = _providers()
     if name not in providers:
-        raise ValueError(f"unknown data set {name!r}{nearest(name, providers)}")
+        raise ValueError(f"unknown data set {name!r}{nearest(name, providers)}{own.hint(name)}")
     return providers[name]

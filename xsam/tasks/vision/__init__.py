@@ -12,7 +12,7 @@ from xsam.parameters import ParameterError, nearest
 from xsam.tasks.vision.architectures import MODELS, TIMM_PREFIX
 from xsam.tasks.vision.datasets import DATASETS, EVALUATION_SETS
 from xsam.tasks.vision.datasets.dataset import Dataset
-from xsam.tasks.vision.sizes import part_sizes, smallest_batch, steps_per_epoch
+from xsam.tasks.vision.sizes import smallest_batch, steps_per_epoch
 from xsam.tasks.vision.summary import EPOCH_METRICS, EVAL_SETS, RUN_METRICS, TEST_ACCURACY
 from xsam.tasks.vision.vision_run import DataConfig, VisionRun
 
@@ -49,6 +49,13 @@ class VisionTask:
         """
         return run.model.unused() | run.data.unused()
 
+    def why_unused(self, run: VisionRun, name: str) -> str:
+        """Why ``run`` does not use the parameter ``name``, where that hangs on the data; empty for others."""
+        if name == "val_fraction" and name in run.data.unused():
+            count = DATASETS[run.data.name].validation
+            return f"{run.data.name} has {count:,} validation images of its own, the same for every run; leave it out"
+        return ""
+
     def check(self, run: VisionRun) -> None:
         """Raise ``ParameterError`` (one line) for values that are each valid and do not go together.
 
@@ -60,7 +67,7 @@ class VisionTask:
                 f"{name} has no training part: set dataset: {EVAL_SETS[name]}, eval_sets: [{name}]", "dataset"
             )
         dataset = DATASETS[name]
-        train, _ = part_sizes(dataset.train, run.data.train_subset, run.data.val_fraction)
+        train = run.data.trained_on()
         pieces = run.training.accumulation * run.training.devices
         batch_size = max(1, smallest_batch(train, run.data.batch_size) // pieces)
         _check_images(run.data, dataset)
@@ -113,9 +120,7 @@ class VisionTask:
         >>> TASK.steps_per_epoch(VisionRun.of({"train_subset": 256, "val_fraction": 0.1, "batch_size": 128}))
         2
         """
-        images = DATASETS[run.data.name].train
-        train, _ = part_sizes(images, run.data.train_subset, run.data.val_fraction)
-        return steps_per_epoch(train, run.data.batch_size)
+        return steps_per_epoch(run.data.trained_on(), run.data.batch_size)
 
     def open(self, run: VisionRun, data_dir: Path, device: torch.device) -> Problem:
         """One run's model and data on ``device``; raises ``DataMissing`` where a data set is not prepared."""

@@ -3,7 +3,8 @@
 Images are ordered by the SHA-256 of their bytes (uint8, H×W×C), ties by label. So every complete copy of a data set,
 whatever its archive, format or order, is prepared as the same files, and a seed draws the same subsets from it. A
 part's checksum is the first 16 hex digits of the SHA-256 of its images' bytes in that order, one after the other, and
-then its labels', one byte each; a data set's is that of the training and of the test part, joined by a hyphen.
+then its labels', one byte each (four, of a set with more than 256 classes); a data set's is that of the training and
+of the test part, joined by a hyphen.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Content = Mapping[str, Array]  # Dataset.arrays: uint8 images N×C×H×W, integer labels N
 
 CHECKSUM_DIGITS = 16
+LABELS_OF_ONE_BYTE = 256  # classes
 _CHUNK = 1000  # images in memory at once, of those mapped from a file
 
 
@@ -44,12 +46,13 @@ def first_of_each_class(labels: Array, count: int) -> Array:
     return np.sort(np.concatenate(chosen))
 
 
-def part_checksum(views: list[Array], labels: Array) -> str:
+def part_checksum(views: list[Array], labels: Array, wide: bool = False) -> str:
     """Checksum of one part in the order that it has.
 
     Args:
         views: its images (uint8, N×C×H×W) at each of their sizes, the largest first.
-        labels: integers below 256, N.
+        labels: integers, N; below 256 unless ``wide``.
+        wide: labels count as four bytes each, the lowest first, instead of one: for more than 256 classes.
 
     >>> part_checksum([np.zeros((1, 3, 2, 2), np.uint8)], np.array([7]))
     'e5918c544dd22bc0'
@@ -58,7 +61,7 @@ def part_checksum(views: list[Array], labels: Array) -> str:
     for images in views:
         for chunk in _interleaved(images):
             digest.update(chunk.data)
-    digest.update(labels.astype(np.uint8).data)
+    digest.update(labels.astype("<u4" if wide else np.uint8).data)
     return digest.hexdigest()[:CHECKSUM_DIGITS]
 
 

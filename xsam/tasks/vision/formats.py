@@ -46,7 +46,7 @@ def read_npz(dataset: Dataset, origin: Path, scratch: Path) -> Content:
                 if not tree.has(f"{name}.npy"):
                     raise ValueError(f"{origin}: no array {name}; it takes x_train, y_train, x_test and y_test")
                 with tree.open(f"{name}.npy") as stream:
-                    arrays.append(_npy(stream, f"{origin}: {name}"))
+                    arrays.append(read_npy(stream, f"{origin}: {name}"))
             images, labels = arrays
             if images.dtype != np.uint8 or labels.dtype.kind not in "iu":
                 raise ValueError(
@@ -56,7 +56,7 @@ def read_npz(dataset: Dataset, origin: Path, scratch: Path) -> Content:
     return dataset.named(*parts)
 
 
-def _npy(stream: IO[bytes], place: str) -> Array:
+def read_npy(stream: IO[bytes], place: str) -> Array:
     """An array of numbers; never more memory than the file has bytes, whatever its header claims."""
     try:
         version = np.lib.format.read_magic(stream)

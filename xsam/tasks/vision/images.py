@@ -33,6 +33,7 @@ class ImageData:
         checksum: see :meth:`Dataset.digest`; ends in ``+unverified`` for a copy that is not known to be the published
             data.
         source: the folder or package that it was read from.
+        val_images, val_labels: of a data set with a validation part of its own; None for others.
     """
 
     train_images: torch.Tensor
@@ -46,6 +47,8 @@ class ImageData:
     classes: int
     checksum: str
     source: str
+    val_images: torch.Tensor | None = None
+    val_labels: torch.Tensor | None = None
 
 
 def load(name: str, data_dir: Path) -> ImageData:
@@ -68,7 +71,10 @@ def read(dataset: Dataset, data_dir: Path) -> ImageData:
         content = dataset.read_published(Folder(folder))
     else:
         content = prepared.content(dataset, folder)
-        return _image_data(dataset, content, prepared.manifest(folder).checksum(dataset), folder)
+        checksum = prepared.manifest(folder).checksum(dataset)
+        if dataset.own and checksum != dataset.checksum:
+            raise ValueError(f"{folder}: prepared anew with other content meanwhile; give the command again")
+        return _image_data(dataset, content, checksum, folder)
     dataset.check(content, folder)
     order = dataset.orders(content)
     content = {name: array[order[name]] for name, array in content.items()}
@@ -101,4 +107,6 @@ def _image_data(dataset: Dataset, content: Content, digest: str, folder: Path) -
         classes=dataset.classes,
         checksum=digest,
         source=str(folder),
+        val_images=tensors.get(f"val-{dataset.size}"),
+        val_labels=tensors.get("val-labels"),
     )

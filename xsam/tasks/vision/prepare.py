@@ -11,9 +11,11 @@ import os
 import shutil
 from pathlib import Path
 
-from xsam.tasks.data import Available, Report, Verified, silent
+from xsam.tasks.data import Available, OwnOptions, Report, Verified, silent
 from xsam.tasks.vision.datasets import DATASETS, EVALUATION_SETS
 from xsam.tasks.vision.datasets.dataset import Dataset
+from xsam.tasks.vision.own.manifest import find_own as find_own
+from xsam.tasks.vision.own.manifest import reserved as reserved
 from xsam.tasks.vision.prepared import (
     describe,
     earlier_layout,
@@ -123,13 +125,26 @@ def prepare(
     return _verified(dataset, manifest.checksum(dataset), target)
 
 
+def looks_own(source: Path) -> bool:
+    """Whether ``source`` looks like images of one's own."""
+    return source.suffix in (".npz", ".xz", ".parquet")
+
+
+def prepare_own(name: str, data_dir: Path, source: Path, options: OwnOptions, report: Report) -> Verified:
+    """See :func:`xsam.tasks.vision.own.prepare.prepare_own`."""
+    from xsam.tasks.vision.own.prepare import prepare_own as made
+
+    if options.bpe_merges is not None:
+        raise ValueError(f"{name} holds images: leave out --bpe-merges")
+    return made(name, data_dir, source, options, report)
+
+
 def _dataset(name: str) -> Dataset:
     return (EVALUATION_SETS if name in EVALUATION_SETS else DATASETS)[name]
 
 
 def _verified(dataset: Dataset, checksum: str, source: Path) -> Verified:
-    counts = {"train": dataset.train, "test": dataset.test}
-    return Verified(dataset.name, {part: count for part, count in counts.items() if count}, checksum, str(source))
+    return Verified(dataset.name, dataset.parts, checksum, str(source))
 
 
 def _at_hand(dataset: Dataset, data_dir: Path) -> Path | None:

@@ -11,10 +11,11 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xsam.tasks import DataMissing
 from xsam.tasks.data import UNVERIFIED, Available
+from xsam.tasks.own import SOURCES
 from xsam.tasks.vision.datasets import DATASETS, EVALUATION_SETS
 from xsam.tasks.vision.datasets.dataset import DataFile, Dataset
 
@@ -93,7 +94,8 @@ def locate(dataset: Dataset, data_dir: Path) -> Path:
     reason += "".join(f", nor is it in {other}" for other in dataset.system_folders)
     if published_in(dataset, data_dir / dataset.published):
         reason += f"; {data_dir / dataset.published} has the published files, which have to be prepared"
-    command = f"xsam-bench data prepare {dataset.name} --data {shlex.quote(str(data_dir))}"
+    origin = f" --from {SOURCES}" if dataset.own else ""
+    command = f"xsam-bench data prepare {dataset.name}{origin} --data {shlex.quote(str(data_dir))}"
     raise DataMissing(f"data set {dataset.name} is missing ({reason}): run `{command}`")
 
 
@@ -115,12 +117,14 @@ class Manifest:
         verified: whether it was found to be the published data, by digests on record.
         checksums: digest of the content of each data set in the folder.
         format: layout of the folder.
+        own: of a user's own data: what is known of them (:mod:`xsam.tasks.vision.own.manifest`).
     """
 
     source: str
     verified: bool
     checksums: Mapping[str, str]
     format: int = LAYOUT
+    own: Mapping[str, Any] | None = None
 
     def checksum(self, dataset: Dataset) -> str:
         """The recorded digest; one that ends in ``UNVERIFIED`` tells of a copy that is not known to be the published.
@@ -146,7 +150,8 @@ def manifest(folder: Path) -> Manifest:
 
 def write_manifest(folder: Path, content: Manifest) -> None:
     """Write ``content`` as the manifest of ``folder``."""
-    (folder / MANIFEST).write_text(json.dumps(asdict(content), indent=2) + "\n", encoding="utf-8")
+    kept = {name: value for name, value in asdict(content).items() if name != "own" or value is not None}
+    (folder / MANIFEST).write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
 
 
 def content(dataset: Dataset, folder: Path) -> Content:

@@ -119,13 +119,17 @@ class VisionProblem:
         self.network: nn.Module = self.model
 
     def _load(self, wanted: DataConfig, data: ImageData, device: torch.device) -> None:
-        indices = split(data.train_labels, self._seed, wanted.train_subset, wanted.val_fraction)
+        fraction = wanted.val_fraction if data.val_images is None else 0.0  # it has a validation part of its own
+        indices = split(data.train_labels, self._seed, wanted.train_subset, fraction)
         labels = data.train_labels.clone()
         labels[indices.train] = add_label_noise(labels[indices.train], data.classes, wanted.label_noise, self._seed)
         source = data.train_images if self._augment.kind == "resized_crop_flip" else data.eval_train_images
         everything = len(indices.train) == len(labels)
         self.train = Part.on(device, source, labels, None if everything else indices.train)
-        self.val = Part.on(device, data.eval_train_images, labels, indices.val)
+        if data.val_images is None or data.val_labels is None:
+            self.val = Part.on(device, data.eval_train_images, labels, indices.val)
+        else:
+            self.val = Part.on(device, data.val_images, data.val_labels)
         self._tested = fixed_subset(len(data.test_labels), wanted.test_subset)
         self.test = Part.on(device, data.test_images, data.test_labels, self._tested)
 

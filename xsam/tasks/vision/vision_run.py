@@ -11,6 +11,7 @@ from xsam.parameters import Parameter, Parameters
 from xsam.tasks.run_config import RunConfig, TrainingConfig
 from xsam.tasks.vision.architectures import MODELS, TIMM_PREFIX
 from xsam.tasks.vision.datasets import DATASETS, EVALUATION_SETS
+from xsam.tasks.vision.sizes import part_sizes
 from xsam.tasks.vision.summary import EVAL_SETS
 
 
@@ -100,12 +101,30 @@ class DataConfig(Config):
         return {**own, "dataset": replace(own["dataset"], choices=(*DATASETS, *EVALUATION_SETS))}
 
     def unused(self) -> frozenset[str]:
-        """Names of parameters that make no difference: what an augmentation that is off would do."""
+        """Names of parameters that make no difference: what an augmentation that is off would do, above all."""
         idle = {
             "crop_scale_min": self.augment != "resized_crop_flip",
             "cutout_probability": not self.cutout,
+            "val_fraction": self._validates_apart,
         }
         return frozenset(name for name, unused in idle.items() if unused)
+
+    @property
+    def _validates_apart(self) -> bool:
+        """Whether the data set has a validation part of its own."""
+        return self.name in DATASETS and DATASETS[self.name].validation > 0
+
+    def trained_on(self) -> int:
+        """How many images a run trains on.
+
+        Raises ``ValueError`` (one line) where the data set has too few.
+
+        >>> DataConfig(name="digits", val_fraction=0.1).trained_on()
+        1293
+        """
+        fraction = 0.0 if self._validates_apart else self.val_fraction
+        train, _ = part_sizes(DATASETS[self.name].train, self.train_subset, fraction)
+        return train
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -71,6 +71,8 @@ class Dataset:
         package: of one that has no folder: where it comes from (``"scikit-learn"``).
         read: of one that has no folder: returns training images and labels, test images and labels, as arrays.
         trained_on: of one that is only evaluated on: the data set whose models it tests.
+        validation: number of images of a validation part of its own, which then is that of every run.
+        own: whether it is a user's own data, of which nothing is published.
     """
 
     name: str
@@ -97,10 +99,18 @@ class Dataset:
     package: str = ""
     read: Callable[[], tuple[Any, Any, Any, Any]] | None = None
     trained_on: str = ""
+    validation: int = 0
+    own: bool = False
 
     def __post_init__(self) -> None:
         if not self.raw_size:
             object.__setattr__(self, "raw_size", self.size)
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """Part → number of its images, of the parts that it has."""
+        counts = {"train": self.train, "val": self.validation, "test": self.test}
+        return {part: count for part, count in counts.items() if count}
 
     @property
     def files(self) -> tuple[DataFile, ...]:
@@ -122,7 +132,8 @@ class Dataset:
         """
         sizes = dict.fromkeys((self.raw_size, self.size))
         raw, *views = (f"train-{size}" for size in sizes)
-        return (raw, "train-labels", *views, f"test-{self.size}", "test-labels")
+        validation = (f"val-{self.size}", "val-labels") if self.validation else ()
+        return (raw, "train-labels", *views, *validation, f"test-{self.size}", "test-labels")
 
     @property
     def facts(self) -> str:
@@ -135,9 +146,11 @@ class Dataset:
         counts = (
             f"{self.train:,} training and {self.test:,} test images" if self.train else f"{self.test:,} test images"
         )
+        if self.validation:
+            counts = f"{self.train:,} training, {self.validation:,} validation and {self.test:,} test images"
         shape = f"{self.channels}×{self.size}×{self.size}"
         stored = f" (stored {self.raw_size}×{self.raw_size})" if self.raw_size != self.size else ""
-        return f"{counts}, {shape}{stored}, {self.classes} classes"
+        return f"{counts}, {shape}{stored}, {self.classes} classes{', your own' if self.own else ''}"
 
     def packaged(self) -> Content:
         """The content of a data set that comes with a Python package, as that has it."""
@@ -177,6 +190,8 @@ class Dataset:
     def digest(self, content: Content) -> str:
         """The checksums of the training and of the test part, joined by a hyphen; see ``xsam.tasks.vision.canonical``.
 
+        That of a validation part of its own stands between them.
+
         >>> from xsam.tasks.vision.datasets import DATASETS
         >>> digits = DATASETS["digits"]
         >>> content = digits.packaged()
@@ -184,11 +199,12 @@ class Dataset:
         >>> digits.digest({name: array[order[name]] for name, array in content.items()})
         '5aed19ac58575b7e-964e6f70c03c208f'
         """
-        from xsam.tasks.vision.canonical import part_checksum
+        from xsam.tasks.vision.canonical import LABELS_OF_ONE_BYTE, part_checksum
 
         train = [content[f"train-{size}"] for size in dict.fromkeys((self.raw_size, self.size))]
-        test = [content[f"test-{self.size}"]]
-        return "-".join([part_checksum(train, content["train-labels"]), part_checksum(test, content["test-labels"])])
+        images = {part: [content[f"{part}-{self.size}"]] for part in self.parts} | {"train": train}
+        wide = self.classes > LABELS_OF_ONE_BYTE
+        return "-".join(part_checksum(images[part], content[f"{part}-labels"], wide) for part in self.parts)
 
     def other_content(self, digest: str) -> str:
         """What is said of content with a digest that is not the one on record."""
@@ -198,10 +214,8 @@ class Dataset:
         """Raise ``ValueError`` (one line) where counts, image sizes, types or labels are not those of the data set."""
         import numpy as np
 
-        for part, expected, sizes in (
-            ("train", self.train, (self.raw_size, self.size)),
-            ("test", self.test, (self.size,)),
-        ):
+        for part, expected in self.parts.items():
+            sizes = (self.raw_size, self.size) if part == "train" else (self.size,)
             labels = content[f"{part}-labels"]
             for size in sizes:
                 images = content[f"{part}-{size}"]
