@@ -15,7 +15,7 @@ from xsam.parameters import ParameterError
 from xsam.registries import Over
 from xsam.tasks.translation.corpora import CORPORA, PARTS
 from xsam.tasks.translation.summary import EPOCH_METRICS, RUN_METRICS, TEST_BLEU
-from xsam.tasks.translation.translation_run import PUBLISHED, SIZES, TranslationRun
+from xsam.tasks.translation.translation_run import PUBLISHED, SIZES, DataConfig, TranslationRun
 
 if TYPE_CHECKING:
     import torch
@@ -59,6 +59,7 @@ class TranslationTask:
         model, data = run.model, run.data
         if data.source == data.target:
             raise ParameterError(f"source and target are both {data.source}", "source", "target")
+        _check_own(data)
         if model.name != PUBLISHED and model.embed_dim % (2 * model.heads):
             raise ParameterError(
                 f"embed_dim {model.embed_dim} is no multiple of twice the heads, {model.heads}", "embed_dim", "heads"
@@ -89,9 +90,31 @@ class TranslationTask:
 
         corpus = CORPORA[run.data.name]
         merges = run.data.bpe_merges or corpus.merges
-        data = load(corpus.name, merges, run.data.source, run.data.target, data_dir)
+        data = load(corpus.name, merges, run.data.source, run.data.target, data_dir, corpus.own)
         data = data.limited({"valid": run.data.valid_subset, "test": run.data.test_subset})
         return TranslationProblem(run, data, device)
+
+
+def _check_own(data: DataConfig) -> None:
+    """What is known of a text pair of one's own before it is read."""
+    corpus = CORPORA[data.name]
+    if not corpus.own or corpus.languages is None:
+        return
+    first, second = corpus.languages
+    if {data.source, data.target} != {first, second}:
+        raise ParameterError(
+            f"{data.name} has the languages {first} and {second}, not {data.source} and {data.target}: "
+            f"give source: {first}, target: {second}, or the other way round",
+            "source",
+            "target",
+            "dataset",
+        )
+    if data.bpe_merges not in (None, corpus.merges):
+        raise ParameterError(
+            f"{data.name} is prepared with {corpus.merges:,} byte-pair merges, not {data.bpe_merges:,}: leave out "
+            "bpe_merges, or prepare it with --bpe-merges under another name",
+            "bpe_merges",
+        )
 
 
 TASK = TranslationTask()

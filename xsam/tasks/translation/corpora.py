@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from xsam.registries import Registry
+
 PARTS = ("train", "valid", "test")
 
 
@@ -28,6 +30,7 @@ class Corpus:
         tests: further published test sets, name → sentence pairs; prepared where their files are there.
         derived: further test sets that are made of the published files; see :mod:`xsam.tasks.translation.sources`.
         url, downloads: where to fetch it, and the files there.
+        own: of a text pair of one's own under its own name: the checksum of its prepared files.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Corpus:
     derived: tuple[str, ...] = ()
     url: str = ""
     downloads: tuple[str, ...] = ()
+    own: str = ""
 
     @property
     def facts(self) -> str:
@@ -53,7 +57,8 @@ class Corpus:
             return "your own train, valid and test texts in two languages"
         train, valid, test = (self.counts[part] for part in PARTS)
         first, second = self.languages
-        return f"{train:,} training, {valid:,} validation and {test:,} test pairs, {first} and {second}"
+        mine = ", your own" if self.own else ""
+        return f"{train:,} training, {valid:,} validation and {test:,} test pairs, {first} and {second}{mine}"
 
 
 _IWSLT14 = Corpus(
@@ -94,4 +99,6 @@ _MULTI30K = Corpus(
 
 _PARALLEL_TEXT = Corpus(name="parallel_text", format="parallel", languages=None, merges=10_000)
 
-CORPORA: Mapping[str, Corpus] = {corpus.name: corpus for corpus in (_IWSLT14, _MULTI30K, _PARALLEL_TEXT)}
+CORPORA: Registry[Corpus] = Registry(
+    "corpus", {corpus.name: corpus for corpus in (_IWSLT14, _MULTI30K, _PARALLEL_TEXT)}
+)

@@ -99,8 +99,11 @@ class ParallelData:
 
 
 @lru_cache(maxsize=1)
-def load(name: str, merges: int, source: str, target: str, data_dir: Path) -> ParallelData:
+def load(name: str, merges: int, source: str, target: str, data_dir: Path, content: str = "") -> ParallelData:
     """The prepared corpus ``name`` from ``source`` to ``target``; kept in memory for the worker's next runs.
+
+    Args:
+        content: of a text pair of one's own: the checksum that it must have.
 
     Raises ``DataMissing`` where it is not prepared, and ``ValueError`` (one line) for a language that it does not have,
     files that were changed or cut off, and sentences that are too long, empty or of unknown tokens.
@@ -108,6 +111,8 @@ def load(name: str, merges: int, source: str, target: str, data_dir: Path) -> Pa
     prepared = locate(CORPORA[name], merges, data_dir)
     if {source, target} != set(prepared.languages):
         raise ValueError(f"{name} has the languages {' and '.join(prepared.languages)}, not {source} and {target}")
+    if content and prepared.checksum != content:
+        raise ValueError(f"{data_dir / name}: prepared anew with other content meanwhile; give the command again")
     damage = prepared.damage() or false_part(CORPORA[name], prepared)
     if damage is not None:
         raise ValueError(damage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,12 +10,16 @@ from functools import partial
 from itertools import chain, product
 from pathlib import Path
 
-from xsam.tasks.data import Available, Report, Verified, silent
+from xsam.tasks.data import Available, OwnOptions, Report, Verified, silent
 from xsam.tasks.download import fetch
 from xsam.tasks.translation import bpe, library, testsets, text
 from xsam.tasks.translation.corpora import CORPORA, PARTS, Corpus
 from xsam.tasks.translation.files import MANIFEST, Prepared, describe, false_part, file_digest, folder_of, locate
-from xsam.tasks.translation.sources import VALID_EVERY, Raw, Sides, read, read_tests
+from xsam.tasks.translation.own import MERGES, RECORD, write_record
+from xsam.tasks.translation.own import find_own as find_own
+from xsam.tasks.translation.own import looks_own as looks_own
+from xsam.tasks.translation.own import reserved as reserved
+from xsam.tasks.translation.sources import VALID_EVERY, Raw, Sides, read, read_own, read_tests
 from xsam.tasks.workspace import workspace
 
 
@@ -56,6 +61,8 @@ def verify(name: str, data_dir: Path) -> Verified:
 def _verified(prepared: Prepared, data_dir: Path) -> Verified:
     source, corpus = str(prepared.folder), CORPORA[prepared.name]
     problem = prepared.damage() or false_part(corpus, prepared) or testsets.damage(corpus.name, data_dir)
+    if corpus.own and prepared.checksum != corpus.own:
+        problem = problem or f"{source} is not what {corpus.name} was prepared as: prepare it again"
     if problem is not None:
         return Verified(prepared.name, {}, "", source, problem)
     return Verified(prepared.name, prepared.counts, prepared.checksum, source)
@@ -112,6 +119,80 @@ def prepare(
         staged.rename(target)
         testsets.save(corpus, data_dir, raw.tests, raw.notes)
     return _verified(Prepared.load(target), data_dir)
+
+
+def prepare_own(name: str, data_dir: Path, source: Path, options: OwnOptions, report: Report) -> Verified:
+    """Preprocess the texts in the folder ``source``, and put them below ``data_dir`` as the data set ``name``.
+
+    Where there is no ``valid`` or no ``test`` part, pairs of the training part become it (:func:`held_out`). Raises
+    ``ValueError`` as :func:`prepare` does; nothing is left then, and an earlier set of this name stays.
+    """
+    try:
+        library.require()
+    except library.TranslationUnavailable as error:
+        raise ValueError(str(error)) from None
+    if given := OwnOptions(options.size, options.image, options.label).given():
+        raise ValueError(f"{name} holds texts: leave out {' and '.join(given)}")
+    target, merges = data_dir / name, options.bpe_merges or MERGES
+    if target.exists() and not (target / RECORD).is_file():
+        raise ValueError(
+            f"{target}: there already, and not made by 'data prepare'; choose another name, or another --data"
+        )
+    raw = read_own(source)
+    missing = [part for part in PARTS if part not in raw.parts]
+    raw = replace(raw, parts={**raw.parts, **held_out(raw.parts["train"], missing, str(source))})
+    counts = {part: len(raw.parts[part][raw.languages[0]]) for part in PARTS}
+    corpus = Corpus(name, "parallel", raw.languages, merges, counts=counts)
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with workspace(data_dir) as temporary:
+        staged = temporary / "staged"
+        folder = staged / folder_of(corpus, merges, data_dir).name
+        folder.mkdir(parents=True)
+        prepared = _write(corpus, raw, merges, folder, report)
+        prepared.save()
+        write_record(staged, replace(corpus, own=prepared.checksum))
+        if target.exists():
+            target.rename(temporary / "replaced")
+        staged.rename(target)
+    made = [
+        f"no {part} part was given: {counts[part]:,} training pairs, chosen by the SHA-256 of their texts, became one"
+        for part in missing
+    ]
+    return Verified(name, prepared.counts, prepared.checksum, str(target), notes=tuple(made))
+
+
+def held_out(train: Sides, parts: Sequence[str], place: str) -> dict[str, Sides]:
+    """The training pairs without some that become ``parts``, and these: a twentieth for each, by their content alone.
+
+    Pairs are gone through by the SHA-256 of both sides, whatever order they came in; those of one source sentence or
+    of one target sentence may be on both sides, the same pair never is.
+
+    Raises ``ValueError`` (one line that begins with ``place``) where the training pairs are too few.
+
+    >>> sides = {"de": [str(i) for i in range(40)], "en": [str(i) for i in range(40)]}
+    >>> {part: len(one["de"]) for part, one in held_out(sides, ["valid", "test"], "texts").items()}
+    {'train': 36, 'valid': 2, 'test': 2}
+    """
+    pairs = list(zip(*train.values(), strict=True))
+    share = len(pairs) // 20
+    if parts and not share:
+        raise ValueError(f"{place}: {len(pairs)} training pairs are too few to take a {parts[0]} part from; give one")
+    same: dict[bytes, list[int]] = {}
+    for place_of, pair in enumerate(pairs):
+        same.setdefault(hashlib.sha256("\n".join(pair).encode()).digest(), []).append(place_of)
+    chosen: dict[str, list[int]] = {part: [] for part in parts}
+    waiting = iter(sorted(same))
+    for part in parts:
+        while len(chosen[part]) < share and (key := next(waiting, None)) is not None:
+            chosen[part] += same[key] if len(chosen[part]) + len(same[key]) <= share else []
+        if not chosen[part]:
+            raise ValueError(f"{place}: the training pairs are too few different ones to take a {part} part from")
+    taken = {index for own in chosen.values() for index in own}
+    chosen["train"] = [index for index in range(len(pairs)) if index not in taken]
+    return {
+        part: {language: [lines[index] for index in sorted(chosen[part])] for language, lines in train.items()}
+        for part in ("train", *parts)
+    }
 
 
 def _existing(source: Path) -> Path:

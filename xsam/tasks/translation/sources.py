@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from xsam.tasks.archives import opened
 from xsam.tasks.translation.align import DOUBT, align, joined
 from xsam.tasks.translation.corpora import PARTS, Corpus
+from xsam.tasks.translation.own import languages_in
 from xsam.tasks.translation.text import Lines, check_aligned, check_filled, read_lines
 
 VALID_EVERY = 23  # in IWSLT2014 every 23rd clean training pair is a validation pair
@@ -210,14 +211,28 @@ def _tests(corpus: Corpus, folder: Path) -> dict[str, Sides]:
     return found
 
 
+def read_own(folder: Path) -> Raw:
+    """The texts of one's own in ``folder``, of the parts that are there; raises as :func:`read` does."""
+    if len(found := languages_in(folder)) != 2:
+        raise _no_pair(folder, found)
+    first, second = found
+    files = {part: [f"{part}.{language}{packed}" for language in found for packed in ("", ".gz")] for part in PARTS}
+    there = [part for part, names in files.items() if any((folder / name).is_file() for name in names)]
+    return _plain((first, second), folder, {part: (part,) for part in there})
+
+
+def _no_pair(folder: Path, languages: Sequence[str]) -> ValueError:
+    shown = ", ".join(f"train.{language}" for language in sorted(languages)) or "none"
+    return ValueError(
+        f"{folder}: two files train.<language> are needed, as train.de and train.en, and valid and test likewise;"
+        f" found {shown}"
+    )
+
+
 def _parallel(folder: Path) -> Raw:
     found = {path.name.removesuffix(".gz").partition(".")[2] for path in folder.glob("train.*")}
     if len(found) != 2:
-        shown = ", ".join(f"train.{language}" for language in sorted(found)) or "none"
-        raise ValueError(
-            f"{folder}: two files train.<language> are needed, as train.de and train.en, and valid and test likewise;"
-            f" found {shown}"
-        )
+        raise _no_pair(folder, sorted(found))
     first, second = sorted(found)
     return _plain((first, second), folder, {part: (part,) for part in PARTS})
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from xsam.config import Config, Field
+from xsam.parameters import Parameter
 from xsam.tasks.run_config import RunConfig, Schedule, TrainingConfig, WarmupUpdates
 from xsam.tasks.translation.corpora import CORPORA
 
@@ -34,7 +36,7 @@ class ModelConfig(Config):
 class DataConfig(Config):
     """The corpus and its batches."""
 
-    name: Annotated[str, Field("the corpus", choices=tuple(CORPORA), key="dataset")] = "iwslt14_de_en"
+    name: Annotated[str, Field("the corpus", key="dataset")] = "iwslt14_de_en"
     source: Annotated[str, Field("language to translate from")] = "de"
     target: Annotated[str, Field("language to translate to")] = "en"
     bpe_merges: Annotated[int | None, Field("byte-pair merges; null: the corpus's usual", at_least=1)] = None
@@ -47,6 +49,12 @@ class DataConfig(Config):
         int | None,
         Field("test on this many sentences, the same for every seed; null: all", at_least=1, omit_at_default=True),
     ] = None
+
+    @classmethod
+    def parameters(cls) -> Mapping[str, Parameter]:
+        """See :meth:`Config.parameters`: with the corpora that there are now."""
+        own = dict(super().parameters())
+        return {**own, "dataset": replace(own["dataset"], choices=tuple(CORPORA))}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,12 +87,9 @@ def find_own(data_dir: Path) -> Iterator[Found]:
 
 
 def is_own(folder: Path) -> bool:
-    """Whether ``folder`` is there and was prepared from a user's own images."""
-    try:
-        kept = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        return isinstance(kept, dict) and isinstance(kept.get("own"), dict)
-    except (OSError, ValueError):
-        return False
+    """Whether ``folder`` holds what was prepared from a user's own images, damaged or not, and nothing else."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    return MANIFEST in names and all(name == MANIFEST or name.endswith(".npy") for name in names)
 
 
 def manifest_of(dataset: Dataset, source: str) -> Manifest:
