@@ -40,6 +40,7 @@ class Task(Protocol[Run]):
         config: the class of its runs' configurations, whose fields are the task's parameters, ``model`` and ``dataset``
             and the training loop's among them; those of the optimizers are in ``xsam.optim.registry``.
         provider: the module that prepares its data sets and knows where they are (``xsam.tasks.data.Provider``).
+        own_data: a module that finds data sets of one's own (``xsam.tasks.own.Finder``); tasks without it have none.
         bases: what the names of base optimizers mean here (``xsam.optim.registry.BASES``, or changes of it).
         default_base: the base optimizer of a method that is given none.
         metric: the metric that tables show where the grid names none, one of ``run_metrics``.

@@ -205,9 +205,11 @@ def prepare(
             f"{name} is a data set of your own, and nothing is published of it: leave out --allow-unverified"
         )
     before = own.known().get(name)
-    made = _own_provider(name, source, before).prepare_own(
-        name, data_dir, source, replace(options, bpe_merges=bpe_merges), report
-    )
+    maker = _own_provider(name, source, before)
+    try:
+        made = maker.prepare_own(name, data_dir, source, replace(options, bpe_merges=bpe_merges), report)
+    except ValueError as error:  # the names of files and classes are anybody's
+        raise ValueError(" ".join(str(error).split())) from error
     own.enter(data_dir)
     if before is not None and before.checksum != own.known()[name].checksum:
         told = f"its content was {before.checksum} before; runs on that are kept, and are others than runs on this"

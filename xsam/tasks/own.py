@@ -60,8 +60,8 @@ class Found:
     problem: str = ""
 
 
-class OwnProvider(Protocol):
-    """What a task's module of data sets offers where people may bring their own."""
+class Finder(Protocol):
+    """What the module offers that a task's ``own_data`` names; it imports little, since every plan looks for sets."""
 
     def find_own(self, data_dir: Path) -> Iterator[Found]:
         """The sets of one's own below ``data_dir``; reads their manifests alone."""
@@ -95,8 +95,8 @@ def enter(data_dir: Path) -> None:
     for table in (_known, _drops, _broken):
         table.clear()
     _folders[:] = [data_dir]
-    for provider in _providers():
-        for found in provider.find_own(data_dir):
+    for finder in _finders():
+        for found in finder.find_own(data_dir):
             if found.add is None or found.drop is None:
                 _broken[found.name] = found.problem
                 continue
@@ -161,15 +161,14 @@ def check_name(name: str, taken: Collection[str]) -> None:
         made = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
         such = f"; such as {made!r}" if _NAME.fullmatch(made) else ""
         raise ValueError(f"a data set's name is lower-case letters, digits and '_', not {name!r}{such}")
-    everything = {*taken, *(each for provider in _providers() for each in provider.reserved())}
+    everything = {*taken, *(each for finder in _finders() for each in finder.reserved())}
     if name in everything:
         raise ValueError(f"{name} is the name of a data set that xsam-bench knows already: choose another one")
     if name in RESERVED:
         raise ValueError(f"{name} is what a part of every data set is called: choose another name")
 
 
-def _providers() -> Iterator[OwnProvider]:
-    for task in TASKS:
-        module = import_module(get_task(task).provider)
-        if hasattr(module, "find_own"):
-            yield cast(OwnProvider, module)
+def _finders() -> Iterator[Finder]:
+    for name in TASKS:
+        if module := getattr(get_task(name), "own_data", ""):
+            yield cast(Finder, import_module(module))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -120,6 +121,33 @@ def test_a_part_that_is_held_out_alone_is_the_test_part(tmp_path: Path, data: Pa
     assert "the one part that is held out is the test part" in found.notes[0]
 
 
+@pytest.mark.parametrize("names", [("Train", "TEST"), ("training", "testing")])
+def test_parts_have_several_names(tmp_path: Path, data: Path, names: tuple[str, str]) -> None:
+    parts = made({"train": 30, "test": 12})
+    tree = write_folders(tmp_path / "tree", dict(zip(names, parts.values(), strict=True)))
+    assert prepare("birds", data, tree).counts == {"train": 30, "test": 12}
+    tables = write_parquet(
+        tmp_path / "hf", {f"birds-{name}": own for name, own in zip(names, parts.values(), strict=True)}
+    )
+    assert prepare("owls", data, tables).counts == {"train": 30, "test": 12}
+
+
+def test_colours_transparency_and_palettes_become_rgb(tmp_path: Path, data: Path) -> None:
+    parts = made({"train": 30, "test": 12}, channels=1)
+    tree = write_folders(tmp_path / "tree", parts)
+    prepare("grey", data, tree)
+    assert DATASETS["grey"].channels == 1
+    image = Image.fromarray(made({"train": 1})["train"][0][0])
+    for number, kind in enumerate(("RGBA", "P", "CMYK")):
+        suffix = "jpg" if kind == "CMYK" else "png"
+        image.convert(kind).save(tree / "train" / "owl" / f"other{number}.{suffix}")
+    (tree / "train" / "owl" / ".hidden.png").write_bytes(b"not an image")
+    (tree / "train" / "owl" / "notes.txt").write_text("not an image", encoding="utf-8")
+    found = prepare("coloured", data, tree)
+    assert (DATASETS["coloured"].channels, found.counts["train"]) == (3, 33)
+    assert found.notes == ("1 file that is no image was left out",)
+
+
 def test_images_that_are_trained_and_tested_on_are_counted(tmp_path: Path, data: Path) -> None:
     parts = made({"train": 30, "test": 12})
     parts["test"][0][:3] = parts["train"][0][:3]
@@ -140,7 +168,7 @@ def test_a_validation_part_of_its_own_is_that_of_every_run(tmp_path: Path, data:
         assert problem.data_checksum == recorded("birds", data)
     assert len(checksums) == 1
     assert "val_fraction" in TASK.unused(run)
-    with pytest.raises(ValueError, match="needs 31 images; there are 30"):
+    with pytest.raises(ValueError, match="train_subset 31 is more than the 30 training images of birds"):
         TASK.check(VisionRun.of({"dataset": "birds", "train_subset": 31}))
 
 
@@ -289,6 +317,24 @@ BAD: dict[str, tuple[Spoil, str]] = {
         lambda f: write_folders(f / "t", {**made(COUNTS), "valid": made({"valid": 9})["valid"]}),
         "val and valid are both val",
     ),
+    "parts_of_other_names": (
+        lambda f: write_folders(
+            f / "t", {"learn": made({"learn": 12})["learn"], "prove": made({"prove": 12})["prove"]}
+        ),
+        "learn: holds folders of images itself; is it a part of the data?",
+    ),
+    "broken_link": (
+        lambda f: (write_folders(f / "t", made(COUNTS)) / "train" / "owl" / "a.png").symlink_to("gone") or f / "t",
+        "train/owl/a.png: no file, but a broken link or a pipe",
+    ),
+    "pipe": (
+        lambda f: os.mkfifo(write_folders(f / "t", made(COUNTS)) / "train" / "owl" / "a.png") or f / "t",
+        "train/owl/a.png: no file, but a broken link or a pipe",
+    ),
+    "folder_called_parquet": (
+        lambda f: (f / "a.parquet").mkdir() or f / "a.parquet",
+        "no images in folders of classes",
+    ),
     "one_class": (lambda f: written(f, "t/crow/a.png", PIXEL).parent.parent, "1 class in the training part"),
     "strange_class": (
         lambda f: written(write_folders(f / "t", made(COUNTS)), "test/heron/a.png", PIXEL).parents[2],
@@ -388,6 +434,14 @@ def test_columns_of_parquet_files_are_named_where_several_fit(tmp_path: Path, da
         prepare("birds", data, path, options=OwnOptions(image="left", label="left"))
     prepare("birds", data, path, options=OwnOptions(image="left", label="kind"))
     assert DATASETS["birds"].class_names == CLASSES
+
+
+def test_names_of_files_cannot_break_a_message(tmp_path: Path, data: Path) -> None:
+    tree = write_folders(tmp_path / "tree", made(COUNTS))
+    (tree / "train" / "owl" / "a\nnew line\x1b[2J.png").write_bytes(b"x")
+    with pytest.raises(ValueError, match="not an image of a known format") as told:
+        prepare("birds", data, tree)
+    assert "\n" not in str(told.value)
 
 
 def test_a_changed_folder_is_found_and_named(tmp_path: Path, data: Path) -> None:

@@ -40,6 +40,7 @@ class TranslationTask:
     numerics = NUMERICS
     config = TranslationRun
     provider = "xsam.tasks.translation.prepare"
+    own_data = "xsam.tasks.translation.own"
     bases: Mapping[str, Base] = Over({"adam": _fairseq_adam()}, BASES)
     default_base = "adam"
     metric = TEST_BLEU

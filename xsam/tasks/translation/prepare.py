@@ -16,9 +16,7 @@ from xsam.tasks.translation import bpe, library, testsets, text
 from xsam.tasks.translation.corpora import CORPORA, PARTS, Corpus
 from xsam.tasks.translation.files import MANIFEST, Prepared, describe, false_part, file_digest, folder_of, locate
 from xsam.tasks.translation.own import MERGES, RECORD, write_record
-from xsam.tasks.translation.own import find_own as find_own
 from xsam.tasks.translation.own import looks_own as looks_own
-from xsam.tasks.translation.own import reserved as reserved
 from xsam.tasks.translation.sources import VALID_EVERY, Raw, Sides, read, read_own, read_tests
 from xsam.tasks.workspace import workspace
 

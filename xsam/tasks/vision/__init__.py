@@ -35,6 +35,7 @@ class VisionTask:
     numerics = NUMERICS
     config = VisionRun
     provider = "xsam.tasks.vision.prepare"
+    own_data = "xsam.tasks.vision.own.manifest"
     bases = BASES
     default_base = "sgd"
     metric = TEST_ACCURACY

@@ -14,8 +14,6 @@ from pathlib import Path
 from xsam.tasks.data import Available, OwnOptions, Report, Verified, silent
 from xsam.tasks.vision.datasets import DATASETS, EVALUATION_SETS
 from xsam.tasks.vision.datasets.dataset import Dataset
-from xsam.tasks.vision.own.manifest import find_own as find_own
-from xsam.tasks.vision.own.manifest import reserved as reserved
 from xsam.tasks.vision.prepared import (
     describe,
     earlier_layout,

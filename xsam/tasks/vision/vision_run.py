@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, Self
 
 from xsam.config import Config, Field
-from xsam.parameters import Parameter, Parameters
+from xsam.parameters import Parameter, ParameterError, Parameters
 from xsam.tasks.run_config import RunConfig, TrainingConfig
 from xsam.tasks.vision.architectures import MODELS, TIMM_PREFIX
 from xsam.tasks.vision.datasets import DATASETS, EVALUATION_SETS
@@ -122,8 +122,13 @@ class DataConfig(Config):
         >>> DataConfig(name="digits", val_fraction=0.1).trained_on()
         1293
         """
-        fraction = 0.0 if self._validates_apart else self.val_fraction
-        train, _ = part_sizes(DATASETS[self.name].train, self.train_subset, fraction)
+        fraction, images = 0.0 if self._validates_apart else self.val_fraction, DATASETS[self.name].train
+        if self._validates_apart and (self.train_subset or 0) > images:
+            raise ParameterError(
+                f"train_subset {self.train_subset:,} is more than the {images:,} training images of {self.name}",
+                "train_subset",
+            )
+        train, _ = part_sizes(images, self.train_subset, fraction)
         return train
 
 

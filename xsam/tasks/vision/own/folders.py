@@ -42,10 +42,13 @@ class Folders:
             for name in sorted(one.name for one in os.scandir(folder) if one.is_dir() and not _hidden(one.name)):
                 images, rest = _images(folder / name)
                 others += rest
+                if not parts:
+                    _check_class(folder / name, images)
                 files[part] += [(path, name) for path in images]
             if not files[part]:
                 raise ValueError(f"{folder}: no images in folders of classes; it takes {LAYOUT}")
-        notes = [f"{others:,} files that are no images were left out"] if others else []
+        what = "1 file that is no image was" if others == 1 else f"{others:,} files that are no images were"
+        notes = [f"{what} left out"] if others else []
         return cls(place, files, notes=notes)
 
     def shapes(self, report: Report) -> Shapes:
@@ -68,9 +71,9 @@ class Folders:
 def _parts(place: Path) -> dict[str, Path]:
     """The folders of the parts, where there are any."""
     found: dict[str, Path] = {}
-    for part, names in NAMES.items():
-        for name in names:
-            if (place / name).is_dir():
+    for name in sorted(one.name for one in os.scandir(place) if one.is_dir()):
+        for part, names in NAMES.items():
+            if name.lower() in names:
                 if part in found:
                     raise ValueError(f"{place}: {found[part].name} and {name} are both {part}; leave one of them")
                 found[part] = place / name
@@ -88,10 +91,22 @@ def _images(folder: Path) -> tuple[list[Path], int]:
             if _hidden(name):
                 continue
             if _is_image(name):
-                images.append(Path(root) / name)
+                path = Path(root) / name
+                if not path.is_file():
+                    raise ValueError(f"{path}: no file, but a broken link or a pipe; take it out")
+                images.append(path)
             else:
                 others += 1
     return sorted(images), others
+
+
+def _check_class(folder: Path, images: list[Path]) -> None:
+    """Raise ``ValueError`` where what stands for a class, beside no part, looks like a part itself."""
+    inside = {path.relative_to(folder).parts[0] for path in images}
+    if len(inside) > 1 and all((folder / name).is_dir() for name in inside):
+        raise ValueError(
+            f"{folder}: holds folders of images itself; is it a part of the data? Parts are called train, val and test"
+        )
 
 
 def _is_image(name: str) -> bool:

@@ -57,11 +57,12 @@ def prepare_own(name: str, data_dir: Path, origin: Path, options: OwnOptions, re
 
 def _source(origin: Path, unpacked: Path, options: OwnOptions) -> Source:
     columns = [f"--{name}" for name in ("image", "label") if getattr(options, name) is not None]
-    if columns and not (origin.suffix == ".parquet" or (origin.is_dir() and parquet_files(origin))):
+    tables = parquet_files(origin) if origin.is_dir() else origin.suffix == ".parquet" and origin.is_file()
+    if columns and not tables:
         raise ValueError(f"{origin}: no parquet file, and has no columns: leave out {' and '.join(columns)}")
     if origin.name.endswith((".npz", ".npz.xz")) and origin.is_file():
         return Arrays.of(origin, unpacked)
-    if origin.suffix == ".parquet" or (origin.is_dir() and parquet_files(origin)):
+    if tables:
         return Tables.of(origin, options.image, options.label)
     if origin.is_dir():
         return Folders.of(origin)

@@ -14,8 +14,9 @@ from xsam.tasks.vision.own.pixels import Shapes
 
 Label = str | int
 TRAIN, VAL, TEST = "train", "val", "test"
-NAMES = {TRAIN: ("train",), VAL: ("val", "valid", "validation"), TEST: ("test",)}  # what sources call the parts
-_PART = re.compile(r"(train|validation|valid|val|test)(?![a-z])")
+# What sources call the parts, in lower case.
+NAMES = {TRAIN: ("train", "training"), VAL: ("val", "valid", "validation"), TEST: ("test", "testing")}
+_WORD = re.compile(r"[a-z]+")
 
 
 class Source(Protocol):
@@ -45,13 +46,14 @@ class Source(Protocol):
 
 
 def part_called(name: str) -> str | None:
-    """The part that a file or folder ``name`` is of; None where its name does not say.
+    """The part that a file or folder ``name`` is of; None where its name says none, or more than one.
 
-    >>> part_called("validation-00000-of-00002"), part_called("trained")
-    ('val', None)
+    >>> part_called("validation-00000-of-00002"), part_called("birds_Test"), part_called("trained")
+    ('val', 'test', None)
     """
-    found = _PART.match(name.lower())
-    return next((part for part, names in NAMES.items() if found and found[1] in names), None)
+    words = set(_WORD.findall(name.lower()))
+    found = [part for part, names in NAMES.items() if words & {*names}]
+    return found[0] if len(found) == 1 else None
 
 
 def as_published(labels: Mapping[str, Sequence[Label]], place: str) -> Mapping[str, Sequence[Label]]:
