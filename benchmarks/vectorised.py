@@ -84,8 +84,7 @@ def together(runs: Sequence[RunSpec], epochs: int) -> float:
         for step in range(trainers[0].problem.steps_per_epoch):
             group.step(epoch, step)
         group.give()
-        for trainer in trainers:
-            trainer.evaluate()
+        group.evaluate()
     return time.perf_counter() - began
 
 

@@ -157,6 +157,9 @@ class Stacked(Protocol):
     def batch(self, epoch: int, step: int) -> Losses:
         """Every problem's batch of 0-based ``step`` of ``epoch``."""
 
+    def evaluate(self) -> Sequence[Metrics]:
+        """Every problem's metrics (:meth:`Problem.evaluate`), of the weights in the rows."""
+
 
 @runtime_checkable
 class Vectorising(Protocol):

@@ -37,6 +37,7 @@ class Layout:
 
     def __init__(self, shapes: Sequence[torch.Size]) -> None:
         self.shapes = tuple(shapes)
+        self._strides = [torch.empty(shape, device="meta").stride() for shape in shapes]
         self.offsets: list[int] = []
         self.gaps: list[tuple[int, int]] = []
         end = 0
@@ -52,9 +53,10 @@ class Layout:
 
     def views(self, rows: Tensor) -> list[Tensor]:
         """Each parameter's part of ``rows`` (…×width), of the shape …×its own."""
+        start, outer, strides = rows.storage_offset(), rows.shape[:-1], rows.stride()[:-1]
         return [
-            rows.narrow(-1, offset, prod(shape)).unflatten(-1, shape)
-            for offset, shape in zip(self.offsets, self.shapes, strict=True)
+            rows.as_strided((*outer, *shape), (*strides, *own), start + offset)
+            for offset, shape, own in zip(self.offsets, self.shapes, self._strides, strict=True)
         ]
 
     def clear_gaps(self, rows: Tensor) -> None:

@@ -18,6 +18,7 @@ from xsam.runner.schedule import Schedule
 from xsam.runner.stop import Interrupted
 from xsam.runner.together.trainer import Together
 from xsam.runner.trainer import Trainer
+from xsam.tasks import Metrics
 
 
 @dataclass
@@ -92,10 +93,13 @@ def train(together: Together, members: Sequence[Member], ended: Callable[[Member
         clock.tick("train_seconds")
         together.give()
         clock.tick("train_seconds")
+        metrics = together.evaluate()
+        clock.tick("eval_seconds")
         for row, member in enumerate(members):
             if not member.over:
                 together.seed(row)
-                _close(member, float(sums[row]) / steps, schedule.rate(before + steps - 1), before + steps, clock)
+                rate = schedule.rate(before + steps - 1)
+                _close(member, float(sums[row]) / steps, rate, before + steps, metrics[row])
         sums.zero_()
         epoch, step = epoch + 1, 0
         for member in members:
@@ -119,7 +123,7 @@ def train(together: Together, members: Sequence[Member], ended: Callable[[Member
             member.over = True
 
 
-def _close(member: Member, loss: float, rate: float, step: int, clock: _Clock) -> None:
+def _close(member: Member, loss: float, rate: float, step: int, metrics: Metrics) -> None:
     """An epoch's row of one run."""
     position, optimizer = member.position, member.trainer.optimizer
     row: dict[str, Any] = {
@@ -131,10 +135,8 @@ def _close(member: Member, loss: float, rate: float, step: int, clock: _Clock) -
         "forwards": optimizer.forwards,
         "backwards": optimizer.backwards,
     }
-    clock.skip()
     if math.isfinite(loss):
-        row |= member.trainer.evaluate()
-    clock.tick("eval_seconds", only=member)
+        row |= metrics
     position.history.append({**row, **position.times})
     position.epoch, position.step = position.epoch + 1, 0
     position.loss_sum, position.times = 0.0, {}
@@ -162,9 +164,9 @@ class _Clock:
         self._members, self._optimizer = members, optimizer
         self._last, self._searched = time.perf_counter(), self._search_seconds()
 
-    def tick(self, part: str | None = None, only: Member | None = None) -> None:
+    def tick(self, part: str | None = None) -> None:
         now, searched = time.perf_counter(), self._search_seconds()
-        live = [only] if only is not None else [each for each in self._members if not each.over]
+        live = [each for each in self._members if not each.over]
         for member in live:
             times = member.position.times
             elapsed, search = (now - self._last) / len(live), (searched - self._searched) / len(live)

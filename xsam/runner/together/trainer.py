@@ -14,7 +14,7 @@ from xsam.optim._step import rows
 from xsam.runner import randomness
 from xsam.runner.schedule import Schedule
 from xsam.runner.trainer import Trainer
-from xsam.tasks import Stacked, Vectorising, get_task
+from xsam.tasks import Metrics, Stacked, Vectorising, get_task
 from xsam.tasks.seeding import derive
 
 
@@ -60,6 +60,12 @@ class Together:
             for trainer in self.trainers:
                 trainer.update_average()
         return loss.double()
+
+    def evaluate(self) -> Sequence[Metrics]:
+        """Every problem's metrics, of the averaged weights where the runs have them; after :meth:`give`."""
+        if self.trainers[0].averages:
+            return [trainer.evaluate() for trainer in self.trainers]
+        return self.stacked.evaluate()
 
     def give(self) -> None:
         """Bring every trainer to where its row is, as if it had trained by itself."""

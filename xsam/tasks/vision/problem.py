@@ -106,16 +106,16 @@ class VisionProblem:
         self._eval_sets = eval_sets
         self._trained_on, self._data = run.data.name, data
         self._seed = run.seed
-        self._batch_size = run.data.batch_size
-        self._eval_batch_size = run.data.eval_batch_size
+        self.batch_size = run.data.batch_size
+        self.eval_batch_size = run.data.eval_batch_size
         self._label_smoothing = run.training.label_smoothing
-        self._normalise = Normalise.of(data.mean, data.std, data.peak, device, run.model.channels_last)
-        self._augment = _augmentation(run.data, self._normalise, data.eval_train_images.shape[-1])
+        self.normalise = Normalise.of(data.mean, data.std, data.peak, device, run.model.channels_last)
+        self._augment = _augmentation(run.data, self.normalise, data.eval_train_images.shape[-1])
         self._load(run.data, data, device)
-        self.steps_per_epoch = steps_per_epoch(len(self.train), self._batch_size)
+        self.steps_per_epoch = steps_per_epoch(len(self.train), self.batch_size)
         self._order: tuple[int, torch.Tensor] | None = None
         model = self._initial_model(run.model, data).to(device).train()
-        self.model = model.to(memory_format=self._normalise.memory_format)
+        self.model = model.to(memory_format=self.normalise.memory_format)
         self.network: nn.Module = self.model
 
     def _load(self, wanted: DataConfig, data: ImageData, device: torch.device) -> None:
@@ -148,10 +148,19 @@ class VisionProblem:
         if not 0 <= step < self.steps_per_epoch:
             raise IndexError(f"step {step} of an epoch of {self.steps_per_epoch}")
         order = self._epoch_order(epoch)
-        images, labels = self.train.take(order[step * self._batch_size : (step + 1) * self._batch_size])
+        images, labels = self.train.take(order[step * self.batch_size : (step + 1) * self.batch_size])
         if not self._augment.random:
-            return self._normalise(images), labels
+            return self.normalise(images), labels
         return self._augment(images, generator(self._seed, "augment", epoch, step)), labels
+
+    @property
+    def plain(self) -> bool:
+        """Whether batches are the stored images, normalised and nothing else."""
+        return not self._augment.random
+
+    def stored(self, epoch: int, first: int, last: int) -> Batch:
+        """Images and labels of the steps ``first`` … ``last`` − 1 of ``epoch``, as they are stored."""
+        return self.train.take(self._epoch_order(epoch)[first * self.batch_size : last * self.batch_size])
 
     def _epoch_order(self, epoch: int) -> torch.Tensor:
         if self._order is None or self._order[0] != epoch:
@@ -199,9 +208,9 @@ class VisionProblem:
         if len(part) == 0:
             return {"accuracy": math.nan, "loss": math.nan}
         sums = []  # stay on the device, so that only the end of all batches waits for it
-        for start in range(0, len(part), self._eval_batch_size):
-            images, labels = part.slice(start, start + self._eval_batch_size)
-            scores = self.model(self._normalise(images))
+        for start in range(0, len(part), self.eval_batch_size):
+            images, labels = part.slice(start, start + self.eval_batch_size)
+            scores = self.model(self.normalise(images))
             loss = F.cross_entropy(scores, labels, reduction="sum")
             sums.append(torch.stack([loss.double(), (scores.argmax(dim=1) == labels).sum().double()]))
         losses, correct = torch.stack(sums).T.tolist()
