@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from xsam.tasks import DIFFERENCE, Evaluation, Metrics
 from xsam.tasks.seeding import derive, generator
@@ -22,6 +21,7 @@ from xsam.tasks.translation.models import build
 from xsam.tasks.translation.pairs import ParallelData
 from xsam.tasks.translation.scores import Score, all_scores, tokenised_bleu
 from xsam.tasks.translation.significance import paired_bootstrap
+from xsam.tasks.translation.smoothed_loss import smoothed_cross_entropy
 from xsam.tasks.translation.summary import summarise
 from xsam.tasks.translation.text import detokenise, digest, read_lines, write_lines
 from xsam.tasks.translation.translation_run import ModelConfig, TranslationRun
@@ -155,7 +155,7 @@ class TranslationProblem:
         decoder: Any = self.model.decoder
         scores = decoder.output_layer(features[real])
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))  # from half precision, as fairseq does
-        return F.cross_entropy(scores, batch.target[real], label_smoothing=label_smoothing, reduction="sum")
+        return smoothed_cross_entropy(scores, batch.target[real], label_smoothing)
 
     def evaluate(self) -> Metrics:
         """``val_bleu``, tokenised in lower case by beam search, and ``val_loss``, nats a token without smoothing.
