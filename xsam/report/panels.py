@@ -61,6 +61,7 @@ class Line:
         label: what the legend calls it.
         x: where it is known; one NaN where it does not depend on x.
         mean, spread: mean and sample standard deviation over seeds at each x.
+        ends: lower and upper ends of the band at each x, where it is none of ``spread`` on either side.
     """
 
     place: int
@@ -68,6 +69,7 @@ class Line:
     x: Sequence[float] | Numbers
     mean: Sequence[float] | Numbers
     spread: Sequence[float] | Numbers
+    ends: tuple[Sequence[float] | Numbers, Sequence[float] | Numbers] | None = None
 
     @property
     def is_level(self) -> bool:
@@ -318,7 +320,7 @@ def cost_panels(table: Table) -> Iterator[Panel]:
         names = file_names(f"cost-{cost.replace('_', '-')}", table.rows)
         for row in table.rows:
             lines = [
-                Line(places[row, key], side_label(table, key), [at], *([value] for value in _mean_and_spread(cell)))
+                Line(places[row, key], side_label(table, key), [at], [cell.mean], [cell.std or 0.0])
                 for key, cell in distinct_cells(table, row)
                 if cell.mean is not None and (at := cell.cost(cost)) is not None
             ]

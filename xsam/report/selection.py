@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import chain, zip_longest
 
 from xsam.grid.grid import TABLE
+from xsam.report.across_panels import across_panels
 from xsam.report.analysis import GridReport
 from xsam.report.paired_panels import paired_panels
 from xsam.report.panels import Panel, panels_of
@@ -48,9 +49,14 @@ def selected(report: GridReport, most: int | None = MOST) -> tuple[list[Panel | 
 
 def _panels(report: GridReport, number: int) -> list[Panel | Map]:
     """The panels of one table; the names of those that have another one's are told apart by the table's name."""
-    table = report.analyses[number].table
+    analysis = report.analyses[number]
+    table = analysis.table
     prefix = "" if table.report.name == TABLE else f"{table.report.name.replace('_', '-')}-"
-    panels = chain(paired_panels(table, report.analyses[number].primary), panels_of(table, report.epochs))
+    panels = chain(
+        across_panels(table, analysis.comparisons),
+        paired_panels(table, analysis.primary),
+        panels_of(table, report.epochs),
+    )
     return [replace(panel, name=f"{prefix}{panel.name}") for panel in panels]
 
 

@@ -168,9 +168,12 @@ def profile_band(
     import numpy as np
 
     marks = np.asarray(thresholds, dtype=float)
-    low, high = stratified_bootstrap(
-        scores, lambda drawn: (np.concatenate(drawn)[:, None] > marks).mean(axis=0), resamples
-    )
+    generator = np.random.default_rng(0)
+    above = np.zeros((resamples, len(marks)))
+    for cell in scores:  # how often a resample has each run of the cell, times whether that run is above
+        times = generator.multinomial(len(cell), [1 / len(cell)] * len(cell), resamples)
+        above += times @ (np.asarray(cell, dtype=float)[:, None] > marks)
+    low, high = np.quantile(above / sum(map(len, scores)), [ALPHA / 2, 1 - ALPHA / 2], axis=0)
     return tuple(map(float, low)), tuple(map(float, high))
 
 

@@ -44,7 +44,7 @@ def _draw(axes: Axes, line: Line, panel: Panel) -> None:
     style = look(line.place)
     kind = panel.kind
     mean, spread = np.asarray(line.mean, dtype=float), np.asarray(line.spread, dtype=float)
-    low, high = (np.clip(end, *panel.within) for end in (mean - spread, mean + spread))
+    low, high = (np.clip(end, *panel.within) for end in line.ends or (mean - spread, mean + spread))
     if kind == BANDS:
         axes.plot(line.x, line.mean, color=style["color"], linestyle=style["linestyle"], label=line.label)
         axes.fill_between(line.x, low, high, color=style["color"], alpha=0.18, linewidth=0)

@@ -17,9 +17,9 @@ def page_figures(report: GridReport, most: int | None = MOST) -> Iterator[dict[s
     """Each figure that :func:`xsam.report.selection.selected` chooses.
 
     All have ``name``, ``kind``, ``title``, ``x`` and ``y`` (axis titles). Panels have ``log`` and ``lines``: place,
-    label, x, mean, spread each. Maps have ``unit``, ``at`` (x and y) and ``z`` (a list of rows); a ``"heat"`` also has
-    ``path`` (x and y of a line on it), a ``"plane"`` ``limits`` (of its colours, or null), ``radii`` and ``marks``
-    (name → radius, name → x and y).
+    label, x, mean, spread each, and the lower and upper ends of a band that is not mean ± spread. Maps have ``unit``,
+    ``at`` (x and y) and ``z`` (a list of rows); a ``"heat"`` also has ``path`` (x and y of a line on it), a ``"plane"``
+    ``limits`` (of its colours, or null), ``radii`` and ``marks`` (name → radius, name → x and y).
     """
     for shown in selected(report, most)[0]:
         yield _map(shown) if isinstance(shown, Map) else _panel(shown)
@@ -36,6 +36,7 @@ def _panel(panel: Panel) -> dict[str, Any]:
         "within": [None if math.isinf(end) else end for end in panel.within],
         "lines": [
             [line.place, line.label, numbers(line.x, 8), numbers(line.mean), numbers(line.spread)]
+            + [numbers(end) for end in line.ends or ()]
             for line in panel.lines
         ],
     }

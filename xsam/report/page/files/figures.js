@@ -48,11 +48,11 @@ function clipped(value, [lowest, highest]) {
   return Math.min(highest ?? Infinity, Math.max(lowest ?? -Infinity, value));
 }
 
-function band([place, label, x, mean, spread], theme, within = [null, null]) {
+function band([place, label, x, mean, spread, lowest, highest], theme, within = [null, null]) {
   const known = mean.map((_, at) => at).filter((at) => mean[at] !== null && spread[at] !== null);
   const at = known.map((one) => x[one]);
-  const high = known.map((one) => clipped(mean[one] + spread[one], within));
-  const low = known.map((one) => clipped(mean[one] - spread[one], within));
+  const high = known.map((one) => clipped(highest ? highest[one] : mean[one] + spread[one], within));
+  const low = known.map((one) => clipped(lowest ? lowest[one] : mean[one] - spread[one], within));
   const area = {
     x: [...at, ...at.toReversed()],
     y: [...high, ...low.toReversed()],
@@ -66,7 +66,12 @@ function band([place, label, x, mean, spread], theme, within = [null, null]) {
     legendgroup: String(place),
   };
   const mode = known.length > 1 ? "lines" : "markers";
-  const line = { ...named(place, label), x, y: mean, customdata: spread, mode, line: lineStyle(place, theme) };
+  const ends = lowest && {
+    customdata: mean.map((_, one) => [lowest[one], highest[one]]),
+    hovertemplate: "%{y:.3~g} [%{customdata[0]:.3~g}, %{customdata[1]:.3~g}]",
+  };
+  const name = { ...named(place, label), customdata: spread, ...ends };
+  const line = { ...name, x, y: mean, mode, line: lineStyle(place, theme) };
   return [area, line];
 }
 
