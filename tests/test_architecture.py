@@ -21,7 +21,7 @@ LAYERS = (
     ("optim", "stats"),
     ("sharpness", "tasks", "testing"),
     ("plugins",),
-    ("grid",),
+    ("grid", "track"),
     ("store",),
     ("runner",),
     ("launch",),

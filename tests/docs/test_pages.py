@@ -44,7 +44,7 @@ def follow(page: Path, folder: Path) -> None:
 def test_a_page_and_those_that_continue_it_do_what_they_say(page: Path, tmp_path: Path) -> None:
     for library in said(page, "needs"):
         if importlib.util.find_spec(library) is None:
-            pytest.skip(f"needs {library} (pip install 'xsam-bench[recipes]')")
+            pytest.skip(f"needs {library}, which an extra of xsam-bench brings")
     folder = tmp_path / page.stem
     folder.mkdir()
     follow(page, folder)

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from xsam import store, templates
-from xsam.atomic import is_full, refuse_full, write_json
+from xsam.atomic import is_full, read_text, refuse_full, write_json
 from xsam.cli import common, completion, hangup, plugged
 from xsam.cli.common import BadInput
 from xsam.cli.devices import check_device
@@ -30,6 +30,7 @@ from xsam.runner.order import WorkOrder, settled_runs, tried_again
 from xsam.store import GridFolder, locks
 from xsam.tasks import DataMissing, own
 from xsam.tasks.data import data_sets, require
+from xsam.track import TRACKERS, TrackerMissing, open_tracker, place_of
 
 Launch = Annotated[
     str, typer.Option("--launcher", metavar="|".join(LAUNCHERS), help="Who starts the workers.", show_default=True)
@@ -58,6 +59,16 @@ CheckpointSeconds = Annotated[
 Device = Annotated[
     str, typer.Option(help="torch's name of the device, such as cpu or cuda; auto: a GPU if there is one.")
 ]
+Track = Annotated[
+    str,
+    typer.Option(
+        "--track",
+        metavar="|".join(TRACKERS),
+        help="Keep a record of every run for this program, in RESULTS-tracking beside the results folder; nothing is "
+        "sent anywhere.",
+        show_default=False,
+    ),
+]
 
 DEFAULT_CHECKPOINT_SECONDS = 120.0
 
@@ -75,6 +86,7 @@ class Training:
     device: str
     console: Console
     profile: Path | None = None
+    track: str = ""
 
     def __call__(self, grid: Grid, runs: Sequence[RunSpec], detach: bool = False) -> list[status.RunStatus]:
         """Train what is missing of ``runs`` of ``grid``; returns how all of them stand when no worker is left.
@@ -83,13 +95,15 @@ class Training:
         """
         common.refuse_file(self.results, "--results")
         with common.bad_input(LaunchError, PluginError):
-            load_announced({self.launcher})
+            load_announced({self.launcher, self.track})
             launcher = find_launcher(self.launcher)
             profile = self.profile and common.packaged(self.profile, templates.profiles(), "profile")
             options = Options(self.jobs, self.device, profile, common.available_cores(), detach)
             check_numerics(runs, self.device, here=launcher.here)
             launcher.check(grid.name, runs, options)
         folder = GridFolder(self.results.resolve(), grid.name)
+        if self.track:
+            _check_tracker(self.track, folder)
         _repair(folder)
         ends = store.finished_runs(folder)
         run_ids = tuple(one.run_id for one in runs)
@@ -105,6 +119,7 @@ class Training:
             diagnostics=grid.diagnostics,
             devices=_devices(runs, grid.name),
             keep_checkpoints=grid.keep_checkpoints,
+            track=self.track,
         )
         over = settled_runs(order, ends)
         missing = [one for one in runs if one.run_id not in over]
@@ -134,6 +149,8 @@ class Training:
                 raise typer.Exit(common.EXIT_INCOMPLETE) from None
         states = self._as_stored(grid, order, states)
         self.console.print(f"{grid.name}: {status.summary(states)}")
+        if self.track:
+            _say_records(self.track, order)
         for state in states:
             if state.state == "failed" or state.lost:
                 reason = state.last_line or state.why
@@ -183,6 +200,7 @@ def run(
     retry_failed: RetryFailed = False,
     checkpoint_seconds: CheckpointSeconds = DEFAULT_CHECKPOINT_SECONDS,
     device: Device = "auto",
+    track: Track = "",
     as_json: common.InJson = False,
 ) -> None:
     """Train what is missing of a grid: finished runs are skipped, interrupted ones go on from their checkpoint.
@@ -194,7 +212,7 @@ def run(
     """
     grid, runs = common.load(grid_file, sets, only, data)
     console = common.console(error=as_json)
-    train = Training(results, data, launcher, jobs, retry_failed, checkpoint_seconds, device, console, profile)
+    train = Training(results, data, launcher, jobs, retry_failed, checkpoint_seconds, device, console, profile, track)
     try:
         states = train(grid, runs, detach)
     except (
@@ -225,6 +243,28 @@ def outcome(folder: GridFolder, states: Sequence[status.RunStatus]) -> dict[str,
 def _log(folder: GridFolder, run_id: str) -> str | None:
     path = folder.log(run_id)
     return str(path) if path.exists() else None
+
+
+def _check_tracker(name: str, folder: GridFolder) -> None:
+    """Refuse a tracker that cannot work before any run: no such name, its library missing, or its folder."""
+    try:
+        open_tracker(name, folder.results, folder.name)
+    except TrackerMissing as error:
+        raise BadInput(str(error)) from None
+    except Exception as error:  # a broken library may raise anything
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        raise BadInput(f"--track {name}: no record can be kept in {place_of(folder.results, name)}: {words}") from None
+
+
+def _say_records(name: str, order: WorkOrder) -> None:
+    """Say of how many runs the record is not whole, and why of one."""
+    broken = [path for run_id in order.run_ids if (path := order.folder.untracked(run_id)).exists()]
+    if broken:
+        common.say(
+            f"xsam-bench: {order.grid}: the records of {len(broken)} runs in {place_of(order.results, name)} are not "
+            f"whole ({read_text(broken[0])}); the runs themselves are",
+            error=True,
+        )
 
 
 def _devices(runs: Sequence[RunSpec], grid: str) -> int:

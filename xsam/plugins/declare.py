@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from xsam.config import Config
 from xsam.optim.registry import BASES, METHODS, Base, Method, one_pass
 from xsam.parameters import Parameter, Parameters, Value
-from xsam.plugins.kinds import DIAGNOSTICS, LAUNCHERS, MEASUREMENTS, SECTIONS, Registries
+from xsam.plugins.kinds import DIAGNOSTICS, LAUNCHERS, MEASUREMENTS, SECTIONS, TRACKERS, Registries
 from xsam.registries import Registry
 from xsam.tasks import TASKS, Task
 from xsam.tasks.vision.architectures import MODELS, Architecture
@@ -248,6 +248,18 @@ class Plugin:
         file's.
         """
         self._add(LAUNCHERS, name, launcher)
+
+    def tracker(self, name: str) -> Callable[[Function], Function]:
+        """Add a tracker, ``run --track NAME``, for use as a decorator of its class (:class:`xsam.track.Tracker`).
+
+        The class, or function, takes the folder of the tracker's records and the name of a grid.
+        """
+
+        def add(make: Function) -> Function:
+            self._add(TRACKERS, name, make)
+            return make
+
+        return add
 
     def names(self) -> dict[str, list[str]]:
         """What it adds: kind → names."""

@@ -30,6 +30,16 @@ LAUNCHERS: Registry[Any] = Registry(
     },
 )
 
+# Name → module and class, or what makes a tracker from the folder of its records and a grid's name (xsam.track).
+TRACKERS: Registry[Any] = Registry(
+    "tracker",
+    {
+        "tensorboard": "xsam.track.tensorboard:TensorBoard",
+        "mlflow": "xsam.track.mlflow:MLflow",
+        "wandb": "xsam.track.wandb:WandB",
+    },
+)
+
 GROUPS: Mapping[str, Registry[Any]] = {
     "xsam.optimizers": METHODS,
     "xsam.bases": BASES,
@@ -38,5 +48,6 @@ GROUPS: Mapping[str, Registry[Any]] = {
     "xsam.tasks": TASKS,
     "xsam.diagnostics": DIAGNOSTICS,
     "xsam.launchers": LAUNCHERS,
+    "xsam.trackers": TRACKERS,
     "xsam.sections": SECTIONS,
 }

@@ -18,6 +18,7 @@ from xsam.runner.distributed import ProcessGroup
 from xsam.runner.lease import Lease
 from xsam.runner.measurements import diagnose
 from xsam.runner.order import WorkOrder
+from xsam.runner.record import Record
 from xsam.runner.schedule import Schedule
 from xsam.runner.stop import StopFlag
 from xsam.runner.trainer import Trainer
@@ -63,7 +64,7 @@ class Follower:
 
 
 class Leader(Follower):
-    """Checkpoints, progress, log and diagnostics of one run, under its lease."""
+    """Checkpoints, progress, log, diagnostics and a tracker's record of one run, under its lease."""
 
     def __init__(
         self,
@@ -81,12 +82,14 @@ class Leader(Follower):
         self.saved_at = self.told_at = self.began_at = time.monotonic()
         self.pause = min(FIRST_SAVE_SECONDS, order.checkpoint_seconds)
         self.began_with = 0
+        self.record = Record(spec, order, log)
 
     def restore(self) -> Position:
         position = super().restore()
         self.began_with = self._steps(position)
         if self.began_with:
             self.log.info("resumed in epoch %d after step %d", position.epoch + 1, position.step)
+        self.record.start(position.history)
         return position
 
     def _refused(self) -> str | None:
@@ -131,6 +134,7 @@ class Leader(Follower):
         row = position.history[-1]
         text = ", ".join(f"{name} {value:.4g}" for name, value in watched(row).items())
         self.log.info("epoch %d/%d: %s", row["epoch"] + 1, self.schedule.epochs, text)
+        self.record.epoch(row)
         if self.order.diagnostics is None or not math.isfinite(row["train_loss"]):
             return
         wanted = self.order.diagnostics.due(row["epoch"], last=position.epoch == self.schedule.epochs)

@@ -18,6 +18,7 @@ from xsam.atomic import write_json
 from xsam.damage import ignore
 from xsam.grid.diagnostics import Diagnostics
 from xsam.grid.spec import RunSpec
+from xsam.plugins.kinds import TRACKERS
 from xsam.plugins.load import load_staged, stage
 from xsam.store.layout import GridFolder
 from xsam.tasks import own
@@ -44,6 +45,7 @@ class WorkOrder:
         diagnostics: what to measure of the runs while they train; None: nothing.
         devices: processes that do each run together, which are the tasks of one job (the parameter ``devices``).
         keep_checkpoints: leave the last checkpoint of a finished run where it is.
+        track: the tracker that keeps records of the runs (:mod:`xsam.track`); empty: none.
     """
 
     results: Path
@@ -57,6 +59,7 @@ class WorkOrder:
     diagnostics: Diagnostics | None = None
     devices: int = 1
     keep_checkpoints: bool = False
+    track: str = ""
 
     @property
     def folder(self) -> GridFolder:
@@ -82,7 +85,9 @@ class WorkOrder:
         wanted = set(self.run_ids)
         own = [run for run in runs if run.run_id in wanted]
         measured = frozenset[str]() if self.diagnostics is None else self.diagnostics.plugins
-        plugins = stage({name for run in own for name in run.plugins} | measured, self.place)
+        tracker = TRACKERS.owner(self.track)
+        used = {name for run in own for name in run.plugins} | measured | ({tracker} if tracker else set())
+        plugins = stage(used, self.place)
         content = {"runs": [run.to_json() for run in own], **({"plugins": plugins} if plugins else {})}
         write_json(self.place / SNAPSHOT, content)
 

@@ -183,11 +183,14 @@ def _train(
     trainer = fresh_trainer(spec, order.data_dir, order.device, group)
     problem = trainer.problem
     callbacks = Leader(spec, order, lease, stop, trainer, log, group)
-    position = callbacks.restore()
-    resumed_from = position.epoch * problem.steps_per_epoch + position.step
+    with callbacks.record as record:
+        position = callbacks.restore()
+        resumed_from = position.epoch * problem.steps_per_epoch + position.step
 
-    status = train(trainer, spec.config, position, callbacks, group)
-    return outcome(spec, order, lease, trainer, position, status, resumed_from)
+        status = train(trainer, spec.config, position, callbacks, group)
+        row = outcome(spec, order, lease, trainer, position, status, resumed_from)
+        record.finish(status, row)
+        return row
 
 
 def outcome(

@@ -115,6 +115,10 @@ class GridFolder:
         """How far the run is, for those who watch."""
         return self.state(run_id) / "progress.json"
 
+    def untracked(self, run_id: str) -> Path:
+        """Why the run's record with a tracker is not whole; there is no file where nothing is wrong."""
+        return self.state(run_id) / "untracked.txt"
+
     def leases(self, run_id: str) -> Path:
         """The folder of the run's lease."""
         return self.state(run_id) / "lease"

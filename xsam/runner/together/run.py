@@ -49,21 +49,24 @@ def execute(
                 member.spec, order, member.lease, member.trainer, member.position, status, member.resumed_from
             )
             write_row(member.spec, order, member.lease, started, row)
+            member.leader.record.finish(status, row)
             member.leader.log.info("%s", row["status"])
             if not order.keep_checkpoints:
                 order.folder.checkpoint(member.spec.run_id).unlink(missing_ok=True)
 
         try:
-            for run_id, lease in leases.items():
-                trainer = fresh_trainer(runs[run_id], order.data_dir, order.device)
-                leader = Leader(runs[run_id], order, lease, stop, trainer, opened[run_id], ALONE)
-                position = leader.restore()
-                done = position.epoch * trainer.problem.steps_per_epoch + position.step
-                members.append(Member(runs[run_id], lease, trainer, leader, position, done))
-            for place in sorted({member.resumed_from for member in members}):
-                group = [member for member in members if member.resumed_from == place]
-                train(Together([each.spec for each in group], [each.trainer for each in group]), group, ended)
-            return True
+            with ExitStack() as records:
+                for run_id, lease in leases.items():
+                    trainer = fresh_trainer(runs[run_id], order.data_dir, order.device)
+                    leader = Leader(runs[run_id], order, lease, stop, trainer, opened[run_id], ALONE)
+                    records.enter_context(leader.record)
+                    position = leader.restore()
+                    done = position.epoch * trainer.problem.steps_per_epoch + position.step
+                    members.append(Member(runs[run_id], lease, trainer, leader, position, done))
+                for place in sorted({member.resumed_from for member in members}):
+                    group = [member for member in members if member.resumed_from == place]
+                    train(Together([each.spec for each in group], [each.trainer for each in group]), group, ended)
+                return True
         except Interrupted:
             for log in opened.values():
                 log.info("stopped, to be resumed")
