@@ -184,8 +184,8 @@ def test_directions_are_compared_by_seed_which_counts_once_however_many_runs_it_
 def test_the_table_says_that_two_seeds_are_too_few(stored: pd.DataFrame) -> None:
     rises = stored[stored["measure"] == "direction/rise"]
     others = [rises.assign(measure=f"direction/{name}", value=0.5) for name in ("cosine_best", "alpha", "in_plane")]
-    means, compared = direction_sheets(pd.concat([rises, *others], ignore_index=True), runs())
+    means, compared = direction_sheets(labelled(pd.concat([rises, *others], ignore_index=True), runs()))
     assert (means.name, compared.name) == ("directions", "direction-differences")
     assert [row[2].text for row in compared.rows] == ["2"] * 4
     assert {row[5].text for row in compared.rows} == {"too few seeds"}
-    assert direction_sheets(stored[stored["measure"] == "top_eigenvalue"], runs()) == []
+    assert direction_sheets(labelled(stored[stored["measure"] == "top_eigenvalue"], runs())) == []

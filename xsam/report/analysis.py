@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +19,7 @@ from xsam.report.claims.model import Claim, ClaimsFile, Published, packaged
 from xsam.report.comparisons import Comparison, Place, Standing, comparisons, primary, standings
 from xsam.report.evaluations import Compared, Evaluations, compared_of, evaluations_of
 from xsam.report.references import Check, checks
+from xsam.report.sharpness import labelled
 from xsam.report.table import Table, cells
 from xsam.report.targets import ToTarget, to_target
 from xsam.store import GridFolder, grids, read
@@ -74,6 +76,11 @@ class GridReport:
     epochs: pd.DataFrame
     sharpness: pd.DataFrame
     tuning: TuningRecord | None = None
+
+    @cached_property
+    def measured(self) -> pd.DataFrame:
+        """The rows of ``sharpness`` as :func:`xsam.report.sharpness.labelled` gives them, made once."""
+        return labelled(self.sharpness, self.runs)
 
 
 @dataclass(frozen=True)

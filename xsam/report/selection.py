@@ -11,7 +11,7 @@ from xsam.report.across_panels import across_panels
 from xsam.report.analysis import GridReport
 from xsam.report.paired_panels import paired_panels
 from xsam.report.panels import Panel, panels_of
-from xsam.report.sharpness import Map, labelled, measured_maps, measured_panels
+from xsam.report.sharpness import Map, measured_maps, measured_panels
 from xsam.report.targets import target_panels
 from xsam.report.tuning import tuning_panels
 from xsam.store.tuning import SUFFIX
@@ -37,7 +37,7 @@ def selected(report: GridReport, most: int | None = MOST) -> tuple[list[Panel | 
     tables = list(_in_turns(search, *(_panels(report, number) for number in range(len(report.analyses)))))
     measured: list[Panel | Map] = []
     if not report.sharpness.empty:
-        rows = labelled(report.sharpness, report.runs)
+        rows = report.measured
         measured = _kinds([*measured_panels(rows, report.analyses[0].table.labels), *measured_maps(rows)])
     reached = [panel for one in report.analyses for panel in target_panels(one.table, one.target)]
     whole = len(tables) + len(measured) + len(reached)

@@ -40,9 +40,9 @@ def labelled(sharpness: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """
     own = runs[["run_id", "optimizer", "ascent_steps", "seed"]].rename(columns={"ascent_steps": "run_k"})
     joined = sharpness.merge(own, on="run_id", how="inner")
-    details = pd.DataFrame(
-        [{} if pd.isna(text) else json.loads(text) for text in joined.pop("details")], index=joined.index
-    )
+    texts = joined.pop("details").tolist()
+    known = {text: {} if pd.isna(text) else json.loads(text) for text in dict.fromkeys(texts)}  # many rows say the same
+    details = pd.DataFrame([known[text] for text in texts], index=joined.index)
     joined["measure"] = joined["measure"].str.removeprefix(PER_DIRECTION)
     return joined.join(details)
 
@@ -73,15 +73,14 @@ def _shares(rises: pd.DataFrame, over: str) -> pd.DataFrame:
     return wide[list(_TRIED)].div(wide["best"], axis=0).groupby(place).mean()
 
 
-def direction_sheets(sharpness: pd.DataFrame, runs: pd.DataFrame) -> list[Sheet]:
+def direction_sheets(rows: pd.DataFrame) -> list[Sheet]:
     """The direction question as tables, and v(α*) against SAM at α*ρ paired by seed; none where it was not measured.
 
     Args:
-        sharpness, runs: the tables of one grid (``xsam.store.read``).
+        rows: of one grid, as :func:`labelled` gives them.
     """
-    if not (sharpness["measure"] == f"{PER_DIRECTION}rise").any():
+    if not (rows["measure"] == "rise").any():
         return []
-    rows = labelled(sharpness, runs)
     return [_direction_sheet(rows), _direction_comparison_sheet(rows)]
 
 

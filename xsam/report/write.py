@@ -97,7 +97,7 @@ def render(
             folder = grid.grid.name if name == TABLE else f"{grid.grid.name}/{name}"
             for file, text in _files(analysis, shown):
                 yield f"{folder}/{file}", text.encode()
-        if directions := direction_sheets(grid.sharpness, grid.runs):
+        if directions := direction_sheets(grid.measured):
             yield f"{grid.grid.name}/directions.md", markdown(directions).encode()
         if grid.tuning is not None:
             yield f"{grid.grid.name}/tuning.md", markdown([tuning_sheet(grid.tuning, grid.grid.task)]).encode()

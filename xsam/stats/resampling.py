@@ -30,7 +30,8 @@ def sign_flip_p(differences: Sequence[float]) -> float:
         signs = np.random.default_rng(0).integers(0, 2, (MONTE_CARLO, len(differences))) * 2 - 1
         return float(1 + np.sum(np.abs(signs @ np.asarray(differences)) >= seen)) / (MONTE_CARLO + 1)
     half = len(differences) // 2
-    left, right = _signed_sums(differences[:half]), np.sort(_signed_sums(differences[half:]))
+    # Both in order: looking up neighbours one after the other stays in the cache.
+    left, right = (np.sort(_signed_sums(part)) for part in (differences[:half], differences[half:]))
     above = len(right) - np.searchsorted(right, seen - left, side="left")
     below = np.searchsorted(right, -seen - left, side="right")
     return min(1.0, int(np.sum(above) + np.sum(below)) / 2.0 ** len(differences))

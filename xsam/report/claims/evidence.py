@@ -18,7 +18,7 @@ from xsam.parameters import Value
 from xsam.registries import recorded
 from xsam.report.claims.model import EIGENVALUE, METRIC, PASSES, RISE_SHARE, SECONDS, Claim, Condition
 from xsam.report.comparisons import failures
-from xsam.report.sharpness import labelled, shares_of_best
+from xsam.report.sharpness import shares_of_best
 from xsam.report.table import Table
 from xsam.report.text import label
 from xsam.stats import Difference, paired_difference
@@ -46,6 +46,10 @@ class Reported(Protocol):
     @property
     def analyses(self) -> Sequence[Analysed]:
         """Its tables."""
+
+    @property
+    def measured(self) -> pd.DataFrame:
+        """Rows of the table ``sharpness``, labelled (:func:`xsam.report.sharpness.labelled`)."""
 
     @property
     def runs(self) -> pd.DataFrame:
@@ -288,7 +292,7 @@ def _by_rise(claim: Claim, report: Reported) -> Measured:
     """
     if not (report.sharpness["measure"] == f"{PER_DIRECTION}rise").any():
         return Measured((), False)
-    rows = labelled(report.sharpness, report.runs)
+    rows = report.measured
     seeds = rows.drop_duplicates("run_id").set_index("run_id")["seed"]
     shares = shares_of_best(rows).reset_index()
     shares["seed"] = shares["run_id"].map(seeds)

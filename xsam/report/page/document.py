@@ -120,7 +120,7 @@ def _titled(grid: GridReport, tables: Sequence[tuple[Sheet, ...]]) -> Iterator[t
         declared = [sheet for sheet in made if sheet.name == "declared"]
         others = [sheet for sheet in made if sheet.name != "declared"]
         yield _title(analysis), (*declared, result_sheet(analysis.table), *others)
-    if directions := tuple(direction_sheets(grid.sharpness, grid.runs)):
+    if directions := tuple(direction_sheets(grid.measured)):
         yield directions[0].title, directions
     if grid.tuning is not None:
         sheet = tuning_sheet(grid.tuning, grid.grid.task)
