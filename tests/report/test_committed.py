@@ -13,7 +13,12 @@ ROOT = Path(__file__).parents[2]
 # Beside them there may be results of this machine's own.
 COMMITTED = (
     "ablation_digits",
+    "compute_matched_digits@tune",
+    "compute_matched_digits_tuned",
+    "confirm_digits",
     "multi30k",
+    "multi_step_digits@tune",
+    "multi_step_digits_tuned",
     "quickstart",
     "sharpness",
     "single_step_digits@tune",
