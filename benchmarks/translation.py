@@ -6,7 +6,8 @@ pairs whose lengths are those of captions, one thread. Sides, in turns:
 - fairseq: ``Trainer.train_step`` with fairseq's criterion and its Adam, and ``SequenceGenerator`` on fairseq's own
   batches of 128 sentences;
 - this project: the training loop's step on the same batches with the same weights, plain Adam, and ``translate``;
-- this project with XSAM, a step without a search.
+- this project with XSAM, a step without a search;
+- both of these again with ``dropout_masks: words`` (fairseq has no such thing: ``torch`` is the like-for-like figure).
 
 Both generators decode with the same weights, trained until sentences end. Needs the extra ``translation``.
 
@@ -14,10 +15,13 @@ Targets:
     train_over_fairseq    ≥ 0.97  (target tokens a second; 1.0 within noise)
     decode_over_fairseq   ≥ 0.97  (sentences a second)
     xsam_over_adam        ≤ 2.1   (time of a step; two passes instead of one: at best 2)
+
+Without targets: words_train_over_fairseq and words_xsam_over_adam, the same two with masks from words.
 """
 
 from __future__ import annotations
 
+import copy
 import itertools
 import random
 import tempfile
@@ -32,6 +36,7 @@ from xsam import XSAM
 from xsam.optim._step.base import BaseAlone
 from xsam.tasks.translation import TASK
 from xsam.tasks.translation.decoding import Beam, translate
+from xsam.tasks.translation.dropout import draw_words
 from xsam.tasks.translation.models import build
 from xsam.tasks.translation.prepare import prepare
 from xsam.tasks.translation.problem import Batch, TranslationProblem
@@ -111,17 +116,24 @@ def measure_training(problem: TranslationProblem) -> dict[str, float]:
     batches = [problem.batch(0, step) for step in range(problem.steps_per_epoch)]
     plain = BaseAlone(adam(problem.model), model=problem.model)
     xsam = XSAM(adam(problem.model), rho=0.05, probe_radius=0.1, alpha=1.3, model=problem.model)
-    turns = {name: itertools.cycle(batches) for name in ("fairseq", "adam", "xsam")}
+    # The same weights, with the other masks.
+    words = copy.deepcopy(problem)
+    draw_words(words.model)
+    words_plain = BaseAlone(adam(words.model), model=words.model)
+    words_xsam = XSAM(adam(words.model), rho=0.05, probe_radius=0.1, alpha=1.3, model=words.model)
+    turns = {name: itertools.cycle(batches) for name in ("fairseq", "adam", "xsam", "words_adam", "words_xsam")}
 
-    def step(optimizer: Any, name: str) -> None:
+    def step(optimizer: Any, name: str, side: TranslationProblem = problem) -> None:
         batch = next(turns[name])
-        optimizer.step(lambda: problem.loss(batch))
+        optimizer.step(lambda: side.loss(batch))
 
     return alternate(
         {
             "fairseq": lambda: trainer.train_step([sample_of(next(turns["fairseq"]))]),
             "adam": lambda: step(plain, "adam"),
             "xsam": lambda: step(xsam, "xsam"),
+            "words_adam": lambda: step(words_plain, "words_adam", words),
+            "words_xsam": lambda: step(words_xsam, "words_xsam", words),
         },
         ROUNDS,
         BLOCK,
@@ -175,6 +187,8 @@ def main() -> None:
         "train_over_fairseq": training["fairseq"] / training["adam"],
         "decode_over_fairseq": decoding["fairseq"] / decoding["ours"],
         "xsam_over_adam": training["xsam"] / training["adam"],
+        "words_train_over_fairseq": training["fairseq"] / training["words_adam"],
+        "words_xsam_over_adam": training["words_xsam"] / training["words_adam"],
     }
     finish(figures, TARGETS, arguments)
 

@@ -47,8 +47,10 @@ def numbers(results: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, bytes]
     return runs[["status", "forwards", "backwards", *told]], epochs[timeless], outputs
 
 
-def test_kill_and_resume_is_bitwise(bench_with_data: Bench):
+@pytest.mark.parametrize("masks", ["torch", "words"])
+def test_kill_and_resume_is_bitwise(masks: str, bench_with_data: Bench):
     bench = bench_with_data
+    bench.write_grid(GRID.replace("dropout: 0.1", f"dropout: 0.1, dropout_masks: {masks}"))
     bench("run", "grid.yaml", "--results", "undisturbed", "--jobs", 1)
     runs, epochs, outputs = numbers(bench.folder / "undisturbed")
     assert list(runs["status"]) == ["done", "done"]

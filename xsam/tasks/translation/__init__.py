@@ -53,7 +53,10 @@ class TranslationTask:
         >>> "layers" in TASK.unused(TranslationRun())
         True
         """
-        return frozenset(SIZES if run.model.name == PUBLISHED else ())
+        model = run.model
+        sizes = SIZES if model.name == PUBLISHED else ()
+        masks = () if model.dropout or model.activation_dropout else ("dropout_masks",)
+        return frozenset((*sizes, *masks))
 
     def check(self, run: TranslationRun) -> None:
         """Raise ``ParameterError`` (one line) for values that are each valid and do not go together."""

@@ -45,6 +45,8 @@ def fairseq() -> SimpleNamespace:
                 LanguagePairDataset=_import("fairseq.data").LanguagePairDataset,
                 batch_by_size=_import("fairseq.data.data_utils").batch_by_size,
                 architectures=_import("fairseq.models").ARCH_CONFIG_REGISTRY,
+                Dropout=_import("fairseq.modules.fairseq_dropout").FairseqDropout,
+                MultiheadAttention=_import("fairseq.modules").MultiheadAttention,
                 TransformerModel=_import("fairseq.models.transformer").TransformerModel,
                 Criterion=_import("fairseq.criterions.label_smoothed_cross_entropy").LabelSmoothedCrossEntropyCriterion,
             )

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from xsam.tasks.translation.dropout import draw_words
 from xsam.tasks.translation.library import fairseq
 from xsam.tasks.translation.translation_run import PUBLISHED, ModelConfig
 
@@ -17,10 +18,13 @@ def build(model: ModelConfig, source_dictionary: Any, target_dictionary: Any) ->
 
     ``transformer_iwslt_de_en`` is the published architecture: 6 + 6 layers, 512 dimensions, 4 heads;
     with the published dictionaries (8,848 and 6,632 entries) it has 39,469,056 parameters. ``transformer`` is the same
-    with the sizes that the run's parameters say.
+    with the sizes that the run's parameters say. Where ``dropout_masks`` is not fairseq's own, its dropout modules are
+    replaced; they have no weights.
     """
     task = SimpleNamespace(source_dictionary=source_dictionary, target_dictionary=target_dictionary)
     network: nn.Module = fairseq().TransformerModel.build_model(arguments(model), task)
+    if model.dropout_masks == "words":
+        draw_words(network)
     return network
 
 

@@ -30,6 +30,14 @@ class ModelConfig(Config):
     dropout: Annotated[float, Field("dropout of layers and embeddings", at_least=0, below=1)] = 0.3
     attention_dropout: Annotated[float, Field("dropout of attention weights", at_least=0, below=1)] = 0.0
     activation_dropout: Annotated[float, Field("dropout within feed-forward layers", at_least=0, below=1)] = 0.0
+    dropout_masks: Annotated[
+        Literal["torch", "words"],
+        Field(
+            "torch: a draw for each element; words: four elements of each random 64-bit word, probability in steps of "
+            "1/65,536, faster on a CPU; attention_dropout stays torch's",
+            omit_at_default=True,
+        ),
+    ] = "torch"
 
 
 @dataclass(frozen=True, kw_only=True)
