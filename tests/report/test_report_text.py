@@ -37,15 +37,15 @@ PAGE = """\
 - Metric: test_accuracy_final, in percent; higher is better.
 - Columns: optimizer.
 - Cells: mean ± sample standard deviation over seeds (number of seeds, and of how many where some are not there). Of a row's complete cells with at least 3 seeds the best mean is bold, with those that it is not decided to be better than (paired by seed, Holm); none where it is better than no other.
-- Planned: seeds 0, 1, 2.
+- Planned: seeds 0–2.
 - An empty cell is not part of the grid.
 - Diverged: mlp / 2, sam: seed 1.
 - Diverged: mlp / 2, xsam: seeds 0, 1.
 - Failed: mlp / 2, sam: seed 2.
-- Failed: res\\|net / 1, sam: seeds 0, 1, 2.
+- Failed: res\\|net / 1, sam: seeds 0–2.
 - Missing: mlp / 1, xsam: seed 1.
 - Missing: mlp / 2, xsam: seed 2.
-- Missing: res\\|net / 2, sam: seeds 0, 1, 2.
+- Missing: res\\|net / 2, sam: seeds 0–2.
 - No value: res\\|net / 1, sgd: seed 2.
 - No value: res\\|net / 2, sgd: seed 2.
 - Not in this grid, and not counted: feedfeedfeedfeed.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +17,7 @@ from xsam.cli.common import BadInput
 from xsam.cli.run import Device, check_data, enter_numerics
 from xsam.damage import ignore
 from xsam.grid import Grid, RunSpec
+from xsam.grid.axes import ranges
 from xsam.grid.cost import PassCount, passes_of, total_passes
 from xsam.launch import status
 from xsam.store.layout import GridFolder
@@ -95,7 +95,7 @@ def plan(
         cells.setdefault(key, []).append(state)
     for key, members in cells.items():
         counts = Counter(member.state for member in members)
-        seeds = _ranges(member.run.seed for member in members)
+        seeds = ranges(member.run.seed for member in members)
         hours = () if estimate is None else (_hours(estimate.hours(members[:1])), _hours(estimate.hours(members)))
         stand = ", ".join(f"{count} {name}" for name, count in counts.items())
         table.add_row(*key, seeds, stand, *_counts(passes_of(members[0].run)), *hours)
@@ -131,15 +131,6 @@ def _estimate(runs: Sequence[RunSpec], data: Path, device: str, console: Console
 
     name, timings = calibrate(runs, data, device, lambda line: console.print(line, markup=False, highlight=False))
     return Estimate(name, {run.run_id: timings[run.run_id].seconds(run.config) for run in runs})
-
-
-def _ranges(numbers: Iterable[int]) -> str:
-    """The numbers in ascending order, three and more in a row as ``first–last``."""
-    parts = []
-    for _, group in itertools.groupby(enumerate(sorted(numbers)), lambda pair: pair[1] - pair[0]):
-        row = [number for _, number in group]
-        parts += [f"{row[0]}–{row[-1]}"] if len(row) > 2 else [str(number) for number in row]
-    return ", ".join(parts)
 
 
 def _counts(passes: PassCount | None) -> tuple[str, str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from xsam.grid.names import LABELS, is_label
@@ -92,6 +93,19 @@ def _consecutive(node: Node) -> range:
     if not isinstance(first, int) or isinstance(first, bool) or first < 0:
         raise node.place.error(f"the first seed must be a whole number from 0, not {first!r}")
     return range(first, first + count)
+
+
+def ranges(seeds: Iterable[int]) -> str:
+    """The numbers in ascending order, three and more in a row as ``first–last``.
+
+    >>> ranges([0, 1, 2, 3, 7, 8])
+    '0–3, 7, 8'
+    """
+    parts = []
+    for _, group in itertools.groupby(enumerate(sorted(seeds)), lambda pair: pair[1] - pair[0]):
+        row = [number for _, number in group]
+        parts += [f"{row[0]}–{row[-1]}"] if len(row) > 2 else [str(number) for number in row]
+    return ", ".join(parts)
 
 
 def _entry(node: Node, vocabulary: Vocabulary, known: Mapping[str, Entry]) -> Entry:

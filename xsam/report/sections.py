@@ -194,7 +194,7 @@ def _notes(table: Table) -> Iterator[str]:
     yield _CELL_NOTE
     yield from shared_texts(table)
     seeds = {outcome.seed for cell in table.cells.values() for outcome in cell.outcomes}
-    yield f"Planned: {seeds_text(sorted(seeds))}."
+    yield f"Planned: {seeds_text(seeds)}."
     if len(table.cells) < len(table.rows) * len(table.columns):
         yield "An empty cell is not part of the grid."
     for status in PROBLEMS:

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
+from xsam.grid.axes import ranges
 from xsam.metrics import NEITHER
 from xsam.parameters import Value
 from xsam.report.formats import BEST, Text
@@ -129,9 +130,9 @@ def p_text(p: float | None) -> str:
 
 
 def seeds_text(seeds: Iterable[int]) -> str:
-    """``"seed 3"`` or ``"seeds 0, 3"``."""
-    listed = [str(seed) for seed in seeds]
-    return f"{'seed' if len(listed) == 1 else 'seeds'} {', '.join(listed)}"
+    """``"seed 3"``, ``"seeds 0, 3"`` or ``"seeds 0–9"``."""
+    listed = list(seeds)
+    return f"{'seed' if len(listed) == 1 else 'seeds'} {ranges(listed)}"
 
 
 def label_texts(key: Key) -> tuple[Text, ...]:
