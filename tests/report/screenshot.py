@@ -31,7 +31,7 @@ def take(results: Path, folder: Path) -> None:
             return page
 
         page = opened("light")
-        page.locator("#claims").evaluate("(node) => scrollTo(0, node.offsetTop - 60)")
+        page.locator("#claims").evaluate("(node) => scrollTo(0, node.offsetTop - 100)")
         page.screenshot(path=folder / "page-claims.png")
         page = opened("dark")
         page.locator("#grid-0 .figures").evaluate("(node) => scrollTo(0, node.offsetTop - 120)")
@@ -39,6 +39,7 @@ def take(results: Path, folder: Path) -> None:
         page.locator("#grid-0 button.run").first.click()
         page.locator("#grid-0 .detail .main-svg").first.wait_for()
         page.locator("#grid-0 .figures figure").first.evaluate("(node) => scrollTo(0, node.offsetTop - 120)")
+        page.mouse.move(0, 0)  # off the figures, whose buttons would show
         page.screenshot(path=folder / "page-figures.png")
         browser.close()
 
