@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,8 +14,10 @@ from tests.conftest import Bench
 from xsam.grid import load_grid
 from xsam.runner.lease import Lease
 from xsam.runner.order import WorkOrder
+from xsam.runner.run import fresh_trainer
 from xsam.runner.stop import Interrupted, StopFlag
 from xsam.runner.together.run import execute
+from xsam.runner.together.trainer import Together
 from xsam.store import read
 
 GRID = """
@@ -91,6 +96,66 @@ def test_runs_that_were_stopped_end_with_the_same_bits_whatever_their_company(tm
     assert (straight[NUMBERS] == stopped[NUMBERS]).all(axis=None)
 
 
+# Trains all runs of an order together, saves after every step, and dies without a word.
+DIE = """
+import os, signal, sys
+from pathlib import Path
+from xsam.grid import load_grid
+from xsam.runner.lease import Lease
+from xsam.runner.order import WorkOrder
+from xsam.runner.stop import StopFlag
+from xsam.runner.together.run import execute
+
+class KilledAfter(StopFlag):
+    looks = 40
+
+    @property
+    def requested(self):
+        self.looks -= 1
+        if self.looks < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return False
+
+    @requested.setter
+    def requested(self, value):
+        pass
+
+folder = Path(sys.argv[1])
+runs = {run.run_id: run for run in load_grid(folder / "grid.yaml").runs}
+order = WorkOrder(folder / "killed", "small", tuple(runs), folder, "launch", checkpoint_seconds=0)
+leases = {run_id: Lease.acquire(order.folder.leases(run_id), "launch") for run_id in runs}
+execute(leases, runs, order, KilledAfter())
+"""
+
+
+def test_runs_that_were_killed_together_go_on_and_end_with_the_same_bits(tmp_path: Path) -> None:
+    path = tmp_path / "grid.yaml"
+    path.write_text(GRID.format(seeds="[0, 1, 2]", lr=0.05).replace("[sam, xsam]", "[xsam]"))
+    runs = {run.run_id: run for run in load_grid(path).runs}
+    killed = subprocess.run([sys.executable, "-c", DIE, str(tmp_path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    for name in ("straight", "killed"):
+        order = WorkOrder(tmp_path / name, "small", tuple(runs), tmp_path, "launch")
+        leases = {run_id: Lease.acquire(order.folder.leases(run_id), "launch") for run_id in runs}
+        execute({run_id: lease for run_id, lease in leases.items() if lease}, runs, order, StopFlag())
+    straight, resumed = (read(tmp_path / name).set_index("run_id").sort_index() for name in ("straight", "killed"))
+    assert (resumed["resumed_from_step"] > 0).all()
+    assert (straight[NUMBERS] == resumed[NUMBERS]).all(axis=None)
+
+
+def test_rows_are_evaluated_together_as_their_problems_are(tmp_path: Path) -> None:
+    path = tmp_path / "grid.yaml"
+    path.write_text(GRID.format(seeds="[0, 1, 2]", lr=0.05).replace("[sam, xsam]", "[sam]"))
+    runs = list(load_grid(path).runs)
+    trainers = [fresh_trainer(run, tmp_path, "cpu") for run in runs]
+    together = Together(runs, trainers)
+    for step in range(5):
+        together.step(0, step)
+    together.give()
+    for found, trainer in zip(together.evaluate(), trainers, strict=True):
+        assert found == pytest.approx(trainer.evaluate(), rel=1e-5)
+
+
 def test_a_seed_that_diverges_ends_by_itself(bench: Bench) -> None:
     bench("run", bench.write_grid(GRID.format(seeds="[0, 1]", lr=1e30)), "--jobs", "1")
     assert set(read(bench.results)["status"]) == {"diverged"}
@@ -100,7 +165,7 @@ def test_a_seed_that_diverges_ends_by_itself(bench: Bench) -> None:
     ("change", "message"),
     [
         ("model: resnet8", "does not train resnet8, only mlp"),
-        ("hidden: [2048, 2048]", "does not pay"),
+        ("hidden: [2048, 2048]", "is not for .* gained 1.4 times"),
         ("threads: 2", "needs threads 1"),
         ("accumulation: 2", "needs accumulation 1"),
         ("precision: bf16", "needs precision fp32"),
