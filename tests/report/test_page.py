@@ -255,6 +255,7 @@ def test_figures_are_drawn_when_seen_and_show_labels_as_they_are(page: Any) -> N
     assert figures.count() == 12
     figures.first.scroll_into_view_if_needed()
     drawn = page.locator("#grid-1 .figures figure", has_text="learning curve mlp digits")
+    drawn.scroll_into_view_if_needed()
     drawn.locator(".legendtext").first.wait_for()
     assert [text.strip() for text in drawn.locator(".legendtext").all_text_contents()] == ["sgd", "sam", HOSTILE]
     box = drawn.locator(".nsewdrag").first.bounding_box()

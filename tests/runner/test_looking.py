@@ -57,7 +57,7 @@ TRAINING_PARAMETERS = {
     *("pass_budget", "precision", "schedule", "seed", "threads", "train_subset", "val_fraction", "warmup_epochs"),
     *("vectorise", "warmup_start", "warmup_updates"),
 }
-LOOKING_ORDERS = {"checkpoint_seconds", "diagnostics", "keep_checkpoints"}
+LOOKING_ORDERS = {"checkpoint_seconds", "diagnostics", "keep_checkpoints", "track"}  # track: test_tracking
 ORDERS = {"results", "grid", "run_ids", "data_dir", "launch", "again", "device", "devices"}
 
 
