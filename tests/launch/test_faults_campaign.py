@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -195,5 +196,8 @@ def test_a_hundred_kills_and_freezes_change_no_bit(bench: Bench, tmp_path_factor
     assert "without getting on" not in said
     assert "Traceback" not in said
     assert rows["attempts"].sum() > RUNS + 40, "the events did hit runs"
-    for run_id in rows["run_id"]:
-        assert campaign.folder.log(run_id).read_text().count("INFO done") == 1, "none was trained twice"
+    for run_id, attempts in zip(rows["run_id"], rows["attempts"], strict=True):
+        log = campaign.folder.log(run_id).read_text()
+        started = [int(number) for number in re.findall(r", attempt (\d+)$", log, re.MULTILINE)]
+        assert max(started) == attempts, f"trained again after its row was written\n{log}"
+        assert log.count("INFO done") <= 1, log  # not a word where the worker was killed right after it wrote the row
