@@ -160,10 +160,10 @@ def nearest(wrong: str, names: Iterable[str]) -> str:
     return close_to(wrong, known) or (f"; valid: {', '.join(known)}" if known else "")
 
 
-def close_to(wrong: str, names: Iterable[str]) -> str:
-    """As :func:`nearest`, but nothing where no name is near."""
+def close_to(wrong: str, names: Iterable[str], cutoff: float = 0.6) -> str:
+    """As :func:`nearest`, but nothing where no name is as near as ``cutoff`` (``difflib``'s ratio)."""
     known = sorted(names)
     lower = {name.lower(): name for name in reversed(known)}  # XSAM is near xsam
-    close = difflib.get_close_matches(wrong, known, n=1, cutoff=0.6)
-    close = close or [lower[name] for name in difflib.get_close_matches(wrong.lower(), lower, n=1, cutoff=0.6)]
+    close = difflib.get_close_matches(wrong, known, n=1, cutoff=cutoff)
+    close = close or [lower[name] for name in difflib.get_close_matches(wrong.lower(), lower, n=1, cutoff=cutoff)]
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -132,6 +132,15 @@ def test_export_writes_the_same_numbers(results: Path, tmp_path: Path) -> None:
     assert refused("export", "--results", results) == "give one of --csv FILE and --arrow FILE"
 
 
+def test_an_export_of_no_runs_has_the_columns_of_one(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    said = bench("export", "--csv", tmp_path / "runs.csv", "--results", tmp_path / "results").output
+    assert said == f"wrote 0 rows of runs to {tmp_path / 'runs.csv'}\n"
+    table = pd.read_csv(tmp_path / "runs.csv")
+    assert len(table) == 0
+    assert {"run_id", "status", "test_accuracy_final"} <= set(table)
+
+
 def test_the_version_is_one_line() -> None:
     from xsam import __version__
 

@@ -271,7 +271,7 @@ def export(
     damages = common.Damages()
     with common.bad_input(ValueError, FileNotFoundError):
         frame = read(results, table, names or None, on_damage=damages)
-    if not everything:
+    if not everything and len(frame):  # of no rows, every column would hold nothing
         frame = frame.dropna(axis="columns", how="all")
     if arrow is not None:
         import io

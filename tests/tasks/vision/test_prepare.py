@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from tests.tasks import archives
+from tests.tasks.own_images import made, write_npz
 from xsam.tasks.data import prepare, verify
 from xsam.tasks.vision.datasets import DATASETS
 from xsam.tasks.vision.images import load
@@ -113,6 +114,17 @@ def test_other_content_of_the_right_form_is_not_the_published_data(tiny_fashion,
     archives.write_fashion_mnist(tmp_path / "other", train=20, test=10, seed=1)
     refused("fashion_mnist", tmp_path / "data", tmp_path / "other", "not fashion_mnist as published")
     assert not prepare("fashion_mnist", tmp_path / "data", tmp_path / "other", allow_unverified=True).verified
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("cifar1o", "cifar10"), ("fashon_mnist", "fashion_mnist"), ("my_cifar10", None)]
+)
+def test_own_data_under_nearly_a_published_name_are_said_to_be_own(name, near, tmp_path):
+    source = write_npz(tmp_path / "a.npz", made({"train": 30, "test": 9}))
+    notes = prepare(name, tmp_path / "data", source).notes
+    told = f"a data set of your own, checked against nothing that is published; did you mean {near!r}?"
+    assert (told in notes) == (near is not None)
+    assert told not in prepare(name, tmp_path / "data", source).notes, "it is known by now"
 
 
 def test_digits_need_no_preparation(tmp_path):
