@@ -24,8 +24,8 @@ from xsam.launch.launcher import launcher as find_launcher
 from xsam.launch.starts import WorkersFail
 from xsam.plugins import PluginError
 from xsam.plugins.installed import load_announced
+from xsam.plugins.kinds import LAUNCHERS
 from xsam.runner import numerics
-from xsam.runner.jobs import LAUNCHERS
 from xsam.runner.order import WorkOrder, settled_runs, tried_again
 from xsam.store import GridFolder, locks
 from xsam.tasks import DataMissing, own

@@ -9,7 +9,7 @@ from xsam.doctor import machine, places
 from xsam.doctor.item import Item, Needs
 from xsam.grid.spec import RunSpec
 from xsam.launch.launcher import launcher
-from xsam.runner.jobs import LAUNCHERS
+from xsam.plugins.kinds import LAUNCHERS
 from xsam.tasks import get_task
 from xsam.tasks.data import data_sets
 

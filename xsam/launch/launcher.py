@@ -1,4 +1,4 @@
-"""What a launcher does, whoever it is: checks, submits, tells, cancels. The names are in :mod:`xsam.runner.jobs`."""
+"""What a launcher does, whoever it is: checks, submits, tells, cancels. The names are in :mod:`xsam.plugins.kinds`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import NamedTuple, Protocol, cast
 
 from xsam.grid.spec import RunSpec
 from xsam.launch.status import FINISHED, RunStatus
+from xsam.plugins.kinds import LAUNCHERS
 from xsam.runner import jobs
-from xsam.runner.jobs import LAUNCHERS, JobSystem
+from xsam.runner.jobs import JobSystem
 from xsam.runner.numerics import instructions
 from xsam.runner.order import WorkOrder, utc_now
 from xsam.store.layout import GridFolder

@@ -1,4 +1,4 @@
-"""The launchers by name, and what a worker needs of them: which job it belongs to, and whether another's still runs.
+"""What a worker needs of the launchers: which job it belongs to, and whether another's still runs.
 
 A lease names the launcher whose job its holder is in, since no other can tell what has become of a job. All else that
 a launcher does is :class:`xsam.launch.launcher.Launcher`; this part is what runs stand on, and imports none of them.
@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import NamedTuple, Protocol, cast
 
 from xsam.parameters import nearest
-from xsam.plugins.kinds import LAUNCHERS as LAUNCHERS
+from xsam.plugins.kinds import LAUNCHERS
 
 
 class Job(NamedTuple):
