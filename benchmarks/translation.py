@@ -33,7 +33,7 @@ import torch
 
 from benchmarks.measure import Target, alternate, finish, options
 from xsam import XSAM
-from xsam.optim._step.base import BaseAlone
+from xsam.optim._step.alone import BaseAlone
 from xsam.tasks.translation import TASK
 from xsam.tasks.translation.decoding import Beam, translate
 from xsam.tasks.translation.dropout import draw_words

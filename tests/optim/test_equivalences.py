@@ -9,7 +9,7 @@ import torch
 
 from tests.optim import problems
 from xsam.optim import SAM, XSAM
-from xsam.optim._step.base import BaseAlone
+from xsam.optim._step.alone import BaseAlone
 
 BASES = {
     "sgd": lambda model: torch.optim.SGD(model.parameters(), lr=0.1),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from xsam.optim import registry
 
 if TYPE_CHECKING:  # for type checkers, which do not see what is loaded on first use
-    from xsam.optim._step.base import BaseAlone as BaseAlone
+    from xsam.optim._step.alone import BaseAlone as BaseAlone
     from xsam.optim._step.base import SharpnessAware as SharpnessAware
     from xsam.optim.asam import ASAM as ASAM
     from xsam.optim.eigen_sam import EigenSAM as EigenSAM

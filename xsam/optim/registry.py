@@ -199,9 +199,9 @@ ITSELF = "itself"  # see :attr:`Method.in_rows`
 METHODS: Registry[Method] = Registry(
     "optimizer",
     {
-        "sgd": Method("xsam.optim._step.base:BaseAlone", alone="sgd", tags=(), passes=one_pass, in_rows=ITSELF),
-        "adam": Method("xsam.optim._step.base:BaseAlone", alone="adam", tags=(), passes=one_pass, in_rows=ITSELF),
-        "adamw": Method("xsam.optim._step.base:BaseAlone", alone="adamw", tags=(), passes=one_pass, in_rows=ITSELF),
+        "sgd": Method("xsam.optim._step.alone:BaseAlone", alone="sgd", tags=(), passes=one_pass, in_rows=ITSELF),
+        "adam": Method("xsam.optim._step.alone:BaseAlone", alone="adam", tags=(), passes=one_pass, in_rows=ITSELF),
+        "adamw": Method("xsam.optim._step.alone:BaseAlone", alone="adamw", tags=(), passes=one_pass, in_rows=ITSELF),
         "sam": Method("xsam.optim.sam:SAM", in_rows=ITSELF),
         "asam": Method("xsam.optim.asam:ASAM", in_rows=ITSELF),
         "gsam": Method("xsam.optim.gsam:GSAM", in_rows=ITSELF),

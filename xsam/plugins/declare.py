@@ -127,7 +127,7 @@ class Plugin:
             return {each: params[each] for each in names}
 
         self._add(BASES, name, Base(make, dict(parameters), keywords or own))
-        self._add(METHODS, name, Method("xsam.optim._step.base:BaseAlone", alone=name, tags=(), passes=one_pass))
+        self._add(METHODS, name, Method("xsam.optim._step.alone:BaseAlone", alone=name, tags=(), passes=one_pass))
 
     def model(
         self,

@@ -1,10 +1,9 @@
-"""What all sharpness-aware optimizers share: the closure contract, the base optimizer, saved state, undoing a step."""
+"""What all sharpness-aware optimizers share: one step of a method's passes, counted, and the options of all of them."""
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import InitVar
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -15,7 +14,7 @@ from torch.optim import Optimizer
 
 from xsam.optim._step import foreach
 from xsam.optim._step.buffers import Buffers
-from xsam.optim._step.checks import check_base, check_group
+from xsam.optim._step.checks import check_base
 from xsam.optim._step.declare import Declared, option
 from xsam.optim._step.distributed import Replicas
 from xsam.optim._step.foreach import Tensors
@@ -26,12 +25,10 @@ from xsam.optim._step.precision import LossScale, Overflow
 from xsam.optim._step.shards import Shards, hand_up
 from xsam.optim._step.two_calls import OpenStep, TwoCalls
 from xsam.optim._step.weights import Weights
-
-STATE_KEY = "sharpness_aware"
-STATE_VERSION = 1
+from xsam.optim._step.wrapper import OptimizerWrapper
 
 
-class SharpnessAware(TwoCalls, Declared, Optimizer):
+class SharpnessAware(TwoCalls, Declared, OptimizerWrapper):
     """A built base optimizer, stepped with a gradient that a method computes in one or several passes.
 
     A ``torch.optim.Optimizer`` in its own right: it shares ``param_groups``, ``state`` and ``defaults`` with the base,
@@ -128,7 +125,6 @@ class SharpnessAware(TwoCalls, Declared, Optimizer):
             )
         # Optimizer.__init__ would set up groups and state of its own; __setstate__ sets up the hooks alone.
         super().__setstate__({"base_optimizer": base})
-        self.base_optimizer: Optimizer
         Replicas(self.model, self.perturbation)  # raises where they do not fit together
         if self.sam_until is not None and self.sam_until <= self.sam_start:
             raise ValueError(f"sam_until must be above sam_start ({self.sam_start}), not {self.sam_until}")
@@ -298,51 +294,12 @@ class SharpnessAware(TwoCalls, Declared, Optimizer):
         if gradients:
             foreach.scale_(gradients, (self.max_grad_norm / (foreach.norm(gradients) + 1e-6)).clamp(max=1.0))
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group to the base optimizer."""
-        params = param_group["params"]
-        if not isinstance(params, Tensor | list | tuple):  # an iterator, which is read once
-            param_group = {**param_group, "params": list(params)}
-        check_group(param_group)
-        self.base_optimizer.add_param_group(param_group)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The base's state, and under ``"sharpness_aware"`` all that the method itself needs to go on."""
-        for before in self._optimizer_state_dict_pre_hooks.values():
-            before(self)
+    def _check_savable(self) -> None:
         if self._open is not None:
             raise RuntimeError("a step is under way, and its weights are moved: save a state after descend()")
-        own = {"version": STATE_VERSION, "method": type(self).__name__, **self._own_state()}
-        state = {**self.base_optimizer.state_dict(), STATE_KEY: own}
-        for after in self._optimizer_state_dict_post_hooks.values():
-            state = after(self, state) or state
-        return state
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from a :meth:`state_dict`: the next steps are the same bit for bit.
-
-        Raises:
-            ValueError: the state is another method's or a bare optimizer's, or its groups do not fit; nothing is
-                changed.
-        """
-        state = dict(state_dict)
-        for before in self._optimizer_load_state_dict_pre_hooks.values():
-            state = before(self, state) or state
-        own = dict(state.pop(STATE_KEY, {}))
-        method, version = own.pop("method", None), own.pop("version", None)
-        if method != type(self).__name__:
-            saved = "a bare torch optimizer" if method is None else method
-            raise ValueError(f"this state was saved by {saved}, and cannot be loaded into {type(self).__name__}")
-        own = {**self._added_state(own), **own}
-        if version != STATE_VERSION or own.keys() != self._own_state().keys():
-            raise ValueError(f"this state of {method} was saved by another version of xsam and cannot be loaded")
-        self.base_optimizer.load_state_dict(state)
-        self._load_own_state(own)
-        for after in self._optimizer_load_state_dict_post_hooks.values():
-            after(self)
 
     def _own_state(self) -> dict[str, Any]:
-        """What a method saves beside the base's state: plain numbers, strings, lists, None, and tensors."""
+        """The counts of passes and steps; see :meth:`OptimizerWrapper._own_state`."""
         return {
             "forwards": self.forwards,
             "backwards": self.backwards,
@@ -351,7 +308,6 @@ class SharpnessAware(TwoCalls, Declared, Optimizer):
         }
 
     def _added_state(self, own: Mapping[str, Any]) -> dict[str, Any]:
-        """Values for what states of this version did not hold at first, by name."""
         return {"taken": 0}
 
     def _load_own_state(self, own: Mapping[str, Any]) -> None:
@@ -361,10 +317,7 @@ class SharpnessAware(TwoCalls, Declared, Optimizer):
         self.taken = own["taken"]
 
     def __getstate__(self) -> dict[str, Any]:
-        # Without hooks, as in torch, and without the step() that a scheduler has bound to this very object.
-        kept = vars(self).items()
-        left = ("step", "last_output")
-        return {name: value for name, value in kept if name not in left and not name.startswith("_optimizer_")}
+        return {name: value for name, value in super().__getstate__().items() if name != "last_output"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__({"last_output": None, **state})
@@ -389,43 +342,6 @@ class SharpnessAware(TwoCalls, Declared, Optimizer):
                 )
             raise AttributeError(f"{kind!r} object has no attribute {name!r}")
 
-    # Loading a state gives the base new objects here, so they are looked up each time.
-    @property
-    def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]  # the base's
-        """The base optimizer's parameter groups."""
-        return self.base_optimizer.param_groups
-
-    @property
-    def state(self) -> defaultdict[Tensor, Any]:  # type: ignore[override]  # the base's
-        """The base optimizer's state."""
-        return self.base_optimizer.state
-
-    @property
-    def defaults(self) -> dict[str, Any]:  # type: ignore[override]  # the base's
-        """The base optimizer's defaults."""
-        return self.base_optimizer.defaults
-
 
 def _plain_update(passes: Passes, parameters: Tensors) -> Tensor:
     return passes.gradient()
-
-
-class BaseAlone(SharpnessAware):
-    """The base optimizer alone, behind the closure contract: one pass, no perturbation.
-
-    Example:
-        >>> import torch
-        >>> model = torch.nn.Linear(2, 1)
-        >>> optimizer = BaseAlone(torch.optim.SGD(model.parameters(), lr=0.1))
-        >>> loss = optimizer.step(lambda: model(torch.ones(4, 2)).square().mean())
-        >>> optimizer.forwards, optimizer.backwards
-        (1, 1)
-    """
-
-    _works_on_parts = True
-
-    # With a single pass both mean the same, and this one saves nothing.
-    rng: Literal["shared", "fresh"] = option(default="fresh", grid=False, help="dropout masks; the same either way")
-
-    def _update(self, passes: Passes, parameters: Tensors) -> Tensor:
-        return passes.gradient()
