@@ -14,7 +14,7 @@ from pathlib import Path
 
 from xsam.report.formats import Sheet, Text, markdown_table
 
-Step = Callable[[], None]
+Step = Callable[[], object]
 
 
 def alternate(steps: Mapping[str, Step], rounds: int, block: int) -> dict[str, float]:

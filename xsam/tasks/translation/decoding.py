@@ -49,7 +49,7 @@ def translate(model: Any, dataset: Any, target_dictionary: Any, beam: Beam, devi
         source = {name: sample["net_input"][name].to(device) for name in ("src_tokens", "src_lengths")}
         hypotheses = searched(model, decoder, source, target_dictionary, beam)
         for index, best in zip(sample["id"].tolist(), hypotheses, strict=True):
-            found[index] = target_dictionary.string(best.tokens.int().cpu(), "subword_nmt")
+            found[index] = target_dictionary.string(best.tokens.tolist(), "subword_nmt")
     return [found[index] for index in range(len(dataset))]
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-BLOCK = 16  # tokens by which the room of a cache grows
+BLOCK = 8  # tokens by which the room of a cache grows
 
 
 class SelfAttention:
@@ -36,11 +36,17 @@ class SelfAttention:
         """Forget all tokens."""
         self._now, self._next, self._length = [], [], 0
 
-    def reorder(self, parents: Tensor) -> None:
-        """Go on with copies of these hypotheses, as many as there are ``parents``."""
+    def reorder(self, parents: Tensor, same: bool) -> None:
+        """Go on with copies of these hypotheses, as many as there are ``parents``.
+
+        Args:
+            same: they are all of them, in their order.
+        """
         room = self._now[0].shape[2]
         if room == self._length:
             room += BLOCK
+        elif same:
+            return
         for side, cache in enumerate(self._now):
             shape = (len(parents), self._heads, room, self._size)
             spare = self._next[side] if side < len(self._next) else cache[:0]
@@ -117,6 +123,7 @@ class IncrementalDecoder:
             (layer, SelfAttention(layer.self_attn), SourceAttention(layer.encoder_attn)) for layer in decoder.layers
         ]
         self._padding: Tensor | None = None
+        self._rows = 0  # hypotheses
         self._step = 0
 
     def start(self, encoded: Tensor, padding: Tensor) -> None:
@@ -127,15 +134,17 @@ class IncrementalDecoder:
             padding: where a source has no token, sources × source tokens.
         """
         self._padding = padding if bool(padding.any()) else None
-        self._step = 0
+        self._rows, self._step = len(padding), 0
         for _, own, source in self._layers:
             own.clear()
             source.start(encoded)
 
     def reorder(self, parents: Tensor) -> None:
         """Go on with copies of these hypotheses (numbers of rows); all sources must have the same number of them."""
+        same = torch.equal(parents, torch.arange(self._rows, device=parents.device))
+        self._rows = len(parents)
         for _, own, _ in self._layers:
-            own.reorder(parents)
+            own.reorder(parents, same)
 
     def keep(self, sources: Tensor) -> None:
         """Go on with these sources alone; hypotheses are :meth:`reorder`'s."""
