@@ -8,7 +8,9 @@ import re
 from collections.abc import Mapping
 
 from xsam.grid.reference import table_of
-from xsam.optim.registry import METHODS, Method, passes_per_step
+from xsam.optim.method import Method
+from xsam.optim.pass_counts import passes_per_step
+from xsam.optim.registry import METHODS
 from xsam.parameters import Value
 
 # The one thing that a docstring does not say: what somebody would choose it for. Nothing here claims an accuracy.

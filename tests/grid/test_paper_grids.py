@@ -9,7 +9,7 @@ import pytest
 
 from xsam.grid import Grid, RunSpec, load_grid
 from xsam.grid.load import load_document
-from xsam.optim.registry import passes_per_step
+from xsam.optim.pass_counts import passes_per_step
 from xsam.tune.space import groups_of
 
 FOLDER = Path(__file__).parents[2] / "configs" / "paper"

@@ -8,8 +8,9 @@ import pytest
 
 from tests.optim import problems
 from xsam.grid import GridError, load_grid
-from xsam.optim import registry
+from xsam.optim import pass_counts, registry
 from xsam.optim._step.declare import parameters_of
+from xsam.optim.method import Method
 
 WRAPPING = [name for name, method in registry.METHODS.items() if method.alone is None]
 
@@ -77,7 +78,7 @@ def toy(tmp_path, monkeypatch):
 
 
 def test_a_new_method_is_one_file_and_one_line(toy):
-    method = registry.Method(toy("toy_alone"))
+    method = Method(toy("toy_alone"))
     assert list(method.parameters) == ["rho", "rho_per_step", "rng", "strength", "active_from", "active_until"]
     assert method.parameters["strength"].default == 0.5
     with pytest.raises(ValueError, match="strength must be at least 0, not -1"):
@@ -181,13 +182,13 @@ def test_the_cost_of_a_part_of_a_run_is_counted_before_it_runs(method, given, pa
     model = problems.plain_net()
     optimizer = registry.build(method, params, model, steps=steps)
     for step, batch in enumerate(problems.batches(steps)):
-        if step % steps_per_epoch == 0 and registry.searches_each_epoch(params):
+        if step % steps_per_epoch == 0 and pass_counts.searches_each_epoch(params):
             optimizer.request_alpha_search()
         optimizer.step(problems.closure_of(model, batch))
-    assert optimizer.backwards == registry.backward_passes(method, params, steps)
-    searched = registry.alpha_searches(params, steps, steps_per_epoch)
+    assert optimizer.backwards == pass_counts.backward_passes(method, params, steps)
+    searched = pass_counts.alpha_searches(params, steps, steps_per_epoch)
     assert optimizer.forwards == optimizer.backwards + 21 * searched
-    mean = registry.passes_per_step(method, params)
+    mean = pass_counts.passes_per_step(method, params)
     assert float(mean) == pytest.approx(optimizer.backwards / steps, abs=0.2)
 
 

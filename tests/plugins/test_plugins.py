@@ -13,7 +13,8 @@ import pytest
 from xsam import plugins
 from xsam.grid import GridError, load_grid
 from xsam.grid.grid import Grid, recall
-from xsam.optim.registry import METHODS, passes_per_step
+from xsam.optim.pass_counts import passes_per_step
+from xsam.optim.registry import METHODS
 from xsam.plugins import Plugin, PluginError
 from xsam.store.schema import arrow_schema
 from xsam.tasks.vision.images import load as load_images

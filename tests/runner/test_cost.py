@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.runner.training import SMALL, STEPS, fresh, run_through, spec_of
-from xsam.optim import registry
+from xsam.optim import pass_counts, registry
 from xsam.runner import memory
 
 PROBES = 21
@@ -62,7 +62,7 @@ def test_a_runs_passes_are_those_of_its_methods_formula(case: str, accumulation:
     weight = next(trainer.problem.model.parameters())
     weight.register_post_accumulate_grad_hook(lambda *_: calls.update(backward=calls["backward"] + 1))
     for epoch in range(EPOCHS):
-        if registry.searches_each_epoch(spec.params):
+        if pass_counts.searches_each_epoch(spec.params):
             trainer.optimizer.request_alpha_search()  # type: ignore[attr-defined]
         for step in range(trainer.problem.steps_per_epoch):
             trainer.step(trainer.problem.batch(epoch, step))
@@ -71,7 +71,7 @@ def test_a_runs_passes_are_those_of_its_methods_formula(case: str, accumulation:
     backwards = steps * passes
     assert (trainer.optimizer.forwards, trainer.optimizer.backwards) == (backwards + probed, backwards)
     assert calls == {"forward": accumulation * (backwards + probed), "backward": accumulation * backwards}
-    assert registry.passes_per_step(method, spec.params) == passes
+    assert pass_counts.passes_per_step(method, spec.params) == passes
 
 
 def test_a_search_that_closes_in_takes_seven_probes(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from xsam.grid.spec import RunSpec
-from xsam.optim import registry
+from xsam.optim import pass_counts
 from xsam.optim._step.search import alpha_grid, most_probes
 from xsam.optim.optimizer_config import OptimizerConfig
 from xsam.parameters import real
@@ -48,7 +48,7 @@ def passes_of(run: RunSpec, steps_per_epoch: int | None = None) -> PassCount | N
     if steps_per_epoch is None:
         return None
     steps = steps_of(run.config, steps_per_epoch)
-    backwards = registry.backward_passes(run.method, run.params, steps)
+    backwards = pass_counts.backward_passes(run.method, run.params, steps)
     probes = searches_of(run.config, steps_per_epoch) * probes_of(run.config.optimizer)
     return PassCount(backwards + probes, backwards)
 
@@ -76,7 +76,7 @@ def steps_of(run: RunConfig, steps_per_epoch: int) -> int:
 
 def searches_of(run: RunConfig, steps_per_epoch: int) -> int:
     """Alpha searches of the whole run."""
-    return registry.alpha_searches(run.optimizer.params, steps_of(run, steps_per_epoch), steps_per_epoch)
+    return pass_counts.alpha_searches(run.optimizer.params, steps_of(run, steps_per_epoch), steps_per_epoch)
 
 
 def probes_of(optimizer: OptimizerConfig) -> int:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from xsam.grid.source import Location, Node
-from xsam.optim.registry import ALTERNATIVES, BASE, METHODS, parameters_of
+from xsam.optim.method import ALTERNATIVES
+from xsam.optim.registry import BASE, METHODS, parameters_of
 from xsam.parameters import LISTS, Parameter, ParameterError, Value, nearest
 from xsam.tasks import Task, own
 from xsam.tasks.run_config import ALTERNATIVES as TRAINING_ALTERNATIVES

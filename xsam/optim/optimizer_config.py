@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Self
 
-from xsam.optim import registry
+from xsam.optim import pass_counts, registry
 from xsam.optim.registry import BASES, METHODS, Base
 from xsam.parameters import Parameters, Value, real, whole
 
@@ -67,14 +67,14 @@ class OptimizerConfig:
     @property
     def searches(self) -> bool:
         """Whether the run ever searches for alpha."""
-        return registry.searches(self.params)
+        return pass_counts.searches(self.params)
 
     @property
     def searches_each_epoch(self) -> bool:
         """Whether the training loop asks for an alpha search at the start of every epoch (the paper's schedule)."""
-        return registry.searches_each_epoch(self.params)
+        return pass_counts.searches_each_epoch(self.params)
 
     @property
     def passes_per_step(self) -> Fraction:
-        """See :func:`xsam.optim.registry.passes_per_step`."""
-        return registry.passes_per_step(self.method, self.params)
+        """See :func:`xsam.optim.pass_counts.passes_per_step`."""
+        return pass_counts.passes_per_step(self.method, self.params)

@@ -9,17 +9,14 @@ tests.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from fractions import Fraction
-from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from xsam.optim._step.declare import parameters_of as parameters_of_class
 from xsam.optim.bases import BASES as BASES
 from xsam.optim.bases import Base as Base
-from xsam.optim.bases import Table
+from xsam.optim.method import ACTIVE_PART, Method, active_steps, one_pass, resolve_common
 from xsam.parameters import Parameter, ParameterError, Parameters, Value, real, whole
 from xsam.registries import Registry
 
@@ -30,126 +27,13 @@ if TYPE_CHECKING:
     from xsam.optim._step.base import SharpnessAware
 
 
-def _resolve(given: dict[str, Value]) -> dict[str, Value]:
-    """Replace ``rho_per_step`` by the total radius that it means, and check the base's parameters together."""
-    if given.get("nesterov") and given["momentum"] == 0:
-        raise ParameterError("nesterov needs momentum above 0, not 0", "nesterov", "momentum")
-    start, end = real(given.get("active_from", 0.0)), real(given.get("active_until", 1.0))
-    if start >= end:
-        raise ParameterError(
-            f"active_from must be below active_until ({end:g}), not {start:g}", "active_from", "active_until"
-        )
-    params = dict(given)
-    per_step = params.pop("rho_per_step", None)
-    if per_step is not None:
-        params["rho"] = real(per_step) * whole(params.get("ascent_steps", 1))
-    return params
-
-
-def _ascent_passes(params: Parameters) -> Fraction:
-    return Fraction(whole(params.get("ascent_steps", 1)) + 1)
-
-
-@dataclass(frozen=True)
-class Method:
-    """A way to train: a base optimizer alone (``alone`` names it) or one that wraps a base.
-
-    Attributes:
-        target: ``module:Class``, or the class itself, whose declared options are the method's parameters.
-        alone: the base that is all there is.
-        tags: what the method counts as where reports speak of kinds of methods: ``"sam_family"``, or ``"control"`` for
-            one that is there to be compared with and that nobody proposes.
-        resolve: turns the values that were given, and defaults, into the parameters of a run; raises ``ValueError``
-            where they do not fit together.
-        passes: see :func:`passes_per_step`.
-        total: backward passes of so many steps, where they are not ``passes`` times the steps, rounded up.
-        normalisation: whether it needs a model with normalisation layers.
-        in_rows: steps several models at once, as rows of one tensor: ``module:Class``, ``"itself"`` where the method's
-            own class does, or None where its update cannot be written so.
-    """
-
-    target: str | type[SharpnessAware]
-    alone: str | None = None
-    tags: tuple[str, ...] = ("sam_family",)
-    resolve: Callable[[dict[str, Value]], dict[str, Value]] = _resolve
-    passes: Callable[[Parameters], Fraction] = _ascent_passes
-    total: Callable[[Parameters, int], int] | None = None
-    normalisation: bool = False
-    in_rows: str | None = None
-
-    @cached_property
-    def parameters(self) -> Table:
-        """The method's own parameters, under all their names: the options of its class and what stands for them."""
-        if self.alone:
-            return {}
-        return {**dict(_in_order(parameters_of_class(self.target), self.passes is one_pass)), **_PART}
-
-    @property
-    def family(self) -> bool:
-        """Whether it is one of the sharpness-aware methods that are proposed, to which claims about them apply."""
-        return "sam_family" in self.tags
-
-    @property
-    def class_name(self) -> str:
-        """The name of its class."""
-        return self.target.partition(":")[2] if isinstance(self.target, str) else self.target.__name__
-
-
-def _in_order(options: Table, single: bool) -> Iterator[tuple[str, Parameter]]:
-    """The options of a class, those that all methods have first, each with its alternative behind it."""
-    for name in sorted(options, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST)):
-        if name == "rng" and single:  # there is no other pass whose dropout masks could differ
-            continue
-        parameter = options[name]
-        alternative = dict(ALTERNATIVES).get(name)
-        if alternative is not None and parameter.default is None:
-            parameter = replace(parameter, nullable=False, unset=True)
-        yield name, parameter
-        if alternative is not None:
-            yield alternative, _SECONDS[alternative]
-
-
-_FIRST = ("rho", "ascent_steps", "rng")
-
-# Which part of a run a method takes; an optimizer hears of it in steps.
-_PART = {
-    "active_from": Parameter(
-        "float",
-        0.0,
-        at_least=0,
-        below=1,
-        omit_at_default=True,
-        help="share of the run's steps that the base takes alone before the method is active",
-    ),
-    "active_until": Parameter(
-        "float",
-        1.0,
-        above=0,
-        at_most=1,
-        omit_at_default=True,
-        help="share of the run's steps after which the method is active no longer",
-    ),
-}
-
-# Two ways to say one thing: whichever the user gave last counts, the other one follows from it.
-ALTERNATIVES = (("rho", "rho_per_step"), ("probe_radius", "probe_ratio"))
-_SECONDS = {
-    "rho_per_step": Parameter(
-        "float", at_least=0, unset=True, help="length of one ascent step; rho = k * rho_per_step"
-    ),
-    "probe_ratio": Parameter(
-        "float", at_least=0, unset=True, help="probe_radius / rho at k = 1; 2 where neither is given"
-    ),
-}
-
-
 def _resolve_momentum_sam(given: dict[str, Value]) -> dict[str, Value]:
     """Refuse a base without a momentum buffer."""
     if given.get("momentum") == 0:
         raise ParameterError(
             "momentum_sam perturbs along the base's momentum: momentum must be above 0, not 0", "momentum"
         )
-    return _resolve(given)
+    return resolve_common(given)
 
 
 def _resolve_xsam(given: dict[str, Value]) -> dict[str, Value]:
@@ -160,22 +44,13 @@ def _resolve_xsam(given: dict[str, Value]) -> dict[str, Value]:
             f"alpha_step must be at most alpha_max ({largest:g}), not {step:g}", "alpha_step", "alpha_max"
         )
     single = given.get("rho_per_step")
-    params = _resolve(given)
+    params = resolve_common(given)
     ratio = params.pop("probe_ratio", None)
     if params.get("probe_radius") is None:
         params["probe_radius"] = real(2.0 if ratio is None else ratio) * real(
             params["rho"] if single is None else single
         )
     return params
-
-
-def one_pass(params: Parameters) -> Fraction:
-    """Of a method whose step costs what the base's does.
-
-    >>> one_pass({})
-    Fraction(1, 1)
-    """
-    return Fraction(1)
 
 
 def _four_passes(params: Parameters) -> Fraction:
@@ -238,73 +113,6 @@ def parameters_of(method: str, base: str, bases: Mapping[str, Base] = BASES) -> 
     return {**bases[base].parameters, **METHODS[method].parameters}
 
 
-def passes_per_step(method: str, params: Parameters) -> Fraction:
-    """Forward-backward passes over its batch that a step of ``method`` takes, in the mean over a run.
-
-    Steps of a run in which the method is not active (``active_from``, ``active_until``) take one.
-
-    Forwards without a backward, the probes of XSAM's alpha searches, are not among them: a run's column ``forwards``
-    has them, beside ``backwards``, which counts these passes.
-
-    Example:
-        >>> passes_per_step("sam", {"ascent_steps": 3}), passes_per_step("looksam", {"refresh_every": 5})
-        (Fraction(4, 1), Fraction(6, 5))
-    """
-    start, end = (Fraction(str(params.get(name, _PART[name].default))) for name in _PART)
-    return 1 + (end - start) * (METHODS[method].passes(params) - 1)
-
-
-def active_steps(params: Parameters, steps: int) -> range:
-    """The steps of a run of so many, in which its method is active.
-
-    >>> active_steps({"active_from": 0.75}, 10), active_steps({}, 10)
-    (range(8, 10), range(0, 10))
-    """
-    start, end = (Fraction(str(params.get(name, _PART[name].default))) for name in _PART)
-    return range(round(start * steps), round(end * steps))
-
-
-def backward_passes(method: str, params: Parameters, steps: int) -> int:
-    """Backward passes of a whole run of so many steps.
-
-    >>> backward_passes("sam", {"ascent_steps": 1, "active_from": 0.75}, 10)
-    12
-    """
-    active, entry = len(active_steps(params, steps)), METHODS[method]
-    within = math.ceil(active * entry.passes(params)) if entry.total is None else entry.total(params, active)
-    return steps - active + within
-
-
-def searches(params: Parameters) -> bool:
-    """Whether a run ever searches for alpha: it is not fixed, or searched every so many steps all the same.
-
-    >>> searches({"rho": 0.1}), searches({"alpha": 1.3, "search_every": None}), searches({"alpha": None})
-    (False, False, True)
-    """
-    return "alpha" in params and (params["alpha"] is None or params.get("search_every") is not None)
-
-
-def searches_each_epoch(params: Parameters) -> bool:
-    """Whether the training loop asks for an alpha search at the start of every epoch (the paper's schedule)."""
-    return "alpha" in params and params["alpha"] is None and params.get("search_every") is None
-
-
-def alpha_searches(params: Parameters, steps: int, steps_per_epoch: int) -> int:
-    """Alpha searches of a run of so many steps, which asks for one at the start of every epoch or has an interval.
-
-    What is asked for before the method is active is done at its first step.
-
-    >>> alpha_searches({"alpha": None}, 10, 4), alpha_searches({"alpha": None, "active_from": 0.5}, 10, 4)
-    (3, 2)
-    """
-    active, every = active_steps(params, steps), params.get("search_every")
-    if not active or not searches(params):
-        return 0
-    if every is not None:
-        return math.ceil(len(active) / whole(every))
-    return math.ceil(active.stop / steps_per_epoch) - active.start // steps_per_epoch
-
-
 def build(
     method: str,
     params: Parameters,
@@ -332,8 +140,8 @@ def build(
     base_entry = bases[entry.alone or str(params["base"])]
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     base = _load(base_entry.target)(trainable, **base_entry.keywords(params))
-    keywords = {name: params[name] for name in entry.parameters if name in params and name not in _PART}
-    if any(name in params and params[name] != part.default for name, part in _PART.items()):
+    keywords = {name: params[name] for name in entry.parameters if name in params and name not in ACTIVE_PART}
+    if any(name in params and params[name] != part.default for name, part in ACTIVE_PART.items()):
         if steps is None:
             raise ValueError(f"{method} is active in a part of the run: how many steps the run has is to be known")
         active = active_steps(params, steps)

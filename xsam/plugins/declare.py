@@ -8,7 +8,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from xsam.config import Config
-from xsam.optim.registry import BASES, METHODS, Base, Method, one_pass
+from xsam.optim.method import Method, one_pass
+from xsam.optim.registry import BASES, METHODS, Base
 from xsam.parameters import Parameter, Parameters, Value
 from xsam.plugins.kinds import DIAGNOSTICS, LAUNCHERS, MEASUREMENTS, SECTIONS, TRACKERS, Registries
 from xsam.registries import Registry
