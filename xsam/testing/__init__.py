@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xsam.testing.method import ContractError as ContractError
 from xsam.testing.method import check_method as check_method
+from xsam.testing.subject import ContractError as ContractError
 
 __all__ = ["ContractError", "check_method"]
