@@ -18,8 +18,8 @@ from xsam.tasks.run_config import TrainingConfig
 _HEAD = """# Parameters of a grid
 
 Made from the declarations in the code by `python -m xsam.grid.reference`; a test keeps it up to date. A parameter may
-stand under `params`, be an axis of `matrix`, or be overridden. "Not in the id" means: left out of a run's id while it
-has its default.
+stand under `params`, be an axis of `matrix`, or be overridden. All are in a run's id; those that came later are left
+out of it while they have their default, so that older ids stay.
 """
 
 
@@ -72,7 +72,7 @@ def table_of(parameters: Mapping[str, Parameter]) -> Iterator[str]:
         if name in PARTNER:
             notes.append(f"instead of `{PARTNER[name]}`")
         if parameter.omit_at_default:
-            notes.append("not in the id")
+            notes.append("in the id unless it has its default")
         meaning = "; ".join(notes).replace("|", "\\|")
         yield f"| `{name}` | {_kind(parameter)} | {default} | {meaning} |"
 
