@@ -39,6 +39,9 @@ Data = Annotated[
     Path,
     typer.Option("--data", metavar="DIR", envvar="XSAM_BENCH_DATA", help="Folder of the prepared data sets."),
 ]
+Device = Annotated[
+    str, typer.Option(help="torch's name of the device, such as cpu or cuda; auto: a GPU if there is one.")
+]
 Sets = Annotated[
     list[str],
     typer.Option(

@@ -14,32 +14,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from xsam.cli import common, completion, plugged
-from xsam.cli.run import Device, check_data, enter_numerics
+from xsam.cli import common, finished
 from xsam.damage import DamagedFile
 from xsam.grid.grid import Grid
 from xsam.grid.spec import RunSpec
 from xsam.launch import status as look
 from xsam.tasks import DIFFERENCE, DataMissing
 
-Runs = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="RUN...",
-        help="Ids of finished runs, or their first digits.",
-        show_default=False,
-        autocompletion=completion.runs,
-    ),
-]
-RunId = Annotated[
-    str,
-    typer.Argument(
-        metavar="RUN",
-        help="Id of a finished run, or its first digits.",
-        show_default=False,
-        autocompletion=completion.runs,
-    ),
-]
 TestSets = Annotated[
     list[str],
     typer.Option(
@@ -59,11 +40,11 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    runs: Runs,
+    runs: finished.Runs,
     on: TestSets,
     results: common.Results = common.DEFAULT_RESULTS,
     data: common.Data = common.DEFAULT_DATA,
-    device: Device = "auto",
+    device: common.Device = "auto",
     as_json: common.AsJson = False,
 ) -> None:
     """Score the kept weights of finished runs on test sets, and keep the scores; reports show them.
@@ -75,20 +56,18 @@ def evaluate(
     Example: xsam-bench evaluate 3f2a9c --on test --on test_2017_flickr --on talks/mine
     """
     damages = common.Damages()
-    found = [common.find_run(results, run, damages) for run in runs]
-    for folder, one in found:
-        plugged.require_for(Grid.load(folder.grid_json), [one])
-    check_data([run for _, run in found], data)
-    enter_numerics([run for _, run in found], device)
+    found = finished.find(results, runs, damages)
+    finished.load_plugins(found)
+    finished.enter(found, data, device)
 
     from xsam.runner.checkpoint import CheckpointMismatch
     from xsam.runner.evaluate import evaluate as evaluate_run
     from xsam.runner.measure import NotMeasurable
 
     console, printed = common.console(), []
-    for folder, run in found:
+    for folder, grid, run in found:
         with common.bad_input(NotMeasurable, CheckpointMismatch, DataMissing, DamagedFile, ValueError):
-            pairs = _declared(Grid.load(folder.grid_json), run)
+            pairs = _declared(grid, run)
             rows = evaluate_run(folder, run, list(dict.fromkeys(on)), data.resolve(), device, pairs)
         if as_json:
             readable = [{**row, "evaluated_at": row["evaluated_at"].isoformat()} for row in rows]
@@ -135,7 +114,7 @@ def _show(console: Console, run: RunSpec, rows: Sequence[dict[str, Any]]) -> Non
 
 
 def translate(
-    run: RunId,
+    run: finished.RunId,
     file: Annotated[
         str, typer.Argument(metavar="[FILE|-]", help="Text to translate, a sentence a line; -: standard input.")
     ] = "-",
@@ -154,7 +133,7 @@ def translate(
             "--batch", metavar="N", min=1, help="Sentences translated at a time; 1 answers each line at once."
         ),
     ] = 64,
-    device: Device = "auto",
+    device: common.Device = "auto",
 ) -> None:
     """Translate raw text with a finished run: a line in, a line of plain text out, as soon as its batch is done.
 
@@ -166,12 +145,12 @@ def translate(
     if weights not in ("final", "best_val"):
         raise common.BadInput(f"--weights {weights}: there are final and best_val")
     damages = common.Damages()
-    folder, spec = common.find_run(results, run, damages)
-    plugged.require_for(Grid.load(folder.grid_json), [spec])
+    found = finished.find(results, [run], damages)
+    finished.load_plugins(found)
+    ((folder, _, spec),) = found
     if spec.task != "translation":
         raise common.BadInput(f"run {spec.run_id} is one of {spec.task}: there is nothing to translate with")
-    check_data([spec], data)
-    enter_numerics([spec], device)
+    finished.enter(found, data, device)
     with ExitStack() as stack:
         stack.enter_context(common.bad_input(OSError, DataMissing, DamagedFile, ValueError))
         source = sys.stdin if file == "-" else stack.enter_context(Path(file).open(encoding="utf-8", newline="\n"))

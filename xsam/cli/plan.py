@@ -14,7 +14,7 @@ from rich.table import Table
 
 from xsam.cli import common, plugged
 from xsam.cli.common import BadInput
-from xsam.cli.run import Device, check_data, enter_numerics
+from xsam.cli.prerequisites import check_data, enter_numerics
 from xsam.damage import ignore
 from xsam.grid import Grid, RunSpec
 from xsam.grid.axes import ranges
@@ -51,7 +51,7 @@ def plan(
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Time a few steps of each kind of run here, and tell hours; needs data.")
     ] = False,
-    device: Device = "auto",
+    device: common.Device = "auto",
     sd: Annotated[
         float | None,
         typer.Option(

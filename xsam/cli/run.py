@@ -15,7 +15,7 @@ from xsam import store, templates
 from xsam.atomic import is_full, read_text, refuse_full, write_json
 from xsam.cli import common, completion, hangup, plugged
 from xsam.cli.common import BadInput
-from xsam.cli.devices import check_device
+from xsam.cli.prerequisites import check_data, check_numerics
 from xsam.cli.progress import Display
 from xsam.grid import Grid, RunSpec
 from xsam.launch import status
@@ -25,11 +25,8 @@ from xsam.launch.starts import WorkersFail
 from xsam.plugins import PluginError
 from xsam.plugins.installed import load_announced
 from xsam.plugins.kinds import LAUNCHERS
-from xsam.runner import numerics
 from xsam.runner.order import WorkOrder, settled_runs, tried_again
 from xsam.store import GridFolder, locks
-from xsam.tasks import DataMissing, own
-from xsam.tasks.data import data_sets, require
 from xsam.track import TRACKERS, TrackerMissing, open_tracker, place_of
 
 Launch = Annotated[
@@ -55,9 +52,6 @@ Jobs = Annotated[
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Train runs again that failed with a traceback.")]
 CheckpointSeconds = Annotated[
     float, typer.Option(min=0.0, help="Longest time between two checkpoints; the first of a start come sooner.")
-]
-Device = Annotated[
-    str, typer.Option(help="torch's name of the device, such as cpu or cuda; auto: a GPU if there is one.")
 ]
 Track = Annotated[
     str,
@@ -199,7 +193,7 @@ def run(
     detach: Annotated[bool, typer.Option("--detach", help="Start the workers and return.")] = False,
     retry_failed: RetryFailed = False,
     checkpoint_seconds: CheckpointSeconds = DEFAULT_CHECKPOINT_SECONDS,
-    device: Device = "auto",
+    device: common.Device = "auto",
     track: Track = "",
     as_json: common.InJson = False,
 ) -> None:
@@ -276,43 +270,6 @@ def _devices(runs: Sequence[RunSpec], grid: str) -> int:
             f"train them one after the other, with --only devices={sizes[0]} first"
         )
     return sizes[0]
-
-
-def check_numerics(runs: Sequence[RunSpec], device: str, here: bool = True) -> None:
-    """Refuse runs with a setting of ``numerics`` that ``device``, or the CPU where they train ``here``, cannot keep."""
-    with common.bad_input(numerics.NotPortable):
-        for setting in {one.config.training.numerics for one in runs}:
-            if here:
-                numerics.check(setting, device)
-            else:
-                numerics.check(setting, device, "x86_64", numerics.NEEDED)
-    check_device(device, here)
-
-
-def enter_numerics(runs: Sequence[RunSpec], device: str) -> None:
-    """Bring this process to the one setting of ``numerics`` that ``runs`` have, before it loads torch."""
-    settings = {numerics.instructions(one.config.training.numerics) for one in runs}
-    if len(settings) > 1:
-        raise BadInput(
-            "some of these runs have portable numerics and some native, and one process has one of them: "
-            "choose those with numerics=native first"
-        )
-    check_numerics(runs, device)
-    with common.bad_input(numerics.NotPortable):
-        for setting in settings:
-            numerics.enter(setting)
-
-
-def check_data(runs: Sequence[RunSpec], data: Path) -> None:
-    """Say what is missing before a hundred runs fail of it."""
-    common.refuse_file(data, "--data")
-    own.enter(data)
-    with common.bad_input(DataMissing, own.OwnDataChanged):
-        for one in {tuple(run.data.items()) for run in runs if run.data}:
-            own.check(dict(one), data)
-    for name in sorted(data_sets(run.params for run in runs)):
-        with common.bad_input(DataMissing):
-            require(name, data)
 
 
 def _finished(state: status.RunStatus) -> bool:

@@ -11,8 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from xsam.cli import common, completion, plugged
-from xsam.cli.run import Device, check_data, enter_numerics
+from xsam.cli import common, finished
 from xsam.damage import DamagedFile
 from xsam.grid.diagnostics import Diagnostics
 from xsam.grid.grid import Grid
@@ -23,23 +22,13 @@ from xsam.tasks import DataMissing
 
 DEFAULT_MEASURE = ("hessian", "measures", "directions")
 
-Runs = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="RUN...",
-        help="Ids of finished runs, or their first digits.",
-        show_default=False,
-        autocompletion=completion.runs,
-    ),
-]
-
 
 def register(app: typer.Typer) -> None:
     app.command()(sharpness)
 
 
 def sharpness(
-    runs: Runs,
+    runs: finished.Runs,
     results: common.Results = common.DEFAULT_RESULTS,
     data: common.Data = common.DEFAULT_DATA,
     measure: Annotated[
@@ -58,7 +47,7 @@ def sharpness(
     batches: Annotated[
         int | None, typer.Option("--batches", help="Training batches that the loss is the mean of.")
     ] = None,
-    device: Device = "auto",
+    device: common.Device = "auto",
     as_json: common.AsJson = False,
 ) -> None:
     """Measure the final weights of finished runs, from their last checkpoints, and keep what was measured.
@@ -66,7 +55,7 @@ def sharpness(
     Example: xsam-bench sharpness 3f2a9c 77b01e --measure hessian,directions --rho 0.1
     """
     damages = common.Damages()
-    found = [common.find_run(results, run, damages) for run in runs]
+    found = finished.find(results, runs, damages)
     given = {
         "measure": None if measure is None else measure.split(","),
         "rho": rho,
@@ -75,15 +64,12 @@ def sharpness(
         "batches": batches,
     }
     with common.bad_input(ValueError):
-        grids = [Grid.load(folder.grid_json) for folder, _ in found]
-        jobs = [(folder, run, _wanted(grid, run, given)) for (folder, run), grid in zip(found, grids, strict=True)]
-    for grid, (_, run) in zip(grids, found, strict=True):
-        plugged.require_for(grid, [run])
+        jobs = [(folder, run, _wanted(grid, run, given)) for folder, grid, run in found]
+    finished.load_plugins(found)
     if measure is not None:
         with common.bad_input(ValueError):  # now that the measurements of plug-ins are known
             Diagnostics.parameters()["measure"].parse("measure", measure.split(","))
-    check_data([run for _, run in found], data)
-    enter_numerics([run for _, run in found], device)
+    finished.enter(found, data, device)
 
     from xsam.runner.checkpoint import CheckpointMismatch
     from xsam.runner.measure import NotMeasurable

@@ -38,7 +38,7 @@ def tune(
     only: common.Only = [],  # noqa: B006
     retry_failed: run.RetryFailed = False,
     checkpoint_seconds: run.CheckpointSeconds = run.DEFAULT_CHECKPOINT_SECONDS,
-    device: run.Device = "auto",
+    device: common.Device = "auto",
     as_json: common.InJson = False,
 ) -> None:
     """Choose learning rate, radius and the like for every method of a grid, and write the grid with them.
