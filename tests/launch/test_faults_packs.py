@@ -14,7 +14,7 @@ from tests.conftest import Bench
 from tests.launch.standin import StandIn
 from tests.launch.test_faults_workers import GRID, at_the_start_of, fault
 from xsam.grid import load_grid
-from xsam.launch.starts import MAX_STARTS_IN_VAIN
+from xsam.launch.starts import MAX_STALLED_STARTS
 from xsam.runner.order import WorkOrder
 from xsam.runner.worker import MAX_DEATHS
 from xsam.store import read
@@ -60,11 +60,11 @@ def test_a_job_whose_starts_are_all_too_short_is_put_back_three_times_at_most(
     )
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     fault.write_text("import os, signal, time; os.kill(os.getppid(), signal.SIGUSR2); time.sleep(3)")
-    ends = [job(bench) for _ in range(MAX_STARTS_IN_VAIN)]
+    ends = [job(bench) for _ in range(MAX_STALLED_STARTS)]
     for ended in ends[:-1]:
         assert "saved, and put back into the queue" in ended.stderr, ended.stderr
     assert "3 starts of this job ended before any of its runs got further" in ends[-1].stderr
-    assert [call for call in slurm.calls("scontrol") if "requeue" in call] == ["requeue 7"] * MAX_STARTS_IN_VAIN
+    assert [call for call in slurm.calls("scontrol") if "requeue" in call] == ["requeue 7"] * MAX_STALLED_STARTS
 
 
 def status(bench: Bench) -> list[str]:
@@ -87,7 +87,7 @@ def test_members_that_cannot_import_torch_end_the_job_soon(
     monkeypatch.setenv("PYTHONPATH", f"{broken.parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     ended = job(bench)
     assert ended.returncode == 1
-    assert ended.stderr.count("ImportError: libtorch_cpu.so") == MAX_STARTS_IN_VAIN
+    assert ended.stderr.count("ImportError: libtorch_cpu.so") == MAX_STALLED_STARTS
     assert "workers end with status 1 without getting on" in ended.stderr.splitlines()[-1]
     assert not (bench.results / "faulty" / "state").exists(), "no lease was taken"
 

@@ -17,7 +17,7 @@ import pytest
 from tests.conftest import Bench
 from tests.launch import processes
 from xsam.grid import Grid, load_grid
-from xsam.launch.starts import MAX_STARTS_IN_VAIN
+from xsam.launch.starts import MAX_STALLED_STARTS
 from xsam.runner import lease
 from xsam.runner.worker import MAX_DEATHS
 from xsam.store import read
@@ -114,7 +114,7 @@ def test_workers_that_cannot_import_torch_take_no_run_and_are_soon_given_up(
     shown = bench("run", bench.write_grid(GRID), "--jobs", 1, status=1)
     assert "libtorch_cpu.so: cannot open shared object file" in shown
     assert "Traceback" not in shown.splitlines()[0]
-    assert starts(bench) == MAX_STARTS_IN_VAIN
+    assert starts(bench) == MAX_STALLED_STARTS
     assert not folder_of(bench).started(), "no lease was taken"
     assert not folder_of(bench).has_rows("runs")
 
@@ -125,7 +125,7 @@ def test_workers_without_memory_are_soon_given_up_and_fail_no_run(bench: Bench) 
     done = subprocess.run(limited, cwd=bench.folder, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "without getting on" in done.stderr
-    assert starts(bench) == MAX_STARTS_IN_VAIN
+    assert starts(bench) == MAX_STALLED_STARTS
     assert not folder_of(bench).has_rows("runs")
     bench("run", bench.folder / "grid.yaml", "--jobs", 1)
     assert list(rows(bench)["status"]) == ["done"] * 3
@@ -154,7 +154,7 @@ def test_a_broken_machine_fails_no_run(bench: Bench, fault: Path) -> None:
     fault.write_text(at_the_start_of(0, "pass").replace("if spec", "os.kill(os.getpid(), signal.SIGKILL)\n    if spec"))
     shown = bench("run", bench.write_grid(GRID), "--jobs", 1, status=1)
     assert "without getting on" in shown
-    assert starts(bench) == MAX_STARTS_IN_VAIN
+    assert starts(bench) == MAX_STALLED_STARTS
     assert not folder_of(bench).has_rows("runs")
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import Bench
 from xsam.grid import load_grid
-from xsam.launch.starts import MAX_STARTS_IN_VAIN, WorkersFail
+from xsam.launch.starts import MAX_STALLED_STARTS, WorkersFail
 from xsam.launch.supervise import supervise
 from xsam.runner.order import WorkOrder
 from xsam.runner.stop import StopFlag
@@ -122,7 +122,7 @@ def test_workers_that_cannot_start_are_not_started_for_ever(bench: Bench) -> Non
     runs = load_grid(bench.folder / "grid.yaml").runs
     with pytest.raises(WorkersFail, match="no such module"):
         supervise(order, runs, launcher, 2, StopFlag(), lambda states: None)
-    assert launcher.started == MAX_STARTS_IN_VAIN
+    assert launcher.started == MAX_STALLED_STARTS
 
 
 def test_a_stop_flag_is_only_a_flag_until_the_second_signal() -> None:

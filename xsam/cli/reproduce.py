@@ -72,14 +72,14 @@ def reproduce(
     damages = common.Damages()
     if Path(run).is_file() or run.endswith(bundle.ENDING):
         with bundle.opened(Path(run)) as place, _folder(keep) as folder:
-            repeated = _sampled(place, folder, data, device, _share(sample or "2%"), draw, run_plugins)
-            _say_sample(repeated, as_json)
-        damages.leave(0 if all(one.found.identical for one in repeated) else 1)
+            reproductions = _sampled(place, folder, data, device, _share(sample or "2%"), draw, run_plugins)
+            _say_sample(reproductions, as_json)
+        damages.leave(0 if all(one.found.identical for one in reproductions) else 1)
         return
     if sample is not None or draw or run_plugins:
         raise BadInput(f"--sample, --draw and --run-plugins are for bundles, and {run} is no file")
     with _folder(keep) as folder:
-        one = _repeated(results, run, folder, data, device, damages)
+        one = _reproduced(results, run, folder, data, device, damages)
     if as_json:
         common.print_json(one.json())
     else:
@@ -88,7 +88,7 @@ def reproduce(
 
 
 @dataclass(frozen=True)
-class Repeated:
+class Reproduction:
     """A stored run, what came of training it again, and how a difference compares with that between seeds."""
 
     grid: str
@@ -106,21 +106,21 @@ class Repeated:
             common.say(f"  {line}")
 
 
-def _repeated(
+def _reproduced(
     results: Path, run: str, folder: Path, data: Path, device: str | None, on_damage: OnDamage = refuse
-) -> Repeated:
+) -> Reproduction:
     from xsam.report.repeated import compare, spreads
 
     then = _stored(results, run, on_damage)
     grid = _grid(results, then[0], on_damage)
     found = compare(then, _trained(then[0], grid, folder, data, device))
     told = () if found.identical else tuple(spreads(found, _cell(grid, results, then[0])))
-    return Repeated(then[0]["grid"], then[0]["run_id"], found, told)
+    return Reproduction(then[0]["grid"], then[0]["run_id"], found, told)
 
 
 def _sampled(
     place: Path, folder: Path, data: Path, device: str | None, share: float, draw: int, run_plugins: bool
-) -> list[Repeated]:
+) -> list[Reproduction]:
     """Train a random share of an opened bundle's finished runs again, each in a folder of its own below ``folder``."""
     from xsam.report.repeated import drawn
     from xsam.store import read
@@ -134,17 +134,17 @@ def _sampled(
     if run_plugins:
         for _, grid in common.stored_grids(results, sorted({name.partition("/")[0] for name in names})):
             bundle.load_plugins(place, grid)
-    return [_repeated(results, name, folder / name, data, device) for name in names]
+    return [_reproduced(results, name, folder / name, data, device) for name in names]
 
 
-def _say_sample(repeated: Sequence[Repeated], as_json: bool) -> None:
+def _say_sample(reproductions: Sequence[Reproduction], as_json: bool) -> None:
     if as_json:
-        common.print_json([one.json() for one in repeated])
+        common.print_json([one.json() for one in reproductions])
         return
-    for one in repeated:
+    for one in reproductions:
         one.say()
-    identical = sum(one.found.identical for one in repeated)
-    common.say(f"{identical} of {len(repeated)} runs identical")
+    identical = sum(one.found.identical for one in reproductions)
+    common.say(f"{identical} of {len(reproductions)} runs identical")
 
 
 def _share(text: str) -> float:

@@ -23,7 +23,7 @@ from submitit.helpers import DelayedSubmission
 
 from xsam.atomic import write_bytes
 from xsam.launch import cluster
-from xsam.launch.starts import MAX_STARTS_IN_VAIN, Starts, WorkersFail
+from xsam.launch.starts import MAX_STALLED_STARTS, Starts, WorkersFail
 from xsam.launch.status import held
 from xsam.runner.order import Progress, WorkOrder, settled
 from xsam.runner.stop import StopFlag
@@ -170,12 +170,12 @@ def _requeue(order: WorkOrder, got_on: bool) -> None:
     """
     job = os.environ["SLURM_JOB_ID"]
     path = order.place / f"in-vain-{job}"
-    in_vain = 0 if got_on else _number_in(path) + 1
-    if in_vain >= MAX_STARTS_IN_VAIN:
+    stalled = 0 if got_on else _number_in(path) + 1
+    if stalled >= MAX_STALLED_STARTS:
         raise WorkersFail(
-            f"{in_vain} starts of this job ended before any of its runs got further; it needs a longer time limit"
+            f"{stalled} starts of this job ended before any of its runs got further; it needs a longer time limit"
         )
-    write_bytes(path, str(in_vain).encode())
+    write_bytes(path, str(stalled).encode())
     if cluster.requeue(job):
         sys.exit("saved, and put back into the queue")
 

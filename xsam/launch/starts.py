@@ -1,4 +1,4 @@
-"""How often workers are started in vain before whoever starts them gives up, on this machine and within a job alike."""
+"""How many starts of workers may stall before whoever starts them gives up, on this machine and within a job alike."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from xsam.runner import lease
 from xsam.runner.order import Progress, WorkOrder, settled
 from xsam.runner.worker import MAX_DEATHS
 
-MAX_STARTS_IN_VAIN = 3
+MAX_STALLED_STARTS = 3
 
 
 class WorkersFail(Exception):
@@ -23,22 +23,22 @@ class Starts:
     def __init__(self, order: WorkOrder) -> None:
         self._order = order
         self._progress = Progress(order)
-        self._in_vain = 0
+        self._stalled = 0
 
     def allowed(self) -> bool:
-        """Whether to start workers once more: not after ``MAX_STARTS_IN_VAIN`` starts without progress.
+        """Whether to start workers once more: not after ``MAX_STALLED_STARTS`` starts without progress.
 
         Where a run has had its last death, one more worker is needed to write that down.
         """
         if self._progress.made():
-            self._in_vain = 0
-        if self._in_vain < MAX_STARTS_IN_VAIN:
+            self._stalled = 0
+        if self._stalled < MAX_STALLED_STARTS:
             return True
-        return self._in_vain == MAX_STARTS_IN_VAIN and self._run_to_give_up()
+        return self._stalled == MAX_STALLED_STARTS and self._run_to_give_up()
 
     def count(self) -> None:
         """Workers were started."""
-        self._in_vain += 1
+        self._stalled += 1
 
     def _run_to_give_up(self) -> bool:
         order = self._order
