@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -15,10 +16,12 @@ import pytest
 from tests.report.fixtures.make import RESULTS
 from xsam.grid.grid import Grid
 from xsam.report.analysis import GridReport, analyse, load_report
+from xsam.report.close_up import close_up
 from xsam.report.figures import figures_of
 from xsam.report.figures.drawing import panel_figure
 from xsam.report.figures.style import content, look
 from xsam.report.panels import CURVES, Line, Panel, band_of, curves_of, file_names, sweep_panels
+from xsam.report.text import baseline_side, side_label
 
 NAMES = [
     *("learning-curve-mlp-digits", "learning-curve-mlp-fashion-mnist"),
@@ -98,6 +101,48 @@ def test_a_side_that_is_level_shows_its_deviation_too() -> None:
     (axes,) = panel_figure(wide_panel(1, "sgd")).axes
     (band,) = axes.patches
     assert (band.get_y(), band.get_height()) == (48, 4)
+
+
+def steps_panel(last: float, spread: float = 0.3) -> Panel:
+    """Three arms over the steps, one of which ends at ``last``."""
+    ends = (last, 94.6, 95.1)
+    x = (1.0, 3.0, 10.0)
+    lines = (Line(at, f"arm {at}", x, [94.2 + 0.1 * at, 94.4, end], [spread] * 3) for at, end in enumerate(ends))
+    return Panel("k", CURVES, "mlp", "ascent steps", "accuracy (%)", tuple(lines), within=(0.0, 100.0))
+
+
+def test_arms_beside_one_that_collapsed_are_drawn_once_more_and_larger() -> None:
+    panel = steps_panel(10.0)
+    near = close_up(panel)
+    assert near is not None
+    assert 93.5 < near[0] < 94.2
+    assert 95.1 < near[1] < 95.6
+    figure = panel_figure(panel)
+    whole, part = figure.axes
+    assert whole.get_ylim()[0] < 10.0 < 95.1 < whole.get_ylim()[1]
+    assert part.get_ylim() == pytest.approx(near)
+    assert len(part.containers) == len(whole.containers) == 3
+    assert part.get_title(loc="left") == f"enlarged: {near[0]:.3g} to {near[1]:.3g}; 1 mean lies outside"
+    assert part.get_xlabel() == "ascent steps"
+    (legend,) = figure.legends
+    assert len(legend.get_texts()) == 3
+    content(figure, "png")
+    assert not legend.get_window_extent().overlaps(part.get_tightbbox())
+
+
+@pytest.mark.parametrize("panel", [steps_panel(93.0), steps_panel(90.0, spread=4.0), steps_panel(94.0, spread=0.0)])
+def test_a_range_that_hides_nothing_is_drawn_once(panel: Panel) -> None:
+    assert close_up(panel) is None
+    assert len(panel_figure(panel).axes) == 1
+
+
+def test_sides_are_named_without_what_they_do_not_use(multi_step: tuple[Grid, pd.DataFrame]) -> None:
+    grid, frame = multi_step
+    turned = replace(grid.report, rows=("model",), columns=("optimizer", "ascent_steps"), baseline="")
+    table = analyse(grid, turned, frame).table
+    assert [side_label(table, column) for column in table.columns if column[0] == "sgd"] == ["sgd"]
+    assert "sam / 2" in [side_label(table, column) for column in table.columns]
+    assert baseline_side(table) == side_label(table, table.columns[0])
 
 
 CODE = """

@@ -11,7 +11,7 @@ from xsam.report.comparisons import Comparison
 from xsam.report.overall import ranked
 from xsam.report.panels import BANDS, POINTS, Line, Panel, places_in
 from xsam.report.table import Key, Table
-from xsam.report.text import baseline_label, column_label, p_text, side_label
+from xsam.report.text import baseline_side, p_text, side_label
 from xsam.stats import performance_profile, profile_band
 
 _TASKS = ("model", "dataset")
@@ -63,7 +63,7 @@ def profile_panels(table: Table, compared: Sequence[Comparison]) -> Iterator[Pan
     signs = ", sign changed" if table.lower_is_better else ""
     yield Panel(
         "profile", BANDS, f"{table.title}: performance profile over {number}\u00a0cells, 95% bootstrap band",
-        f"better than {baseline_label(table)} by more than{unit}{signs}", "share of runs, paired by seed (%)",
+        f"better than {baseline_side(table)} by more than{unit}{signs}", "share of runs, paired by seed (%)",
         tuple(lines), within=(0.0, 100.0),
     )  # fmt: skip
 
@@ -108,7 +108,7 @@ def rank_panels(table: Table) -> Iterator[Panel]:
         return
     places = {column: place for (_, column), place in places_in(table).items()}
     lines = tuple(
-        Line(places[column], column_label(table, column), [number], [rank], [found.critical_difference / 2])
+        Line(places[column], side_label(table, column), [number], [rank], [found.critical_difference / 2])
         for number, (column, rank) in enumerate(sorted(found.ranks.items(), key=lambda item: item[1]), start=1)
     )
     yield Panel(

@@ -18,7 +18,7 @@ from xsam.parameters import Value
 from xsam.report.caveats import limit_shares
 from xsam.report.comparisons import baseline_of, is_searched_xsam
 from xsam.report.table import ABSENT, Cell, Key, Table
-from xsam.report.text import baseline_label, key_label, side_label
+from xsam.report.text import baseline_side, key_label, side_label
 
 BANDS, CURVES, POINTS = "bands", "curves", "points"
 
@@ -138,7 +138,7 @@ def learning_panels(table: Table, epochs: pd.DataFrame) -> Iterator[Panel]:
     for row, panel in _over_epochs(table, curves, unit, "learning-curve", lambda cell: True):
         differences = tuple(_differences(table, row, curves))
         if differences and max(len(line.x) for line in panel.lines) >= _LONG:
-            yield replace(panel, y=f"{unit} − that of {baseline_label(table)}", lines=differences)
+            yield replace(panel, y=f"{unit} − that of {baseline_side(table)}", lines=differences)
         else:
             yield replace(panel, within=(metric.lowest, metric.highest))
 

@@ -42,10 +42,16 @@ def column_label(table: Table, key: Key) -> str:
 
 
 def side_label(table: Table, key: Key) -> str:
-    """A column's values, as far as they tell it from other columns: without axes that have one value in all of them."""
+    """A column's values, as far as they tell it from other columns: what a figure calls it.
+
+    Without axes that have one value in all columns, and without those at the end that its method does not use: SGD
+    has no ascent steps, and is ``"sgd"`` beside ``"sam / 3"``.
+    """
     values = [{column[place] for column in table.columns} - {ABSENT} for place in range(len(table.column_axes))]
-    kept = tuple(value for value, known in zip(key, values, strict=True) if len(known) > 1)
-    return key_label(kept) or column_label(table, key)
+    kept = [value for value, known in zip(key, values, strict=True) if len(known) > 1]
+    while kept and kept[-1] == ABSENT:
+        kept.pop()
+    return key_label(tuple(kept)) or column_label(table, key)
 
 
 def number(table: Table, value: float, sign: bool = False) -> str:
@@ -188,3 +194,8 @@ def spread_text(table: Table, values: Mapping[int, float]) -> str:
 def baseline_label(table: Table) -> str:
     """What cells are compared with: a label of ``optimizer``, or the first column."""
     return table.report.baseline or column_label(table, table.columns[0])
+
+
+def baseline_side(table: Table) -> str:
+    """:func:`baseline_label` as figures call it (:func:`side_label`)."""
+    return table.report.baseline or side_label(table, table.columns[0])

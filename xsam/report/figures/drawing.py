@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from xsam.report.figures.style import COLOURS, add_legend, look, new_figure, styled, ticks
+from xsam.report.close_up import close_up, outside
+from xsam.report.figures.style import COLOURS, add_legend, look, new_figure, new_pair, styled, ticks
 from xsam.report.panels import BANDS, POINTS, Line, Panel, thinned
 from xsam.report.sharpness import HEAT, Map
 
@@ -18,14 +19,35 @@ _LONGEST = 7  # marks on an axis of factors
 
 
 def panel_figure(panel: Panel) -> Figure:
-    """The panel's lines with bands or error bars of one standard deviation."""
+    """The panel's lines with bands or error bars of one standard deviation.
+
+    Where a value far off presses the others together (:func:`xsam.report.close_up.close_up`), the part where they lie
+    is grey, and drawn once more below.
+    """
+    near = close_up(panel)
     with styled():
-        figure, axes = new_figure(panel.title, panel.x, panel.y)
-        for line in panel.lines:
-            _draw(axes, line, panel)
-        _mark_x(axes, panel)
+        if near is None:
+            figure, axes = new_figure(panel.title, panel.x, panel.y)
+        else:
+            figure, axes, below = new_pair(panel.title, panel.x, panel.y, _enlarged(panel, near))
+            axes.axhspan(*near, color="black", alpha=0.12, linewidth=0, zorder=0)
+            _fill(below, panel)
+            below.set_ylim(*near)
+        _fill(axes, panel)
         add_legend(figure, axes)
     return figure
+
+
+def _enlarged(panel: Panel, near: tuple[float, float]) -> str:
+    count = outside(panel, near)
+    low, high = (f"{end:.3g}".replace("-", "−") for end in near)
+    return f"enlarged: {low} to {high}; {count} mean{'s lie' if count > 1 else ' lies'} outside"
+
+
+def _fill(axes: Axes, panel: Panel) -> None:
+    for line in panel.lines:
+        _draw(axes, line, panel)
+    _mark_x(axes, panel)
 
 
 def _mark_x(axes: Axes, panel: Panel) -> None:

@@ -18,6 +18,7 @@ from xsam.report.panels import COLOURS as COLOURS
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
 LINES = ("-", "--", "-.", ":")
 WIDTH, HEIGHT = 3.4, 2.6  # inches: one column of a two-column paper
+_FURTHER = 1.8  # inches: how much higher a figure is by a drawing below the first
 _DPI = 200
 _TITLE, _SIDE, _LABEL = 44, 34, 48  # characters that fit into a line above, beside and below the axes
 _TICKS = 6  # on either axis at most, so that numbers of five digits keep apart
@@ -55,15 +56,35 @@ def styled() -> AbstractContextManager[None]:
 
 def new_figure(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     """An empty figure of one column's width; long texts go on in a next line."""
-    figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.set_title(fill(title, _TITLE))
-    axes.set_xlabel(fill(x, _TITLE))
+    figure, (axes,) = _empty(title, x, HEIGHT)
     axes.set_ylabel(fill(y, _SIDE))
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(ticks())
     return figure, axes
+
+
+def new_pair(title: str, x: str, y: str, below: str) -> tuple[Figure, Axes, Axes]:
+    """Like :func:`new_figure`, with a second drawing below the first, over the same x and called ``below``."""
+    figure, (first, second) = _empty(title, x, HEIGHT, _FURTHER)
+    first.set_ylabel(fill(y, _SIDE))
+    second.set_ylabel(fill(y, int(_SIDE * _FURTHER / HEIGHT)))
+    second.set_title(fill(below, _LABEL), loc="left", fontsize=_SETTINGS["legend.fontsize"])
+    return figure, first, second
+
+
+def _empty(title: str, x: str, *heights: float) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(len(heights), height_ratios=heights)
+    drawn: list[Axes] = []
+    for place in range(len(heights)):
+        axes = figure.add_subplot(grid[place], sharex=drawn[0] if drawn else None)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(ticks())
+        drawn.append(axes)
+    for axes in drawn[:-1]:
+        axes.tick_params(labelbottom=False)
+    drawn[0].set_title(fill(title, _TITLE))
+    drawn[-1].set_xlabel(fill(x, _TITLE))
+    return figure, drawn
 
 
 def ticks(*, whole: bool = False) -> MaxNLocator:
@@ -74,13 +95,14 @@ def ticks(*, whole: bool = False) -> MaxNLocator:
 def add_legend(figure: Figure, axes: Axes) -> None:
     """Put the legend of ``axes`` below them, in as many columns as fit; the figure grows by it, the axes stay."""
     handles, labels = axes.get_legend_handles_labels()
+    height = figure.get_figheight()
     names = [fill(label, _LABEL) for label in labels]
     for rows in range(1, len(names) + 1):
         columns = -(-len(names) // rows)  # no more than these rows need, so that their lengths differ little
         legend = figure.legend(handles, names, loc="outside lower center", ncols=columns, **_LEGEND)
         box = legend.get_window_extent()
         if box.width <= figure.bbox.width or columns == 1:
-            figure.set_size_inches(WIDTH, HEIGHT + box.height / figure.dpi)
+            figure.set_size_inches(WIDTH, height + box.height / figure.dpi)
             return
         legend.remove()
 
