@@ -11,11 +11,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
-
-import yaml
+from typing import TYPE_CHECKING, Any, cast
 
 from xsam.parameters import nearest
+
+if TYPE_CHECKING:
+    import yaml  # imported where a file is read: --help, and verbs about stored grids, do without
 
 Scalar = bool | int | float | str | None
 
@@ -126,6 +127,8 @@ def read_yaml(path: Path) -> Node:
 
 def parse_yaml(text: str, file: str, numbered: bool = True) -> Node:
     """The one document of ``text``; ``numbered=False`` for an option's value, whose errors name no line."""
+    import yaml
+
     reader = _Reader(file, numbered)
     try:
         return reader.document(yaml.parse(text, Loader=yaml.SafeLoader))
@@ -160,6 +163,8 @@ class _Reader:
 
     def document(self, events: Iterator[yaml.Event]) -> Node:
         """The only document of the stream."""
+        import yaml
+
         root: Node | None = None
         for event in events:
             if not isinstance(event, yaml.DocumentStartEvent):
@@ -172,10 +177,12 @@ class _Reader:
         return root
 
     def _node(self, event: yaml.Event, events: Iterator[yaml.Event], depth: int) -> Node:
+        import yaml
+
         place = self._start(event)
         if isinstance(event, yaml.AliasEvent):
             raise place.error(f"the alias *{event.anchor} is not allowed: write the value out")
-        started = cast(yaml.ScalarEvent | yaml.CollectionStartEvent, event)
+        started = cast("yaml.ScalarEvent | yaml.CollectionStartEvent", event)
         if started.anchor is not None:
             raise place.error(f"the anchor &{started.anchor} is not allowed: write the value out where it is needed")
         if started.tag is not None:
@@ -190,10 +197,14 @@ class _Reader:
         return Node(self._entries(events, depth + 1), place)
 
     def _items(self, events: Iterator[yaml.Event], depth: int) -> Iterator[Node]:
+        import yaml
+
         while not isinstance(event := next(events), yaml.SequenceEndEvent):
             yield self._node(event, events, depth)
 
     def _entries(self, events: Iterator[yaml.Event], depth: int) -> dict[str, Node]:
+        import yaml
+
         entries: dict[str, Node] = {}
         while not isinstance(event := next(events), yaml.MappingEndEvent):
             key = self._node(event, events, depth)
