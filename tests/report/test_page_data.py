@@ -23,6 +23,7 @@ from xsam.report.page.compact import column, named_columns, numbers, script_json
 from xsam.report.page.figures import page_figures
 from xsam.report.page.runs import FEWEST_POINTS, LOG_LINES, MOST_POINTS, log_tail, runs_data, without_paths
 from xsam.report.panels import thinned
+from xsam.report.selection import selected
 from xsam.store import GridFolder, write_epochs, write_run, write_sharpness
 
 
@@ -160,7 +161,7 @@ def test_long_curves_are_thinned_to_the_same_points_in_every_run(long_runs: Grid
 
 
 def test_measured_sharpness_becomes_maps(long_runs: GridReport) -> None:
-    figures = {figure["name"]: figure for figure in page_figures(long_runs)}
+    figures = {figure["name"]: figure for figure in page_figures(selected(long_runs)[0])}
     plane = figures["ascent-plane-xsam"]
     assert (plane["kind"], plane["at"][0], plane["z"][1][1]) == ("plane", [-1.0, 0.0, 1.0], 0.5)
     assert (plane["marks"], plane["radii"]) == ({"ρ·v₀": [0.5, 0.0]}, {"ρ": 0.5})
@@ -173,7 +174,7 @@ def test_measured_sharpness_becomes_maps(long_runs: GridReport) -> None:
 
 def test_the_figures_of_the_fixtures_have_the_means_of_the_table() -> None:
     report = load_report(RESULTS).grids[0]
-    figures = {figure["name"]: figure for figure in page_figures(report)}
+    figures = {figure["name"]: figure for figure in page_figures(selected(report)[0])}
     cell = report.analyses[0].table.cells[("mlp", "digits"), (HOSTILE,)]
     lines = {label: (x, mean, spread) for _, label, x, mean, spread in figures["cost-backwards-mlp-digits"]["lines"]}
     finals = np.array(list(cell.values.values()))

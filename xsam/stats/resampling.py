@@ -31,10 +31,10 @@ def sign_flip_p(differences: Sequence[float]) -> float:
         return float(1 + np.sum(np.abs(signs @ np.asarray(differences)) >= seen)) / (MONTE_CARLO + 1)
     half = len(differences) // 2
     # Both in order: looking up neighbours one after the other stays in the cache.
-    left, right = (np.sort(_signed_sums(part)) for part in (differences[:half], differences[half:]))
+    left, right = (_signed_sums(part) for part in (differences[:half], differences[half:]))
     above = len(right) - np.searchsorted(right, seen - left, side="left")
-    below = np.searchsorted(right, -seen - left, side="right")
-    return min(1.0, int(np.sum(above) + np.sum(below)) / 2.0 ** len(differences))
+    # With all signs changed a sum is the same to the bit but for its sign: as many lie as far below 0.
+    return min(1.0, 2 * int(np.sum(above)) / 2.0 ** len(differences))
 
 
 def signed_rank_p(differences: Sequence[float]) -> float:
@@ -129,9 +129,10 @@ def _resamples(n: int) -> Any:
 
 
 def _signed_sums(values: Sequence[float]) -> Any:
+    """The sums under all changes of sign, in order."""
     import numpy as np
 
     sums: Any = np.zeros(1)
     for value in values:
-        sums = np.concatenate([sums - value, sums + value])
+        sums = np.sort(np.concatenate([sums - value, sums + value]), kind="stable")  # merges two that are in order
     return sums

@@ -88,14 +88,15 @@ def render_page(report: Report, tables: Sequence[Sequence[tuple[Sheet, ...]]]) -
 
 def _section(grid: GridReport, tables: Sequence[tuple[Sheet, ...]]) -> Section:
     runs = runs_data(grid)
+    chosen, of_figures = selected(grid)
     return Section(
         grid.grid.name,
         grid.grid.task,
         int((grid.runs["status"] == "done").sum()),
         len(grid.grid.runs),
         tuple(_titled(grid, tables)),
-        tuple(page_figures(grid)),
-        selected(grid)[1],
+        tuple(page_figures(chosen)),
+        of_figures,
         tuple(dict.fromkeys(_scope(grid))),
         runs,
     )

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from xsam.report.analysis import GridReport
 from xsam.report.page.compact import numbers
 from xsam.report.panels import Panel
-from xsam.report.selection import MOST, selected
 from xsam.report.sharpness import HEAT, Map
 
 
-def page_figures(report: GridReport, most: int | None = MOST) -> Iterator[dict[str, Any]]:
-    """Each figure that :func:`xsam.report.selection.selected` chooses.
+def page_figures(chosen: Iterable[Panel | Map]) -> Iterator[dict[str, Any]]:
+    """Each figure that :func:`xsam.report.selection.selected` chose.
 
     All have ``name``, ``kind``, ``title``, ``x`` and ``y`` (axis titles). Panels have ``log`` and ``lines``: place,
     label, x, mean, spread each, and the lower and upper ends of a band that is not mean ± spread. Maps have ``unit``,
     ``at`` (x and y) and ``z`` (a list of rows); a ``"heat"`` also has ``path`` (x and y of a line on it), a ``"plane"``
     ``limits`` (of its colours, or null), ``radii`` and ``marks`` (name → radius, name → x and y).
     """
-    for shown in selected(report, most)[0]:
+    for shown in chosen:
         yield _map(shown) if isinstance(shown, Map) else _panel(shown)
 
 
