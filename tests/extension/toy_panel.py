@@ -7,7 +7,7 @@ from xsam.report.text import column_label
 
 def toy_panels(table):
     """The means, side by side."""
-    from xsam.report.panels import POINTS, Line, Panel
+    from xsam.report.panel import POINTS, Line, Panel
 
     lines = tuple(
         Line(place, column_label(table, column), [float(place)], [cell.mean or 0.0], [cell.std or 0.0])

@@ -16,7 +16,7 @@ from xsam.report.across_panels import across_panels, profile_panels, rank_panels
 from xsam.report.analysis import Analysis, analyse
 from xsam.report.figures.drawing import panel_figure
 from xsam.report.overall import ranked
-from xsam.report.panels import BANDS, POINTS, Line
+from xsam.report.panel import BANDS, POINTS, Line
 
 DATA = ("digits", "fashion_mnist", "cifar10", "cifar100", "tiny_imagenet")
 LABELS = ("sgd", "sam", "xsam", "asam")

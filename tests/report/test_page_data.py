@@ -22,7 +22,7 @@ from xsam.report.analysis import GridReport, load_grid_report, load_report
 from xsam.report.page.compact import column, named_columns, numbers, script_json
 from xsam.report.page.figures import page_figures
 from xsam.report.page.runs import FEWEST_POINTS, LOG_LINES, MOST_POINTS, log_tail, runs_data, without_paths
-from xsam.report.panels import thinned
+from xsam.report.panel import thinned
 from xsam.report.selection import selected
 from xsam.store import GridFolder, write_epochs, write_run, write_sharpness
 

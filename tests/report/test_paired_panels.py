@@ -12,7 +12,7 @@ from xsam.grid.compare import Declared
 from xsam.grid.grid import Grid
 from xsam.report.analysis import analyse, load_grid
 from xsam.report.paired_panels import MOST, paired_panels
-from xsam.report.panels import POINTS
+from xsam.report.panel import POINTS
 from xsam.store import GridFolder, read
 
 

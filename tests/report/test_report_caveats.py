@@ -14,7 +14,8 @@ from tests.report.fixtures.make import RESULTS
 from xsam.grid.grid import Grid
 from xsam.report.analysis import load_report
 from xsam.report.caveats import caveats, limit_shares
-from xsam.report.panels import learning_panels, places_of
+from xsam.report.panel import places_of
+from xsam.report.panels import learning_panels
 from xsam.report.selection import MOST, selected
 from xsam.report.table import cells
 from xsam.tasks.vision import VisionTask

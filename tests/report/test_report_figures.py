@@ -20,7 +20,8 @@ from xsam.report.close_up import close_up
 from xsam.report.figures import figures_of
 from xsam.report.figures.drawing import panel_figure
 from xsam.report.figures.style import content, look
-from xsam.report.panels import CURVES, Line, Panel, band_of, curves_of, file_names, sweep_panels
+from xsam.report.panel import CURVES, Line, Panel, file_names
+from xsam.report.panels import band_of, curves_of, sweep_panels
 from xsam.report.text import baseline_side, side_label
 
 NAMES = [

@@ -12,7 +12,7 @@ import pytest
 from matplotlib.patches import Circle
 
 from xsam.report.figures.drawing import map_figure
-from xsam.report.panels import Line
+from xsam.report.panel import Line
 from xsam.report.sharpness import (
     Map,
     direction_differences,

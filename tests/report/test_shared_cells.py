@@ -15,7 +15,8 @@ from xsam.grid import Grid, load_grid
 from xsam.grid.shared import Shared
 from xsam.report.analysis import GridReport, load_report
 from xsam.report.overall import overall
-from xsam.report.panels import Panel, panels_of
+from xsam.report.panel import Panel
+from xsam.report.panels import panels_of
 from xsam.report.planning import power_of
 from xsam.report.publication import result_sheet
 from xsam.report.sections import means

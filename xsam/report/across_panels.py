@@ -9,7 +9,8 @@ import numpy as np
 
 from xsam.report.comparisons import Comparison
 from xsam.report.overall import ranked
-from xsam.report.panels import BANDS, POINTS, Line, Panel, places_in
+from xsam.report.panel import BANDS, POINTS, Line, Panel
+from xsam.report.panels import places_in
 from xsam.report.table import Key, Table
 from xsam.report.text import baseline_side, p_text, side_label
 from xsam.stats import performance_profile, profile_band

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 
-from xsam.report.panels import BANDS, Panel
+from xsam.report.panel import BANDS, Panel
 
 _HIDDEN = 0.2  # of the whole height: what takes less of it cannot be told apart
 _BESIDE = 0.1  # of the part's own height, left free above and below
@@ -28,7 +28,7 @@ def close_up(panel: Panel) -> tuple[float, float] | None:
         Lower and upper end in the unit of the panel's values, within ``panel.within``.
 
     Example:
-        >>> from xsam.report.panels import CURVES, Line
+        >>> from xsam.report.panel import CURVES, Line
         >>> sam, xsam = (Line(at, "", [1, 3, 10], [94.0, 94.5, end], [0.2] * 3) for at, end in enumerate([10.0, 94.8]))
         >>> [round(end, 1) for end in close_up(Panel("k", CURVES, "", "k", "accuracy (%)", (sam, xsam)))]
         [93.8, 95.0]

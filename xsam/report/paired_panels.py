@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from xsam.report.comparisons import Comparison
-from xsam.report.panels import COLOURS, POINTS, Line, Panel
+from xsam.report.panel import COLOURS, POINTS, Line, Panel
 from xsam.report.table import Table
 from xsam.report.text import key_label
 

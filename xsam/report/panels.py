@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
@@ -17,15 +16,10 @@ from xsam.metrics import Metric
 from xsam.parameters import Value
 from xsam.report.caveats import limit_shares
 from xsam.report.comparisons import baseline_of, is_searched_xsam
+from xsam.report.panel import BANDS, COLOURS, CURVES, POINTS, Line, Numbers, Panel, file_names, places_of, thinned
 from xsam.report.table import ABSENT, Cell, Key, Table
 from xsam.report.text import baseline_side, key_label, side_label
 
-BANDS, CURVES, POINTS = "bands", "curves", "points"
-
-# Okabe and Ito's palette, which colour-blind readers tell apart; without its yellow, which white paper swallows.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-
-Numbers = NDArray[np.float64]
 Curve = tuple[NDArray[np.int64], Numbers]  # epochs from 0, and a value at each
 Band = tuple[Numbers, Numbers, Numbers]  # epochs from 1, mean, standard deviation (0 with one seed)
 
@@ -33,71 +27,6 @@ _LONG = 10  # epochs from which curves are shown as differences
 _LONGEST = 400  # points of a curve: more cannot be seen at a column's width
 _SPACED = ("lr", "rho", "rho_per_step", "probe_radius", "weight_decay")  # what is searched by factors
 _COSTS = {"backwards": "backward passes", "wall_seconds": "wall seconds"}
-
-
-# These labels look the same in the figures of every grid; any other one takes its place after them in its own grid.
-_PLACES = ("sgd", "sam", "xsam", "asam", "gsam", "wsam", "looksam")
-_SAME = {"adam": "sgd", "adamw": "sgd"}
-
-
-def places_of(labels: Iterable[str]) -> dict[str, int]:
-    """Label → its place, which says what it looks like, in every figure.
-
-    >>> places_of(["adam", "xsam", "xsam_alpha_1.3"])
-    {'adam': 0, 'xsam': 2, 'xsam_alpha_1.3': 7}
-    """
-    listed = list(dict.fromkeys(labels))
-    known = {label: _PLACES.index(_SAME.get(label, label)) for label in listed if _SAME.get(label, label) in _PLACES}
-    others = [label for label in listed if label not in known]
-    return {label: known[label] if label in known else len(_PLACES) + others.index(label) for label in listed}
-
-
-@dataclass(frozen=True)
-class Line:
-    """One side of a panel.
-
-    Attributes:
-        place: what it looks like: the same for a label in every figure (:func:`places_of`).
-        label: what the legend calls it.
-        x: where it is known; one NaN where it does not depend on x.
-        mean, spread: mean and sample standard deviation over seeds at each x.
-        ends: lower and upper ends of the band at each x, where it is none of ``spread`` on either side.
-    """
-
-    place: int
-    label: str
-    x: Sequence[float] | Numbers
-    mean: Sequence[float] | Numbers
-    spread: Sequence[float] | Numbers
-    ends: tuple[Sequence[float] | Numbers, Sequence[float] | Numbers] | None = None
-
-    @property
-    def is_level(self) -> bool:
-        """Whether it does not depend on x."""
-        return all(math.isnan(at) for at in self.x)
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One figure.
-
-    Attributes:
-        name: its file's, of small letters, digits and hyphens.
-        kind: ``BANDS`` around lines, ``CURVES`` with error bars, or ``POINTS`` with error bars.
-        title, x, y: what stands above it and beside its axes.
-        lines: its sides.
-        log_x: whether x is best seen by factors.
-        within: what the values can be at all; bands and bars end there.
-    """
-
-    name: str
-    kind: str
-    title: str
-    x: str
-    y: str
-    lines: tuple[Line, ...]
-    log_x: bool = False
-    within: tuple[float, float] = (-math.inf, math.inf)
 
 
 def panels_of(table: Table, epochs: pd.DataFrame) -> Iterator[Panel]:
@@ -246,16 +175,6 @@ def _common(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int6
     return found
 
 
-def thinned(length: int, longest: int) -> slice:
-    """Every n-th of ``length`` points with the least n that leaves at most ``longest``; the last is one of them.
-
-    >>> list(range(10))[thinned(10, 4)], list(range(3))[thinned(3, 4)]
-    ([0, 3, 6, 9], [0, 1, 2])
-    """
-    step = max(1, -(-length // longest))
-    return slice((length - 1) % step, None, step)
-
-
 def sweep_panels(table: Table) -> Iterator[Panel]:
     """One panel for each axis of two or more numbers and each place of the others.
 
@@ -341,13 +260,3 @@ def _mean_and_spread(cell: Cell) -> tuple[float, float]:
 def title_of(table: Table, row: Key) -> str:
     """What a figure of one row of the table is called."""
     return key_label(row) or table.title
-
-
-def file_names(prefix: str, keys: Iterable[Key]) -> dict[Key, str]:
-    """Key → a file name of small letters, digits and hyphens, each its own."""
-    names: dict[Key, str] = {}
-    for place, key in enumerate(keys):
-        plain = re.sub(r"[^a-z0-9]+", "-", key_label(key).lower()).strip("-")[:60]
-        name = f"{prefix}-{plain}" if plain else prefix
-        names[key] = name if name not in names.values() else f"{name}-{place}"
-    return names

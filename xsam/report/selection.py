@@ -10,7 +10,8 @@ from xsam.grid.grid import TABLE
 from xsam.report.across_panels import across_panels
 from xsam.report.analysis import GridReport
 from xsam.report.paired_panels import paired_panels
-from xsam.report.panels import Panel, panels_of
+from xsam.report.panel import Panel
+from xsam.report.panels import panels_of
 from xsam.report.sharpness import Map, measured_maps, measured_panels
 from xsam.report.targets import target_panels
 from xsam.report.tuning import tuning_panels

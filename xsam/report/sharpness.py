@@ -16,7 +16,7 @@ import pandas as pd
 from xsam.grid.diagnostics import PER_DIRECTION
 from xsam.report.comparisons import answer_text
 from xsam.report.formats import Sheet, Text
-from xsam.report.panels import CURVES, Line, Numbers, Panel, file_names, places_of
+from xsam.report.panel import CURVES, Line, Numbers, Panel, file_names, places_of
 from xsam.stats import Difference, decide_family, paired_difference
 
 DIRECTIONS = {

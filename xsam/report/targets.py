@@ -15,7 +15,8 @@ from xsam.optim.registry import METHODS
 from xsam.registries import recorded
 from xsam.report.comparisons import Place, partner
 from xsam.report.formats import Sheet, Text
-from xsam.report.panels import BANDS, Line, Panel, distinct_cells, file_names, places_in, title_of
+from xsam.report.panel import BANDS, Line, Panel, file_names
+from xsam.report.panels import distinct_cells, places_in, title_of
 from xsam.report.table import Cell, Table
 from xsam.report.text import of, place_header, place_texts, side_label
 from xsam.tasks import get_task

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from xsam.metrics import find
 from xsam.report.formats import Sheet, Text
-from xsam.report.panels import CURVES, Line, Panel, file_names, places_of
+from xsam.report.panel import CURVES, Line, Panel, file_names, places_of
 from xsam.report.table import Key
 from xsam.report.text import key_label, label
 from xsam.stats import expected_best

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from xsam.report.close_up import close_up, outside
 from xsam.report.figures.style import COLOURS, add_legend, look, new_figure, new_pair, styled, ticks
-from xsam.report.panels import BANDS, POINTS, Line, Panel, thinned
+from xsam.report.panel import BANDS, POINTS, Line, Panel, thinned
 from xsam.report.sharpness import HEAT, Map
 
 _LONGEST = 7  # marks on an axis of factors

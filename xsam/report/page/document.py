@@ -21,7 +21,7 @@ from xsam.report.formats import Sheet, html_table
 from xsam.report.page.compact import script_json
 from xsam.report.page.figures import page_figures
 from xsam.report.page.runs import LOG_LINES, MOST_LOGS, runs_data
-from xsam.report.panels import COLOURS
+from xsam.report.panel import COLOURS
 from xsam.report.publication import result_sheet, scope
 from xsam.report.selection import selected
 from xsam.report.sharpness import direction_sheets

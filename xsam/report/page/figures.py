@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from xsam.report.page.compact import numbers
-from xsam.report.panels import Panel
+from xsam.report.panel import Panel
 from xsam.report.sharpness import HEAT, Map
 
 

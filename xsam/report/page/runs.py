@@ -17,7 +17,7 @@ import pandas as pd
 from xsam.atomic import open_file
 from xsam.report.analysis import GridReport
 from xsam.report.page.compact import column, named_columns, numbers
-from xsam.report.panels import thinned
+from xsam.report.panel import thinned
 from xsam.report.table import ABSENT
 from xsam.report.text import label
 
