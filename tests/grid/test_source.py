@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.grid.conftest import LoadText
 from xsam.grid import Grid, GridError
-from xsam.grid.source import parse_yaml
+from xsam.grid.yaml_file import parse_yaml
 
 PLAIN = {
     "1e-3": 0.001,

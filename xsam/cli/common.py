@@ -18,7 +18,7 @@ from xsam.atomic import in_words, is_full
 from xsam.cli import completion
 from xsam.damage import DamagedFile, OnDamage, refuse
 from xsam.grid import Grid, GridError, RunSpec, load_grid, select
-from xsam.grid.source import read_yaml
+from xsam.grid.yaml_file import read_yaml
 from xsam.parameters import close_to, nearest
 from xsam.store.layout import GridFolder, grids
 from xsam.tasks import own

@@ -9,9 +9,10 @@ from xsam.grid.expand import Plan, check_runs, expand, grid_of
 from xsam.grid.grid import Grid
 from xsam.grid.grid_document import GridDocument, document_of
 from xsam.grid.options import apply_sets, assignments
-from xsam.grid.source import GridError, Location, read_yaml
+from xsam.grid.source import GridError, Location
 from xsam.grid.tuning import check_seeds
 from xsam.grid.usage import check_usage, check_used
+from xsam.grid.yaml_file import read_yaml
 from xsam.plugins.installed import load_all
 
 

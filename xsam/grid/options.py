@@ -10,9 +10,10 @@ from typing import Any
 from xsam.grid.axes import Axis, Entry, axis_of, entries_of, optimizer_axis
 from xsam.grid.grid import Grid
 from xsam.grid.grid_document import GridDocument
-from xsam.grid.source import Location, Node, parse_yaml, scalar
+from xsam.grid.source import Location, Node, scalar
 from xsam.grid.spec import RunSpec, canonical_json
 from xsam.grid.vocabulary import PARTNER, Vocabulary, Written, show, without
+from xsam.grid.yaml_file import parse_yaml
 from xsam.parameters import Value, nearest
 from xsam.tasks import get_task
 

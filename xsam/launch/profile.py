@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xsam.grid.source import GridError, Node, check_keys, read_yaml
+from xsam.grid.source import GridError, Node, check_keys
+from xsam.grid.yaml_file import read_yaml
 from xsam.parameters import Parameter
 
 FIELDS: Mapping[str, Parameter] = {

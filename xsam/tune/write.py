@@ -16,8 +16,8 @@ import yaml
 
 from xsam.atomic import write_bytes
 from xsam.grid.cost import total_passes
-from xsam.grid.source import read_yaml
 from xsam.grid.vocabulary import show
+from xsam.grid.yaml_file import read_yaml
 from xsam.parameters import Value
 from xsam.plugins.load import is_path
 from xsam.store.layout import GridFolder

@@ -8,7 +8,8 @@ from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from xsam.grid.source import Node, check_keys, read_yaml
+from xsam.grid.source import Node, check_keys
+from xsam.grid.yaml_file import read_yaml
 from xsam.metrics import RULES
 from xsam.parameters import Value, nearest
 
