@@ -25,6 +25,7 @@ from benchmarks.measure import Step, Target, alternate, finish, options
 from benchmarks.optimizers import ALPHA, RHO
 from benchmarks.training import THREADS, suite
 from xsam.grid import RunSpec, load_grid
+from xsam.runner.numerics import cpu_flags
 from xsam.runner.trainer import Trainer
 from xsam.tasks.vision.images import ImageData
 from xsam.tasks.vision.problem import VisionProblem
@@ -32,7 +33,6 @@ from xsam.tasks.vision.vision_run import VisionRun
 
 TARGETS = {"resnet8_bf16_over_fp32": Target(1.4, at_most=False)}
 ROUNDS, EVALUATED = 9, 2_000
-CPUINFO = Path("/proc/cpuinfo")
 FLAGS = ("avx512_bf16", "amx_bf16")
 GRID = f"""
 name: precision
@@ -68,8 +68,7 @@ def evaluation(run: RunSpec, data: ImageData) -> Step:
 def main() -> None:
     """Measure, print, and compare with the targets."""
     arguments = options(__doc__).parse_args()
-    known = {flag for line in CPUINFO.read_text().splitlines() if line.startswith("flags") for flag in line.split()}
-    if not known.intersection(FLAGS):
+    if not set(FLAGS).intersection(cpu_flags()):
         print(f"this CPU has none of {', '.join(FLAGS)}: bfloat16 gains nothing on it, and nothing is measured")
         sys.exit(0)
     torch.set_num_threads(THREADS)
