@@ -84,6 +84,12 @@ class Panel:
     log_x: bool = False
     within: tuple[float, float] = (-math.inf, math.inf)
 
+    @property
+    def is_counted(self) -> bool:
+        """Whether the sides only stand one after the other: each is one mark, at 1, 2, 3 and so on."""
+        at = [list(line.x) for line in self.lines if not line.is_level]
+        return self.kind == POINTS and bool(at) and at == [[place] for place in range(1, len(at) + 1)]
+
 
 def thinned(length: int, longest: int) -> slice:
     """Every n-th of ``length`` points with the least n that leaves at most ``longest``; the last is one of them.

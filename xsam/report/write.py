@@ -42,7 +42,8 @@ def write_report(
     ``differences.csv``, ``cost.csv``, where there is something to say ``published.csv``, ``sharpness.csv``,
     ``target.csv``, ``evaluations.csv`` and ``tuning.md``, and ``figures/``; its further tables have the same in a
     folder of their name.
-    ``README.md``, ``claims.csv`` and the page ``index.html`` are about all grids.
+    ``README.md``, ``claims.csv``, the figure ``claims.png`` (``.pdf``, ``.svg``) and the page ``index.html`` are about
+    all grids.
 
     Args:
         results: the results folder.
@@ -110,6 +111,10 @@ def render(
         yield "README.md", _index(report).encode()
         if report.claims:
             yield "claims.csv", csv_tables.claims_csv(report.claims).encode()
+            if figures:
+                from xsam.report.figures import effects_files
+
+                yield from effects_files(report.claims)
         if page:
             from xsam.report.page import render_page  # plotly and jinja2, which tables do without
 

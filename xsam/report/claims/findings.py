@@ -9,7 +9,7 @@ from xsam.report.formats import bullets, escape
 from xsam.stats import EQUIVALENT, UNDECIDED
 
 TITLE = "What was found"
-_HEADS = {
+HEADS = {
     SUPPORTED: "Shown:",
     CONTRADICTED: "The opposite was shown of:",
     EQUIVALENT: "No difference beyond the margin, of:",
@@ -27,7 +27,7 @@ def findings(claims: Iterable[Judgement]) -> str:
     listed = list(claims)
     return "\n\n".join(
         part
-        for verdict, head in _HEADS.items()
+        for verdict, head in HEADS.items()
         if (own := [one for one in listed if one.verdict == verdict])
         for part in (head, bullets(map(_line, own)))
     )

@@ -8,11 +8,12 @@ from matplotlib.figure import Figure
 
 from xsam.report.analysis import GridReport
 from xsam.report.figures.drawing import map_figure, panel_figure
+from xsam.report.figures.effects import effects_files
 from xsam.report.figures.style import content
 from xsam.report.selection import MOST, selected
 from xsam.report.sharpness import Map
 
-__all__ = ["figure_files", "figures_of"]
+__all__ = ["effects_files", "figure_files", "figures_of"]
 
 _SUFFIXES = ("svg", "pdf", "png")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,19 +12,23 @@ from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from xsam.report.close_up import close_up, outside
-from xsam.report.figures.style import COLOURS, add_legend, look, new_figure, new_pair, styled, ticks
+from xsam.report.figures.style import COLOURS, add_legend, by_factors, look, new_figure, new_pair, styled, ticks
 from xsam.report.panel import BANDS, POINTS, Line, Panel, thinned
 from xsam.report.sharpness import HEAT, Map
 
 _LONGEST = 7  # marks on an axis of factors
+_NAME, _WHOLE = 28, 54  # characters of a row's name in a line, and of what stands over the whole figure
+_ROW, _ROOM = 0.15, 1.1  # inches: a line of a row's name, and what title and axis take
 
 
 def panel_figure(panel: Panel) -> Figure:
     """The panel's lines with bands or error bars of one standard deviation.
 
     Where a value far off presses the others together (:func:`xsam.report.close_up.close_up`), the part where they lie
-    is grey, and drawn once more below.
+    is grey, and drawn once more below. Marks that only stand one after the other are rows, each with its name.
     """
+    if panel.is_counted:
+        return _rows(panel)
     near = close_up(panel)
     with styled():
         if near is None:
@@ -42,6 +47,32 @@ def _enlarged(panel: Panel, near: tuple[float, float]) -> str:
     count = outside(panel, near)
     low, high = (f"{end:.3g}".replace("-", "−") for end in near)
     return f"enlarged: {low} to {high}; {count} mean{'s lie' if count > 1 else ' lies'} outside"
+
+
+def _rows(panel: Panel) -> Figure:
+    sides = [line for line in panel.lines if not line.is_level]
+    names = ["\n".join(fill(part, _NAME) for part in line.label.split(": ")) for line in sides]
+    near = close_up(panel)
+    with styled():
+        figure, axes = new_figure("", "", "", _ROOM + _ROW * sum(1 + name.count("\n") for name in names))
+        figure.suptitle(fill(panel.title, _WHOLE), fontsize=8)  # over the names too, where there is more room
+        levels = [f"dotted: {line.label}" for line in panel.lines if line.is_level]
+        figure.supxlabel("\n".join(fill(text, _WHOLE) for text in (panel.y, *levels)), fontsize=8)
+        for line in panel.lines:
+            style = look(line.place) | {"linestyle": "none"}
+            if line.is_level:
+                axes.axvline(line.mean[0], color=style["color"], linestyle=":")
+                axes.axvspan(
+                    line.mean[0] - line.spread[0], line.mean[0] + line.spread[0], color="black", alpha=0.1, lw=0
+                )
+            else:
+                axes.errorbar(line.mean, line.x, xerr=line.spread, capsize=2, **style)
+        axes.set_yticks([line.x[0] for line in sides], names)
+        axes.set_ylim(len(sides) + 0.6, 0.4)
+        if near is not None:
+            by_factors(axes, beyond=max(map(abs, near)), apart=0.2)
+        axes.grid(False, axis="y")
+    return figure
 
 
 def _fill(axes: Axes, panel: Panel) -> None:

@@ -11,7 +11,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from xsam.report.panel import COLOURS as COLOURS
 
@@ -54,9 +54,9 @@ def styled() -> AbstractContextManager[None]:
     return matplotlib.rc_context(_SETTINGS)
 
 
-def new_figure(title: str, x: str, y: str) -> tuple[Figure, Axes]:
+def new_figure(title: str, x: str, y: str, height: float = HEIGHT) -> tuple[Figure, Axes]:
     """An empty figure of one column's width; long texts go on in a next line."""
-    figure, (axes,) = _empty(title, x, HEIGHT)
+    figure, (axes,) = _empty(title, x, height)
     axes.set_ylabel(fill(y, _SIDE))
     return figure, axes
 
@@ -68,6 +68,16 @@ def new_pair(title: str, x: str, y: str, below: str) -> tuple[Figure, Axes, Axes
     second.set_ylabel(fill(y, int(_SIDE * _FURTHER / HEIGHT)))
     second.set_title(fill(below, _LABEL), loc="left", fontsize=_SETTINGS["legend.fontsize"])
     return figure, first, second
+
+
+def blank_figure(width: float, height: float, left: float) -> tuple[Figure, Axes]:
+    """Axes of ``height`` inches in a figure of ``width``, with ``left`` inches beside them for texts."""
+    below, around = 0.42, 0.08
+    whole = height + below + around
+    figure = Figure(figsize=(width, whole))
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((left / width, below / whole, (width - left - around) / width, height / whole))
+    return figure, axes
 
 
 def _empty(title: str, x: str, *heights: float) -> tuple[Figure, list[Axes]]:
@@ -90,6 +100,25 @@ def _empty(title: str, x: str, *heights: float) -> tuple[Figure, list[Axes]]:
 def ticks(*, whole: bool = False) -> MaxNLocator:
     """Where numbers stand on an axis: few enough to keep apart, and with ``whole`` only whole ones."""
     return MaxNLocator(_TICKS, steps=[1, 2, 5, 10] if whole else [1, 2, 2.5, 5, 10], integer=whole)
+
+
+def by_factors(axes: Axes, beyond: float, apart: float) -> None:
+    """Let x go by factors where it is larger than ``beyond``, on either side of 0; what lies far off stays in sight.
+
+    Marks keep ``apart`` by this share of the axis, 0 and the largest values first.
+    """
+    low, high = (end * 1.3 if abs(end) > beyond else end for end in axes.get_xlim())
+    axes.set_xscale("symlog", linthresh=beyond, linscale=2)
+    axes.set_xlim(low, high)
+    sides = (sign * 10**power * tick for power in range(-2, 4) for tick in (1, 2, 5) for sign in (1, -1))
+    marked: dict[float, float] = {}  # value → where it stands on the axis, as a share of its length
+    for tick in (0, *sorted((tick for tick in sides if low <= tick <= high), key=abs, reverse=True)):
+        at = axes.transLimits.transform(axes.transScale.transform((tick, 0)))[0]
+        if all(abs(at - other) > apart for other in marked.values()):
+            marked[tick] = at
+    axes.xaxis.set_major_locator(FixedLocator(sorted(marked)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g}".replace("-", "−") if value else "0"))
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def add_legend(figure: Figure, axes: Axes) -> None:
