@@ -119,7 +119,7 @@ def _extract(file: BinaryIO, path: Path, folder: Path) -> Mapping[str, Any]:
 def _manifest(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], path: Path) -> Mapping[str, Any]:
     if not entries or entries[0].filename != MANIFEST or entries[0].file_size > _MOST_MANIFEST:
         raise BadBundle(f"{path}: it does not begin with a {MANIFEST} of at most {_MOST_MANIFEST} bytes")
-    manifest = json.loads(archive.read(entries[0]))
+    manifest: dict[str, Any] = json.loads(archive.read(entries[0]))
     if manifest["format"] != FORMAT:
         raise BadBundle(f"{path}: bundles of format {manifest['format']!r} are not read by this version ({FORMAT} is)")
     there = {entry.filename: entry.file_size for entry in entries[1:]}
@@ -127,7 +127,7 @@ def _manifest(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], path: Pa
     if there != named:
         odd = sorted(name for name in there.keys() | named.keys() if there.get(name) != named.get(name))[0]
         raise BadBundle(f"{path}: its manifest and its members do not agree on {odd!r}")
-    return manifest  # type: ignore[no-any-return]  # JSON, looked at above
+    return manifest
 
 
 def _check_entries(entries: list[zipfile.ZipInfo], path: Path, size: int) -> None:

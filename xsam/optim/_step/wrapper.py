@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any
 
 from torch import Tensor
@@ -15,6 +15,10 @@ STATE_KEY = "sharpness_aware"
 STATE_VERSION = 1
 
 
+def _of_base(name: str, doc: str) -> Any:
+    return property(attrgetter(f"base_optimizer.{name}"), doc=doc)
+
+
 class OptimizerWrapper(Optimizer):
     """A ``torch.optim.Optimizer`` whose groups, state and defaults are those of ``base_optimizer``.
 
@@ -24,20 +28,9 @@ class OptimizerWrapper(Optimizer):
     base_optimizer: Optimizer
 
     # Loading a state gives the base new objects here, so they are looked up each time.
-    @property
-    def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]  # the base's
-        """The base optimizer's parameter groups."""
-        return self.base_optimizer.param_groups
-
-    @property
-    def state(self) -> defaultdict[Tensor, Any]:  # type: ignore[override]  # the base's
-        """The base optimizer's state."""
-        return self.base_optimizer.state
-
-    @property
-    def defaults(self) -> dict[str, Any]:  # type: ignore[override]  # the base's
-        """The base optimizer's defaults."""
-        return self.base_optimizer.defaults
+    param_groups = _of_base("param_groups", "The base optimizer's parameter groups.")
+    state = _of_base("state", "The base optimizer's state.")
+    defaults = _of_base("defaults", "The base optimizer's defaults.")
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group to the base optimizer."""

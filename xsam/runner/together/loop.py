@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -104,7 +105,7 @@ def train(together: Together, members: Sequence[Member], ended: Callable[[Member
         epoch, step = epoch + 1, 0
         for member in members:
             if not member.over and not math.isfinite(member.position.history[-1]["train_loss"]):
-                member.guarded(lambda member=member: ended(member, "diverged"))  # type: ignore[misc]  # a bound name
+                member.guarded(partial(ended, member, "diverged"))
                 member.over = True
         clock.skip()
         live = [each for each in members if not each.over]
@@ -119,7 +120,7 @@ def train(together: Together, members: Sequence[Member], ended: Callable[[Member
     for row, member in enumerate(members):
         if not member.over:
             together.seed(row)
-            member.guarded(lambda member=member: ended(member, "done"))  # type: ignore[misc]  # a bound name
+            member.guarded(partial(ended, member, "done"))
             member.over = True
 
 
@@ -149,7 +150,7 @@ def _save(together: Together, members: Sequence[Member]) -> None:
     for row, member in enumerate(members):
         if not member.over:
             together.seed(row)
-            member.guarded(lambda member=member: member.leader.save(member.position))  # type: ignore[misc]  # bound
+            member.guarded(partial(member.leader.save, member.position))
     for member in members:
         pause = max(member.leader.pause, (time.monotonic() - began) / SAVING_AT_MOST)
         member.leader.pause = min(pause, member.leader.order.checkpoint_seconds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xsam.optim.registry import BASES, METHODS
 from xsam.parameters import ParameterError, nearest
@@ -91,7 +91,8 @@ class VisionTask:
                 f"vectorise: seeds does not train {run.model.name}, only {able}: leave it out", "vectorise", "model"
             )
         dataset = DATASETS[run.data.name]
-        sizes = (dataset.channels * dataset.size**2, *run.model.own.values()["hidden"], dataset.classes)  # type: ignore[misc]  # a list by its declaration
+        hidden: Any = run.model.own.values()["hidden"]  # a list of whole numbers by its declaration
+        sizes = (dataset.channels * dataset.size**2, *hidden, dataset.classes)
         products = run.data.batch_size * sum(before * after for before, after in pairwise(sizes))
         if products > LARGEST_STACKED:
             raise ParameterError(

@@ -195,4 +195,4 @@ def _histogram(images: Array) -> list[list[int]]:
         chunk = images[start : start + _CHUNK]
         for channel in range(images.shape[1]):
             counts[channel] += np.bincount(chunk[:, channel].ravel(), minlength=256)
-    return counts.tolist()  # type: ignore[no-any-return]  # numpy's type says Any
+    return [[int(count) for count in channel] for channel in counts]
