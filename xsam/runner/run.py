@@ -17,7 +17,7 @@ import torch
 
 from xsam.atomic import is_full
 from xsam.grid.spec import RunSpec
-from xsam.runner import memory, numerics, precision, randomness
+from xsam.runner import compiler, memory, numerics, precision, randomness
 from xsam.runner.callbacks import Follower, Leader
 from xsam.runner.checkpoint import Position
 from xsam.runner.distributed import ALONE, ProcessGroup
@@ -138,6 +138,7 @@ def warm_up(device_name: str) -> None:
 
     A device, or an installation, that does not work ends the process here; raises what torch says.
     """
+    compiler.load_when_used()
     model = torch.nn.Linear(1, 1, device=_device(device_name))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     model(torch.ones(1, 1, device=_device(device_name))).sum().backward()
@@ -257,8 +258,9 @@ def set_up_torch(threads: int, seed: int) -> None:
     (1, True)
     """
     torch.set_num_threads(threads)
+    compiler.load_when_used()
     numerics.set_up_torch()
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_deterministic_debug_mode("warn")  # as use_deterministic_algorithms, which loads the compiler to tell it
     # It would write NaN into every new tensor first, 5% of a ResNet's step, for kernels that read what nobody wrote.
     deterministic: Any = torch.utils.deterministic  # its properties are not in its types
     deterministic.fill_uninitialized_memory = False

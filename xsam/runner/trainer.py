@@ -165,6 +165,7 @@ def _compile(model: torch.nn.Module) -> None:
     process has seen before would change the last bits.
     """
     from torch._dynamo import config  # takes a second
+    from torch._inductor import config as kernels
 
     # The cache's keys leave out the instructions that torch was told to use (ATEN_CPU_CAPABILITY): the graphs of
     # another choice would be taken, and compute garbage.
@@ -172,6 +173,7 @@ def _compile(model: torch.nn.Module) -> None:
     os.environ.setdefault(
         "TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/torchinductor-{os.getuid()}-{capability}"
     )
+    kernels.deterministic = torch.are_deterministic_algorithms_enabled()
     config.recompile_limit = GRAPHS
     config.fail_on_recompile_limit_hit = True
     model.compile(dynamic=False)

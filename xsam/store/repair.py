@@ -12,15 +12,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from xsam.atomic import sync
 from xsam.damage import DamagedFile, OnDamage
-from xsam.store.compaction import forget
 from xsam.store.ends import Stored, stored_runs
 from xsam.store.files import content_of, each, parquet, singles
 from xsam.store.layout import TABLES, GridFolder
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _COUNTED = ("epochs", "sharpness")  # a run's row says how many rows of theirs were written with it
 _LATER = ("evaluations",)  # written when the run was done: one that is damaged costs no training
@@ -67,6 +68,8 @@ def repair(folder: GridFolder) -> Damage:
         set_aside(folder, folder.run_file(run_id))
     compacted = [run_id for run_id in damage.lost if not folder.run_file(run_id).exists()]
     if compacted and folder.compacted("runs").exists():
+        from xsam.store.compaction import forget  # as pandas below, nothing for workers, who only set files aside
+
         forget(folder, compacted)
     return damage
 
@@ -97,6 +100,8 @@ def clear(folder: GridFolder, paths: Iterable[Path]) -> None:
 
 def tell_lost(folder: GridFolder, runs: pd.DataFrame, others: Mapping[str, pd.DataFrame], on_damage: OnDamage) -> None:
     """Call ``on_damage`` for each run of ``runs`` with fewer rows in ``others`` (table → frame) than were written."""
+    import pandas as pd
+
     for table, frame in others.items():
         counts = frame["run_id"].value_counts()
         for run_id, expected in zip(runs["run_id"], runs[_column(table)], strict=True):

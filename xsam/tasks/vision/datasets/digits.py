@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xsam.tasks.seeding import derive
@@ -20,16 +22,29 @@ def read() -> tuple[Array, Array, Array, Array]:
     The order in which images are taken for it is that of a hash of their number, so it hangs on no library's generator.
     """
     import numpy as np
-    from sklearn.datasets import load_digits
 
-    digits = load_digits()
-    images = digits.images.astype(np.uint8)[:, None]
-    labels: Array = digits.target
+    images, labels = _stored()
     order = np.array(sorted(range(len(labels)), key=lambda i: derive(0, "digits test part", i)))
     shares = allocate(np.bincount(labels).tolist(), TEST_IMAGES)
     test = np.sort(np.concatenate([order[labels[order] == c][:share] for c, share in enumerate(shares)]))
     train = np.setdiff1d(order, test)
     return images[train], labels[train], images[test], labels[test]
+
+
+def _stored() -> tuple[Array, Array]:
+    """All images and labels, from the file in scikit-learn where it is known: importing the library takes seconds."""
+    import numpy as np
+
+    spec = find_spec("sklearn")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        file = Path(folder, "datasets", "data", "digits.csv.gz")
+        if file.is_file():
+            rows = np.loadtxt(file, delimiter=",", dtype=np.int64)
+            return rows[:, :-1].astype(np.uint8).reshape(-1, 1, 8, 8), rows[:, -1]
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    return digits.images.astype(np.uint8)[:, None], digits.target
 
 
 DIGITS = Dataset(
