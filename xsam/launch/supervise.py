@@ -18,6 +18,7 @@ from xsam.runner.order import WorkOrder, settled
 from xsam.runner.stop import StopFlag
 
 POLL_SECONDS = 0.5
+SHARE = 0.05  # of a core that looking may take where runs are few and end within moments of each other
 
 
 class Workers(Protocol):
@@ -72,6 +73,7 @@ def supervise(
     starts = Starts(order)
     stopping = waiting = False
     while True:
+        began = time.perf_counter()
         states = look(order, runs, known)
         show(states)
         open_runs = [one for one in states if one.run.run_id not in known]
@@ -98,7 +100,7 @@ def supervise(
                     tell(f"waiting for a place: {workers.others()} workers of other launches are at work here")
             elif wanted > 0 and not live:
                 raise WorkersFail(f"workers end without getting on:\n{workers.last_words()}")
-        time.sleep(POLL_SECONDS)
+        time.sleep(min(POLL_SECONDS, (time.perf_counter() - began) / SHARE))
 
 
 def look(order: WorkOrder, runs: Sequence[RunSpec], known: dict[str, RunStatus]) -> list[RunStatus]:
