@@ -142,7 +142,7 @@ def content(figure: Figure, suffix: str) -> bytes:
     with styled():
         if figure.get_layout_engine() is not None:
             figure.draw_without_rendering()
-            figure.set_layout_engine("none")  # what it laid out stays, and no format lays it out again
+            figure.set_layout_engine(None)  # what it laid out stays; with an engine, formats draw thrice
         figure.savefig(buffer, format=suffix, dpi=_DPI, metadata=_METADATA[suffix])
     return buffer.getvalue()
 
