@@ -2,7 +2,7 @@
 
     python -m benchmarks.results_check --share 0.02
 
-Only runs with ``numerics: portable`` are drawn: they have the same bits on every x86-64 CPU with AVX2. Each is trained
+Only runs with ``numerics: portable`` are taken: they have the same bits on every x86-64 CPU with AVX2. Each is trained
 by ``xsam-bench reproduce`` in a process of its own. Exit status 1 where one differs, with what differs of it.
 """
 
@@ -13,19 +13,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-from xsam.report import repeated
+from xsam.report import repetition
 from xsam.store import read
 
 PORTABLE = "portable"
 
 
-def drawn(results: Path, share: float, seed: int, grids: list[str] | None = None) -> list[str]:
+def random_share(results: Path, share: float, seed: int, grids: list[str] | None = None) -> list[str]:
     """``GRID/RUN`` of a random share of the finished portable runs, at least one, in the order of their names."""
     rows = read(results, grids=grids or None)
     portable = rows[(rows["status"] == "done") & (rows["param_numerics"] == PORTABLE)]
     if portable.empty:
         raise SystemExit(f"{results}: no finished run with numerics: {PORTABLE}")
-    return repeated.drawn(portable, share, seed)
+    return repetition.random_share(portable, share, seed)
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.02, help="how many of the runs, as a share of all")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
     given = parser.parse_args()
-    names = drawn(given.results, given.share, given.seed, given.grids)
+    names = random_share(given.results, given.share, given.seed, given.grids)
     different = 0
     for place, name in enumerate(names, start=1):
         command = [sys.executable, "-m", "xsam.cli.main", "reproduce", name, "--results", str(given.results)]

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import Bench
-from xsam.report.repeated import drawn
+from xsam.report.repetition import random_share
 from xsam.store import GridFolder, bundle, read, write_run
 
 FLAGS = ("--no-figures", "--no-page")
@@ -52,7 +52,7 @@ def test_a_sample_is_trained_again_and_a_changed_number_is_found(stored: Bench, 
     stored("bundle", "small", "--out", "small.zip")
     said = stored("reproduce", "small.zip", "--sample", "1%", "--keep", "kept")
     assert "1 of 1 runs identical" in said
-    (run_id,) = drawn(read(stored.results), 0.01, seed=0)
+    (run_id,) = random_share(read(stored.results), 0.01, seed=0)
     assert f"{run_id.replace('/', ' ')}: identical" in said
     about = forged(stored.folder / "small.zip", tmp_path / "forged")
     folder = GridFolder(tmp_path / "forged" / "results", "small")

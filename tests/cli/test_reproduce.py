@@ -16,7 +16,7 @@ from tests.conftest import Bench
 from xsam.cli.common import available_cores
 from xsam.grid import Grid, RunSpec
 from xsam.grid.spec import canonical_json
-from xsam.report.repeated import Number, Repetition, circumstances, compare, spreads
+from xsam.report.repetition import Number, Repetition, circumstances, compare, spreads
 from xsam.store import GridFolder, read, write_epochs, write_run
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from xsam.config import Config, Field
 from xsam.metrics import LOWER, Metric
-from xsam.optim.registry import BASES
+from xsam.optim.bases import BASES
 from xsam.tasks.run_config import RunConfig
 from xsam.tasks.seeding import derive, generator
 

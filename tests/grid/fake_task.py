@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from xsam.config import Config, Field
 from xsam.metrics import RULES, Metric
-from xsam.optim.registry import BASES
+from xsam.optim.bases import BASES
 from xsam.parameters import ParameterError
 from xsam.tasks.run_config import RunConfig
 

@@ -10,6 +10,7 @@ from tests.optim import problems
 from xsam.grid import GridError, load_grid
 from xsam.optim import pass_counts, registry
 from xsam.optim._step.declare import parameters_of
+from xsam.optim.bases import BASES
 from xsam.optim.method import Method
 
 WRAPPING = [name for name, method in registry.METHODS.items() if method.alone is None]
@@ -114,9 +115,7 @@ def test_every_class_has_its_name():
 
 
 PAIRS = [
-    (method, base)
-    for method, entry in registry.METHODS.items()
-    for base in ([entry.alone] if entry.alone else registry.BASES)
+    (method, base) for method, entry in registry.METHODS.items() for base in ([entry.alone] if entry.alone else BASES)
 ]
 
 

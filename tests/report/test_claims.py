@@ -13,7 +13,7 @@ import pytest
 
 from xsam.grid.grid import Grid
 from xsam.report.analysis import GridReport, analyse, judged
-from xsam.report.claims.judge import Judgement
+from xsam.report.claims.judgement import Judgement
 from xsam.report.claims.model import MEASURES, Claim, load_claims, packaged
 from xsam.store import GridFolder
 

@@ -15,7 +15,8 @@ from toy_task import read_columns
 
 import xsam.tasks as tasks
 from xsam.metrics import Metric
-from xsam.optim.registry import BASES, METHODS
+from xsam.optim.bases import BASES
+from xsam.optim.registry import METHODS
 from xsam.parameters import Parameter
 from xsam.store import GridFolder, read, schema, write_epochs, write_run, write_sharpness
 from xsam.store.schema import arrow_schema

@@ -270,7 +270,7 @@ def _agreeing(folder: GridFolder, place: Path) -> dict[str, Any]:
 
 def _check_rows(folder: GridFolder, rows: pd.DataFrame, tables: dict[str, Any]) -> None:
     """The rows are those of the runs that their provenance describes, and so many epochs belong to each."""
-    from xsam.report.repeated import spec_of
+    from xsam.report.repetition import spec_of
 
     ids = set(rows["run_id"])
     for table, frame in tables.items():

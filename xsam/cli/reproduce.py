@@ -23,7 +23,7 @@ from xsam.store.layout import GridFolder
 if TYPE_CHECKING:
     import pandas as pd
 
-    from xsam.report.repeated import Number, Repetition, Spread
+    from xsam.report.repetition import Number, Repetition, Spread
 
 Rows = tuple[dict[str, Any], list[dict[str, Any]]]
 
@@ -109,7 +109,7 @@ class Reproduction:
 def _reproduced(
     results: Path, run: str, folder: Path, data: Path, device: str | None, on_damage: OnDamage = refuse
 ) -> Reproduction:
-    from xsam.report.repeated import compare, spreads
+    from xsam.report.repetition import compare, spreads
 
     then = _stored(results, run, on_damage)
     grid = _grid(results, then[0], on_damage)
@@ -122,13 +122,13 @@ def _sampled(
     place: Path, folder: Path, data: Path, device: str | None, share: float, draw: int, run_plugins: bool
 ) -> list[Reproduction]:
     """Train a random share of an opened bundle's finished runs again, each in a folder of its own below ``folder``."""
-    from xsam.report.repeated import drawn
+    from xsam.report.repetition import random_share
     from xsam.store import read
 
     results = place / bundle.RESULTS
     with common.bad_input(ValueError):
         rows = read(results, "runs", columns=["status"])
-    names = drawn(rows[rows["status"].isin(["done", "diverged"])], share, draw)
+    names = random_share(rows[rows["status"].isin(["done", "diverged"])], share, draw)
     if not names:
         raise BadInput("there is no finished run in the bundle")
     if run_plugins:
@@ -225,7 +225,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 
 def _trained(then: dict[str, Any], grid: Grid, folder: Path, data: Path, device: str | None) -> Rows:
     """Train the run of the row ``then`` in ``folder``, as ``run`` would."""
-    from xsam.report.repeated import spec_of
+    from xsam.report.repetition import spec_of
 
     with common.bad_input(ValueError):
         spec = spec_of(then)

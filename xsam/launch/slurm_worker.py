@@ -169,7 +169,7 @@ def _requeue(order: WorkOrder, got_on: bool) -> None:
     Not for ever: a time limit that is too short for any run to get further is said after three starts.
     """
     job = os.environ["SLURM_JOB_ID"]
-    path = order.place / f"in-vain-{job}"
+    path = order.place / f"starts-without-progress-{job}"
     stalled = 0 if got_on else _number_in(path) + 1
     if stalled >= MAX_STALLED_STARTS:
         raise WorkersFail(

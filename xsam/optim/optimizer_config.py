@@ -8,7 +8,8 @@ from fractions import Fraction
 from typing import Self
 
 from xsam.optim import pass_counts, registry
-from xsam.optim.registry import BASES, METHODS, Base
+from xsam.optim.bases import BASES, Base
+from xsam.optim.registry import METHODS
 from xsam.parameters import Parameters, Value, real, whole
 
 

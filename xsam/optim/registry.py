@@ -14,8 +14,7 @@ from fractions import Fraction
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from xsam.optim.bases import BASES as BASES
-from xsam.optim.bases import Base as Base
+from xsam.optim.bases import BASES, Base
 from xsam.optim.method import ACTIVE_PART, Method, active_steps, one_pass, resolve_common
 from xsam.parameters import Parameter, ParameterError, Parameters, Value, real, whole
 from xsam.registries import Registry

@@ -8,8 +8,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from xsam.config import Config
+from xsam.optim.bases import BASES, Base
 from xsam.optim.method import Method, one_pass
-from xsam.optim.registry import BASES, METHODS, Base
+from xsam.optim.registry import METHODS
 from xsam.parameters import Parameter, Parameters, Value
 from xsam.plugins.kinds import DIAGNOSTICS, LAUNCHERS, MEASUREMENTS, SECTIONS, TRACKERS, Registries
 from xsam.registries import Registry

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from xsam.optim.registry import BASES, METHODS
+from xsam.optim.bases import BASES
+from xsam.optim.registry import METHODS
 from xsam.registries import Registry
 from xsam.tasks import TASKS
 from xsam.tasks.vision.architectures import MODELS

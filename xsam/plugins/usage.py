@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from xsam.optim.registry import BASES, METHODS
+from xsam.optim.bases import BASES
+from xsam.optim.registry import METHODS
 from xsam.parameters import Parameters
 from xsam.plugins.load import PluginError, is_path, loaded
 from xsam.tasks import TASKS

@@ -14,7 +14,8 @@ from xsam.grid.diagnostics import PER_DIRECTION
 from xsam.grid.grid import Grid, ReportSpec
 from xsam.parameters import nearest
 from xsam.report.caveats import caveats
-from xsam.report.claims.judge import Judgement, judge
+from xsam.report.claims.judge import judge
+from xsam.report.claims.judgement import Judgement
 from xsam.report.claims.model import Claim, ClaimsFile, Published, packaged
 from xsam.report.comparisons import Comparison, Place, Standing, comparisons, primary, standings
 from xsam.report.evaluations import Compared, Evaluations, compared_of, evaluations_of

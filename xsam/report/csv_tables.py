@@ -8,7 +8,7 @@ from io import StringIO
 
 from xsam.metrics import RULES
 from xsam.report.analysis import Analysis
-from xsam.report.claims.judge import Judgement
+from xsam.report.claims.judgement import Judgement
 from xsam.report.comparisons import Comparison, Place
 from xsam.report.sections import cost_baselines, ratio
 from xsam.report.table import ABSENT, COSTS, PROBLEMS, Key, Table

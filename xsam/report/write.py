@@ -12,7 +12,7 @@ from xsam.report import csv_tables
 from xsam.report.analysis import Analysis, GridReport, Report, load_report
 from xsam.report.claims.findings import TITLE as FINDINGS
 from xsam.report.claims.findings import findings
-from xsam.report.claims.judge import CLAIMS_NOTE, claims_sheet
+from xsam.report.claims.judgement import CLAIMS_NOTE, claims_sheet
 from xsam.report.claims.model import ClaimsFile, Published
 from xsam.report.formats import Sheet, bullets, escape, html_page, markdown, markdown_table
 from xsam.report.latex import latex_files

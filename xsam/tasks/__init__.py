@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from xsam.optim._step.rows import Layout, Losses
-    from xsam.optim.registry import Base
+    from xsam.optim.bases import Base
 
 Metrics = dict[str, float]
 Run = TypeVar("Run", bound=RunConfig)
@@ -41,7 +41,7 @@ class Task(Protocol[Run]):
             and the training loop's among them; those of the optimizers are in ``xsam.optim.registry``.
         provider: the module that prepares its data sets and knows where they are (``xsam.tasks.data.Provider``).
         own_data: a module that finds data sets of one's own (``xsam.tasks.own.Finder``); tasks without it have none.
-        bases: what the names of base optimizers mean here (``xsam.optim.registry.BASES``, or changes of it).
+        bases: what the names of base optimizers mean here (``xsam.optim.bases.BASES``, or changes of it).
         default_base: the base optimizer of a method that is given none.
         metric: the metric that tables show where the grid names none, one of ``run_metrics``.
         epoch_metrics: what :meth:`Problem.evaluate` measures, each in the column of its name in the table ``epochs``.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import xsam.tasks as tasks
-from xsam.optim.registry import BASE, BASES, METHODS
+from xsam.optim.bases import BASES
+from xsam.optim.registry import BASE, METHODS
 from xsam.parameters import Parameter
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from xsam.report.claims.judge import CONTRADICTED, MIXED, NOT_TESTED, SUPPORTED, Judgement
+from xsam.report.claims.judgement import CONTRADICTED, MIXED, NOT_TESTED, SUPPORTED, Judgement
 from xsam.report.formats import bullets, escape
 from xsam.stats import EQUIVALENT, UNDECIDED
 

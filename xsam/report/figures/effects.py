@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xsam.report.claims.findings import HEADS
-from xsam.report.claims.judge import CONTRADICTED, MIXED, SUPPORTED, Judgement
+from xsam.report.claims.judgement import CONTRADICTED, MIXED, SUPPORTED, Judgement
 from xsam.report.claims.model import METRIC
 from xsam.report.figures.style import COLOURS, blank_figure, by_factors, content, styled
 from xsam.stats import EQUIVALENT, UNDECIDED

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from xsam.grid.grid import TABLE
 from xsam.report.analysis import Analysis, GridReport, Report
 from xsam.report.caveats import LIMITS, limit_shares
-from xsam.report.claims.judge import CLAIMS_NOTE, Evidence
+from xsam.report.claims.judgement import CLAIMS_NOTE, Evidence
 from xsam.report.formats import Sheet, html_table
 from xsam.report.page.compact import script_json
 from xsam.report.page.figures import page_figures

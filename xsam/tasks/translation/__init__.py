@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xsam.optim.registry import BASES, Base
+from xsam.optim.bases import BASES, Base
 from xsam.parameters import ParameterError
 from xsam.registries import Over
 from xsam.tasks.translation.corpora import CORPORA, PARTS

@@ -7,7 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xsam.optim.registry import BASES, METHODS
+from xsam.optim.bases import BASES
+from xsam.optim.registry import METHODS
 from xsam.parameters import ParameterError, nearest
 from xsam.tasks.vision.architectures import MODELS, TIMM_PREFIX
 from xsam.tasks.vision.datasets import DATASETS, EVALUATION_SETS

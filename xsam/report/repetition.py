@@ -184,8 +184,8 @@ def compare(then: tuple[Row, Sequence[Row]], now: tuple[Row, Sequence[Row]]) -> 
     """A run as it is stored beside its repetition: the row of the table ``runs`` and those of ``epochs`` of each.
 
     Example:
-        >>> repeated = compare(stored, again)                            # doctest: +SKIP
-        >>> repeated.identical, [one.name for one in repeated.circumstances]   # doctest: +SKIP
+        >>> found = compare(stored, again)                            # doctest: +SKIP
+        >>> found.identical, [one.name for one in found.circumstances]   # doctest: +SKIP
         (True, ['torch'])
     """
     task = get_task(then[0]["task"])
@@ -272,7 +272,7 @@ def _numerics(row: Row) -> Iterator[Circumstance]:
         yield Circumstance("code", "NUMERICS", then, now)
 
 
-def drawn(rows: pd.DataFrame, share: float, seed: int) -> list[str]:
+def random_share(rows: pd.DataFrame, share: float, seed: int) -> list[str]:
     """``GRID/RUN`` of a random share of ``rows``, at least one where there is any, sorted; the same for one seed."""
     names = sorted(f"{grid}/{run}" for grid, run in zip(rows["grid"], rows["run_id"], strict=True))
     return sorted(random.Random(seed).sample(names, min(len(names), max(1, round(share * len(names))))))
