@@ -1,7 +1,9 @@
 """How often verdicts are right: simulated worlds whose truth is known, judged as stored results are.
 
 A world is a draw of every run of a paper grid. Its rows go the way that read ones go (cells, comparisons, claims); some
-worlds are written by the store's own writer and read again, which must change nothing.
+worlds are written by the store's own writer and read again, which must change nothing. Each test prints what it found:
+
+    python -m pytest -rP -m thorough tests/report/test_operating_characteristics.py
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from xsam.atomic import write_json
 from xsam.grid import Grid, RunSpec, load_grid
 from xsam.grid.compare import Declared
 from xsam.report.analysis import Analysis, GridReport, analyse, judged, load_report
-from xsam.report.claims.judge import Judgement
+from xsam.report.claims.judgement import Judgement
 from xsam.report.claims.model import packaged
 from xsam.stats import detectable_difference, seeds_needed
 from xsam.store import GridFolder, read, write_run
@@ -111,7 +113,10 @@ def shares(reports: Iterable[GridReport], wanted: str) -> dict[str, float]:
     for report in reports:
         for name, one in claims_of(report).items():
             counts.setdefault(name, []).append(one.verdict == wanted)
-    return {name: float(np.mean(found)) for name, found in counts.items()}
+    found = {name: float(np.mean(one)) for name, one in counts.items()}
+    for name, share in found.items():
+        print(f"{name}: {wanted} in {share:.4f} of {len(counts[name]):,} experiments")
+    return found
 
 
 def planned_power(experiments: int) -> float:
@@ -150,6 +155,7 @@ def test_an_effect_in_one_cell_of_nine_is_named_and_is_no_support(experiments: i
         one = claims_of(report)["better-than-sam"]
         assert one.verdict != "supported"
         named += (one.verdict, one.detail.split("; ")[0]) == ("mixed", "1 of 9: resnet18 / cifar100")
+    print(f"the one cell alone is named in {named / experiments:.4f} of {experiments:,} experiments, support in none")
     assert named / experiments >= 0.8
 
 
@@ -193,6 +199,7 @@ def test_a_method_whose_worse_seeds_are_lost_is_never_better(gain: float, collap
         (analysis,) = report.analyses
         assert all(one.verdict != "better" for one in (*analysis.primary, *analysis.comparisons) if xsam(one.place))
         assert all(one.verdict != "supported" for one in claims_of(report).values())
+    print(f"never better or supported in {experiments:,} experiments")
 
 
 def xsam(place: tuple[tuple[object, ...], tuple[object, ...]]) -> bool:
@@ -216,6 +223,7 @@ def test_declared_comparisons_are_wrong_in_one_of_twenty_families_at_most(experi
     wrong = [
         any(one.verdict in ("better", "worse") for one in analysis.primary) for analysis in analyses(grid, experiments)
     ]
+    print(f"a comparison of nine is wrong in {np.mean(wrong):.4f} of {experiments:,} experiments")
     assert np.mean(wrong) <= 0.05 + 2 * (0.05 * 0.95 / experiments) ** 0.5
 
 
