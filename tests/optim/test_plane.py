@@ -169,7 +169,7 @@ cosines = st.one_of(st.floats(-1.0, 1.0), st.sampled_from([-1.5, -1.0, 1.0, 1.5]
 @given(first=finite_norms, second=finite_norms, cosine=cosines, alpha=alphas)
 def test_plain_numbers_and_tensors_give_the_same_weights(dtype, first, second, cosine, alpha):
     plane = Plane(torch.tensor([first, second], dtype=dtype), torch.tensor(cosine, dtype=dtype))
-    on_host, on_device = plane._weights_on_host((alpha, 1.0), 0.3), plane._weights_on_device((alpha, 1.0), 0.3)
+    on_host, on_device = plane._on_host().weights((alpha, 1.0), 0.3), plane._weights_on_device((alpha, 1.0), 0.3)
     tolerance = {"rtol": 2e-3, "atol": 1e-6} if dtype is torch.float32 else {"rtol": 1e-6, "atol": 1e-12}
     for mine, theirs in zip(on_host, on_device, strict=True):
         for one, other, norm_ in zip(mine, theirs, (first, second), strict=True):

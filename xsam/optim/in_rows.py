@@ -17,7 +17,7 @@ from xsam.optim._step import foreach
 from xsam.optim._step.ascent import Ascent
 from xsam.optim._step.foreach import Scalar, Tensors
 from xsam.optim._step.passes import Passes
-from xsam.optim._step.plane import Plane
+from xsam.optim._step.plane import AnyPlane, Plane
 from xsam.optim._step.rows import InRows, RowPasses
 from xsam.optim._step.search import STEPS, Asking
 from xsam.optim.random_sam import RandomSAM
@@ -75,7 +75,8 @@ class XSAMInRows(InRows, XSAM):
         self.last_searches: list[AlphaSearch | None] = []
         self._further: list[int] = []  # probes of each row
 
-    def _coefficients(self, plane: Plane, length: Tensor) -> tuple[Scalar, ...]:
+    def _coefficients(self, plane: AnyPlane, length: Tensor) -> tuple[Scalar, ...]:
+        assert isinstance(plane, Plane)
         count = len(plane.cosine)
         if not self.alphas:
             self.alphas = [self._fixed] * count
@@ -83,7 +84,8 @@ class XSAMInRows(InRows, XSAM):
         pairs = [_plane_of(plane, row).weights(alphas, length[row, 0])[0] for row, alphas in enumerate(chosen)]
         return _columns(pairs, plane)
 
-    def _search(self, passes: Passes, ascent: Ascent, gradient: Tensors, plane: Plane) -> None:
+    def _search(self, passes: Passes, ascent: Ascent, gradient: Tensors, plane: AnyPlane) -> None:
+        assert isinstance(plane, Plane)
         rows = cast(RowPasses, passes)
         started = time.perf_counter()
         assert self.probe_radius is not None

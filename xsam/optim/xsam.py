@@ -14,7 +14,7 @@ from xsam.optim._step.ascent import Ascent, MultiStepMethod, ascend, with_gradie
 from xsam.optim._step.declare import option
 from xsam.optim._step.foreach import Scalar, Tensors
 from xsam.optim._step.passes import Passes, clear_gradients
-from xsam.optim._step.plane import Plane
+from xsam.optim._step.plane import AnyPlane, plane_of
 from xsam.optim._step.search import SEARCHES, alpha_grid
 
 STEPS_BETWEEN_SEARCHES = 500  # where nobody says when; an epoch of 50,000 images in batches of 100
@@ -125,14 +125,14 @@ class XSAM(MultiStepMethod):
     def _update(self, passes: Passes, parameters: Tensors) -> Tensor:
         ascent = ascend(passes, parameters, self.rho, self.ascent_steps, old_direction=self._direction)
         _, gradient = with_gradients(ascent.active)
-        plane = Plane.of(ascent.direction, ascent.direction_norm, gradient)
+        plane = plane_of(ascent.direction, ascent.direction_norm, gradient)
         searching = self._search_is_due()
         if searching:
             self._search(passes, ascent, gradient, plane)
         else:
             self._steps_since_search += 1
         passes.weights.restore()
-        length = plane.norms[1] if self.scale == "ascent" else ascent.local_norm
+        length = plane.gradient_norm if self.scale == "ascent" else ascent.local_norm
         on_direction, on_gradient = self._coefficients(plane, length)
         foreach.combine_(gradient, on_gradient, ascent.direction, on_direction)
         if searching:  # its probes have cleared them
@@ -142,7 +142,7 @@ class XSAM(MultiStepMethod):
         self._steps += 1
         return ascent.loss
 
-    def _coefficients(self, plane: Plane, length: Tensor) -> tuple[Scalar, ...]:
+    def _coefficients(self, plane: AnyPlane, length: Tensor) -> tuple[Scalar, ...]:
         """What the direction and the gradient are multiplied by in the update of this length."""
         assert self.alpha is not None
         (pair,) = plane.weights((self.alpha,), length)
@@ -155,9 +155,9 @@ class XSAM(MultiStepMethod):
             return self._steps % self.search_every == 0
         return not self._on_request and self._steps_since_search + 1 >= STEPS_BETWEEN_SEARCHES
 
-    def _search(self, passes: Passes, ascent: Ascent, gradient: Tensors, plane: Plane) -> None:
+    def _search(self, passes: Passes, ascent: Ascent, gradient: Tensors, plane: AnyPlane) -> None:
         """Probe alphas and keep the first with the greatest finite loss; without one alpha stays."""
-        cosine = plane.cosine.item()  # waits for the device, as the last probe does: the time between is the search's
+        cosine = float(plane.cosine)  # waits for the device, as the last probe does: the time between is the search's
         started = time.perf_counter()
         clear_gradients(ascent.active)  # out of reach of a closure that calls zero_grad()
         assert self.probe_radius is not None

@@ -18,7 +18,7 @@ from xsam.optim._step.checks import check_base
 from xsam.optim._step.declare import Declared, option
 from xsam.optim._step.distributed import Replicas
 from xsam.optim._step.foreach import Tensors
-from xsam.optim._step.hooks import step_of_optimizer
+from xsam.optim._step.hooks import step_base, step_of_optimizer
 from xsam.optim._step.objective import Objective
 from xsam.optim._step.passes import Passes, clear_gradients
 from xsam.optim._step.precision import LossScale, Overflow
@@ -280,7 +280,7 @@ class SharpnessAware(TwoCalls, Declared, OptimizerWrapper):
         replicas.average_gradients(parameters)
         if self._shards.group is None:
             self._clip_update(parameters)
-        self.base_optimizer.step()
+        step_base(self.base_optimizer)
 
     def _clip_update(self, parameters: Tensors) -> None:
         """Clip what the base steps with; a method that has clipped the gradients it is made of leaves it as it is."""

@@ -119,27 +119,34 @@ def cosine(first: Tensors, second: Tensors, norms: Tensor) -> Tensor:
 
 def cosine_and_norms(first: Tensors, first_norm: Tensor, second: Tensors) -> tuple[Tensor, Tensor]:
     """:func:`cosine` of both, and their norms stacked; on a CPU ``second`` is read from memory once for the two."""
-    if _rows.get():
-        norms = torch.stack((first_norm, row_arithmetic.norm(second)))
-        return row_arithmetic.cosine(first, second, norms), norms
+    found = cosine_at_hand(first, first_norm, second)
+    if found is not None:
+        norms = torch.stack((first_norm, found[1]))
+        return torch.scalar_tensor(found[0], dtype=norms.dtype), norms
+    norms = torch.stack((first_norm, norm(second)))
+    return cosine(first, second, norms), norms
+
+
+def cosine_at_hand(first: Tensors, first_norm: Tensor, second: Tensors) -> tuple[float, Tensor] | None:
+    """The cosine as a number, and the norm of ``second``; None but for tensors of one dtype in a CPU's memory."""
     dtypes = _dtypes(second)
-    if len(dtypes) != 1 or not _at_hand(second[0].device):
-        norms = torch.stack((first_norm, norm(second)))
-        return cosine(first, second, norms), norms
     dtype = _sum_dtype(dtypes)
-    dots, lengths = [], []
+    if _rows.get() or len(dtypes) != 1 or first_norm.dtype is not dtype or not _at_hand(second[0].device):
+        return None
     if in_cache(second):
         lengths = [*torch._foreach_norm(second, 2, dtype)]
         dots = [_dot(x, y, dtype) for x, y in zip(first, second, strict=True)]
     else:
+        dots, lengths = [], []
         for x, y in zip(first, second, strict=True):
             dots.append(_dot(x, y, dtype))
             lengths.append(torch.linalg.vector_norm(y, dtype=dtype))
     second_norm = torch.linalg.vector_norm(torch.stack(lengths))
     if not host.ordinary(second_norm):
         second_norm = scaled_norm(second, dtype)
-    norms = torch.stack((first_norm, _joined_norm(second_norm)))
-    return _cosine(first, second, norms, lambda: _joined_sum(torch.stack(dots).sum())), norms
+    second_norm = _joined_norm(second_norm)
+    sizes = [host.value(first_norm), host.value(second_norm)]
+    return _number(first, second, sizes, dtype, lambda: _joined_sum(torch.stack(dots).sum())), second_norm
 
 
 def _cosine(first: Tensors, second: Tensors, norms: Tensor, plain_dot: Callable[[], Tensor]) -> Tensor:
@@ -148,13 +155,19 @@ def _cosine(first: Tensors, second: Tensors, norms: Tensor, plain_dot: Callable[
         wide = _wider(device, dtype)
         total = _joined_sum(torch.stack([_dot(x, y, wide) for x, y in zip(first, second, strict=True)]).sum())
         return (total / divisor(norms).to(wide).prod()).to(dtype)
-    if host.ordinary(norms):
+    return torch.scalar_tensor(_number(first, second, norms.tolist(), dtype, plain_dot), dtype=dtype)
+
+
+def _number(
+    first: Tensors, second: Tensors, sizes: list[float], dtype: torch.dtype, plain_dot: Callable[[], Tensor]
+) -> float:
+    """The cosine of vectors of these two sizes, numbers of ``dtype``."""
+    if host.all_ordinary(sizes, dtype):
         number = host.ROUND[dtype]
-        x_size, y_size = norms.tolist()  # not near zero
-        return torch.scalar_tensor(number(host.value(plain_dot()) / number(x_size * y_size)), dtype=dtype)
-    x_norm, y_norm = divisor(norms).unbind()
+        return number(host.value(plain_dot()) / number(sizes[0] * sizes[1]))  # not near zero
+    x_norm, y_norm = divisor(torch.tensor(sizes, dtype=dtype)).unbind()
     units = ([x.to(dtype) / x_norm for x in first], [y.to(dtype) / y_norm for y in second])
-    return dot(*units)
+    return host.value(dot(*units))
 
 
 def divisor(norms: Tensor, numerator: float = 1.0) -> Tensor:

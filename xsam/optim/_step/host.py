@@ -74,8 +74,11 @@ def quotient(numerator: float, norm: Tensor) -> Tensor:
 
 def ordinary(norms: Tensor) -> bool:
     """Whether norms on a CPU are so far from the ends of their precision's range that no square has left it."""
-    lowest, highest = _ORDINARY[norms.dtype]
-    if not norms.dim():
-        return lowest < value(norms) < highest
-    values = norms.flatten().tolist() if norms.dim() > 1 else norms.tolist()
-    return False not in [lowest < each < highest for each in values]
+    values = [value(norms)] if not norms.dim() else norms.flatten().tolist() if norms.dim() > 1 else norms.tolist()
+    return all_ordinary(values, norms.dtype)
+
+
+def all_ordinary(norms: list[float], dtype: torch.dtype) -> bool:
+    """:func:`ordinary`, of numbers."""
+    lowest, highest = _ORDINARY[dtype]
+    return False not in [lowest < each < highest for each in norms]

@@ -81,6 +81,11 @@ class Plane(NamedTuple):
         cosine, norms = foreach.cosine_and_norms(direction, direction_norm, gradient)
         return cls(norms, cosine)
 
+    @property
+    def gradient_norm(self) -> Tensor:
+        """The second of the norms."""
+        return self.norms[1]
+
     def weights(self, alphas: Alphas, length: Scalar) -> list[tuple[Scalar, ...]]:
         """For each alpha (a, b) such that ``a * direction + b * gradient`` is ``length * v(alpha)``.
 
@@ -89,7 +94,7 @@ class Plane(NamedTuple):
         Where one of the two vectors is zero, v(alpha) is the unit vector of the other; where both are, it is zero.
         """
         if self.norms.device.type == "cpu":
-            return self._weights_on_host(alphas, length)
+            return self._on_host().weights(alphas, length)
         return self._weights_on_device(alphas, length)
 
     def _weights_on_device(self, alphas: Alphas, length: Scalar) -> list[tuple[Scalar, ...]]:
@@ -99,27 +104,58 @@ class Plane(NamedTuple):
         scaled = both * per_norm.unsqueeze(1)
         return [pair.unbind() for pair in scaled.unbind(1)]
 
-    def _weights_on_host(self, alphas: Alphas, length: Scalar) -> list[tuple[Scalar, ...]]:
-        # In a CPU's memory they are at hand, and twenty operations on tensors of a single number would take longer than
-        # one on all weights.
-        dtype = self.norms.dtype
+    def _on_host(self) -> HostPlane:
+        direction_norm, gradient_norm = self.norms.unbind()
+        return HostPlane(direction_norm, gradient_norm, host.value(self.cosine))
+
+
+class HostPlane(NamedTuple):
+    """A :class:`Plane` of vectors in a CPU's memory.
+
+    Numbers are at hand there, and twenty operations on tensors of a single one would take longer than one on all
+    weights.
+
+    Attributes:
+        direction_norm: norm of the direction, whose unit vector is v0; a 0-d tensor.
+        gradient_norm: of the gradient, whose unit vector is v1.
+        cosine: of the angle psi between them.
+    """
+
+    direction_norm: Tensor
+    gradient_norm: Tensor
+    cosine: float
+
+    def weights(self, alphas: Alphas, length: Scalar) -> list[tuple[Scalar, ...]]:
+        """See :meth:`Plane.weights`; numbers."""
+        dtype = self.gradient_norm.dtype
         number = host.ROUND[dtype]
-        norms = self.norms.tolist()
-        cosine = host.value(self.cosine)
+        norms = (host.value(self.direction_norm), host.value(self.gradient_norm))
         to_direction, to_gradient = _per_norm(length, norms[0], dtype), _per_norm(length, norms[1], dtype)
-        margin = _MARGINS[self.cosine.dtype]
-        psi = math.acos(max(min(cosine, 1.0 - margin), margin - 1.0))  # NaN passes both
+        margin = _MARGINS[dtype]
+        psi = math.acos(max(min(self.cosine, 1.0 - margin), margin - 1.0))  # NaN passes both
         pairs: list[tuple[Scalar, ...]] = []
         for alpha in alphas:
             if 0.0 in norms:
                 on_v0, on_v1 = 1.0, 1.0
-            elif cosine <= margin - 1.0:
+            elif self.cosine <= margin - 1.0:
                 on_v0, on_v1 = 0.0, 1.0
             else:
                 on_v0, on_v1 = _sines(1.0 - alpha, psi, math.sin), _sines(alpha, psi, math.sin)
             # In the precision of the norms, where what is too large is infinite: an operation would refuse the number.
             pairs.append((number(on_v0 * to_direction), number(on_v1 * to_gradient)))
         return pairs
+
+
+AnyPlane = Plane | HostPlane
+
+
+def plane_of(direction: Tensors, direction_norm: Tensor, gradient: Tensors) -> AnyPlane:
+    """The plane of a direction whose norm is known and a gradient, in the form that is had soonest."""
+    found = foreach.cosine_at_hand(direction, direction_norm, gradient)
+    if found is None:
+        return Plane.of(direction, direction_norm, gradient)
+    cosine, gradient_norm = found
+    return HostPlane(direction_norm, gradient_norm, cosine)
 
 
 def _per_norm(length: Scalar, norm: float, dtype: torch.dtype) -> float:
