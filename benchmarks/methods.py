@@ -31,7 +31,7 @@ from xsam.report.figures.style import content, styled
 
 BATCH, ROUNDS, BLOCK = (128, 3, 32, 32), 9, 10
 METHODS = [name for name, one in registry.METHODS.items() if one.alone is None]
-BASE = {"base": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4, "nesterov": False}
+BASE: dict[str, Value] = {"base": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4, "nesterov": False}
 
 
 def options_of(method: str) -> dict[str, Value]:
