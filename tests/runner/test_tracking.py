@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +28,7 @@ import numpy, torch
 from xsam.plugins import Plugin
 from xsam.track.mlflow import MLflow
 from xsam.track.tensorboard import TensorBoard
+from xsam.track.wandb import WandB
 
 plugin = Plugin("trackers", version="1")
 
@@ -48,6 +50,7 @@ def killed_once(kind):
 
 plugin.tracker("killed_mlflow")(killed_once(MLflow))
 plugin.tracker("killed_tensorboard")(killed_once(TensorBoard))
+plugin.tracker("killed_wandb")(killed_once(WandB))
 
 
 @plugin.tracker("full")
@@ -123,13 +126,60 @@ def of_mlflow(results: Path, name: str) -> dict[str, tuple[dict[str, list[tuple[
     return found
 
 
+def of_wandb(results: Path, name: str) -> dict[str, tuple[dict[str, list[tuple[int, float]]], str]]:
+    record: Any = import_module("wandb.proto.wandb_internal_pb2").Record
+    found = {}
+    files = sorted((place_of(results, name) / "wandb").glob("offline-run-*/*.wandb"))
+    for file in files:
+        run_id, metrics, summary, params, status = "", dict[str, list[tuple[int, float]]](), {}, {}, None
+        for message in map(record.FromString, log_of_leveldb(file.read_bytes())):
+            kind = message.WhichOneof("record_type")
+            if kind == "run":
+                run_id = message.run.run_id
+                assert message.run.project == "small"
+                params.update({item.key: json.loads(item.value_json) for item in message.run.config.update})
+            elif kind == "history":
+                values = {"/".join(item.nested_key) or item.key: item.value_json for item in message.history.item}
+                for key, value in values.items():
+                    if not key.startswith("_"):
+                        metrics.setdefault(key, []).append((int(values["_step"]), json.loads(value)))
+            elif kind == "summary":
+                summary.update({item.key: json.loads(item.value_json) for item in message.summary.update})
+            elif kind == "exit":
+                status = message.exit.exit_code
+        assert (params["lr"], status) == (0.05, 0)
+        last = max(step for points in metrics.values() for step, _ in points)
+        ends = {key: value for key, value in summary.items() if "test" in key}
+        assert not set(ends) & set(metrics)
+        found[run_id] = {**metrics, **{key: [(last, value)] for key, value in ends.items()}}, summary["status"]
+    assert len(found) == len(files)
+    return found
+
+
+def log_of_leveldb(content: bytes) -> list[bytes]:
+    """The records of a file in LevelDB's log format, in which W&B keeps a run: 7 bytes of W&B's own come first."""
+    assert content[:4] == b":W&B"
+    records, whole, at = [], b"", 7
+    while at + 7 <= len(content):
+        if (left := 32768 - at % 32768) < 7:  # a header is never split between blocks
+            at += left
+            continue
+        length, kind = int.from_bytes(content[at + 4 : at + 6], "little"), content[at + 6]
+        whole += content[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):  # whole in itself, or its last piece
+            records.append(whole)
+            whole = b""
+    return records
+
+
 @pytest.fixture(autouse=True)
 def read_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """What MLflow's own reader wants to be told of a store of files."""
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
 
 
-READERS = {"tensorboard": of_tensorboard, "mlflow": of_mlflow}
+READERS = {"tensorboard": of_tensorboard, "mlflow": of_mlflow, "wandb": of_wandb}
 
 
 def check(results: Path, tracker: str, name: str) -> None:

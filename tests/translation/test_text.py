@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from xsam.tasks.translation import bpe, text
+from xsam.tasks.translation.parallel import CHUNK, in_parallel
 
 MODULES = ("bpe", "corpora", "scores", "sources", "summary", "text", "weights")
 
@@ -104,9 +105,30 @@ def test_a_gzip_file_that_breaks_off_is_named_with_its_line(tmp_path):
 
 @pytest.mark.slow
 def test_several_processes_give_what_one_gives():
-    lines = [f"Das ist Satz {n}." for n in range(2 * text.CHUNK + 1)]
+    lines = [f"Das ist Satz {n}." for n in range(2 * CHUNK + 1)]
     function = partial(text.tokenise, language="de")
-    assert text.in_parallel(function, lines) == function(lines)
+    assert in_parallel(function, lines) == function(lines)
+
+
+@pytest.mark.slow
+def test_a_script_without_a_guard_runs_once_and_gets_the_processes_lines_and_errors(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from functools import partial\n"
+        "from xsam.tasks.translation import text\n"
+        "from xsam.tasks.translation.parallel import CHUNK, in_parallel\n"
+        "print('once')\n"
+        "lines = [f'ein Satz {n}.' for n in range(CHUNK + 1)]\n"
+        "print(in_parallel(partial(text.tokenise, language='de'), lines)[-1])\n"
+        "try:\n"
+        "    in_parallel(text.lowercase, [None] * (CHUNK + 1))\n"
+        "except TypeError as error:\n"
+        "    print(error)\n"
+    )
+    with pytest.raises(TypeError) as alone:
+        text.lowercase([None])
+    found = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert (found.stdout, found.stderr) == (f"once\nein Satz {CHUNK} .\n{alone.value}\n", "")
 
 
 def test_subwords_are_those_of_the_command_line_tool(tmp_path):

@@ -14,6 +14,8 @@ from typing import Any
 
 from xsam.track import TrackedRun
 
+LOCAL = {"WANDB_MODE": "offline", "WANDB_ERROR_REPORTING": "false"}  # it would report errors of its own even offline
+
 
 class WandB:
     """Writes the offline run anew at every start, with all epochs so far: no epoch stands in it twice."""
@@ -21,7 +23,7 @@ class WandB:
     libraries = ("wandb",)
 
     def __init__(self, place: Path, grid: str) -> None:
-        os.environ["WANDB_MODE"] = "offline"
+        os.environ.update(LOCAL)
         self._place, self._grid = place, grid
         self._wandb: Any = import_module("wandb")
         self._run: Any = None

@@ -17,6 +17,7 @@ from xsam.tasks.translation.corpora import CORPORA, PARTS, Corpus
 from xsam.tasks.translation.files import MANIFEST, Prepared, describe, false_part, file_digest, folder_of, locate
 from xsam.tasks.translation.own import MERGES, RECORD, write_record
 from xsam.tasks.translation.own import looks_own as looks_own
+from xsam.tasks.translation.parallel import in_parallel
 from xsam.tasks.translation.sources import VALID_EVERY, Raw, Sides, read, read_own, read_tests
 from xsam.tasks.workspace import workspace
 
@@ -243,7 +244,7 @@ def _write(corpus: Corpus, raw: Raw, merges: int, folder: Path, report: Report) 
     draft = Prepared(corpus.name, folder, raw.languages, merges, {}, {}, {})
     for language, part in product(raw.languages, PARTS):
         tokenised, places = parts[part].sides[language], parts[part].places
-        lines = text.in_parallel(partial(bpe.apply, codes=codes), tokenised)
+        lines = in_parallel(partial(bpe.apply, codes=codes), tokenised)
         steps.done()
         text.write_lines(draft.text(part, language), lines)
         if part == "train":
@@ -280,7 +281,7 @@ def _preprocessed(sides: Sides, clean: bool, steps: Steps) -> Selected:
     """Both sides tokenised, cleaned where asked, then in lower case."""
     tokenised: Sides = {}
     for language, lines in sides.items():
-        tokenised[language] = text.in_parallel(partial(text.tokenise, language=language), lines)
+        tokenised[language] = in_parallel(partial(text.tokenise, language=language), lines)
         steps.done()
     pairs = enumerate(zip(*tokenised.values(), strict=True))
     kept = [place for place, (one, other) in pairs if not clean or text.is_clean(one, other)]

@@ -7,19 +7,14 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 import re
 import zlib
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import chain
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 MAX_RATIO, MAX_WORDS = 1.5, 175
-CHUNK = 2_000  # lines that a process takes at a time
 
 _FINAL_DOT = re.compile(r"(?<=[^\s.])\.$")
 
@@ -152,17 +147,3 @@ def squeezed(line: str) -> str:
     'a b'
     """
     return " ".join(line.split())
-
-
-def in_parallel(function: Callable[[Lines], list[str]], lines: Lines) -> list[str]:
-    """``function(lines)`` for a function that treats every line for itself, on all cores where that pays.
-
-    ``function`` must be picklable.
-    """
-    chunks = [lines[start : start + CHUNK] for start in range(0, len(lines), CHUNK)]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if min(cores, len(chunks)) < 2:
-        return list(chain.from_iterable(map(function, chunks)))
-    # Not forked: the caller may have threads of torch.
-    with ProcessPoolExecutor(min(cores, len(chunks)), mp_context=get_context("spawn")) as pool:
-        return list(chain.from_iterable(pool.map(function, chunks)))
