@@ -107,6 +107,6 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 # The wheel of fairseq by its hash, and without its dependencies; on other systems there is none, and its tests skip.
 # It comes last: pip would call every later installation an error, since torchaudio, which is not used here, is missing.
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-fairseq.txt
-	$(PIP) --editable '.[bench,dev,docs,mlflow,recipes,tensorboard,translation]'
+	$(PIP) --editable '.[bench,dev,docs,mlflow,recipes,tensorboard,translation,wandb]'
 	$(BIN)/python -m pip --disable-pip-version-check install --no-deps --require-hashes -r requirements-fairseq.txt
 	touch $@

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,6 +15,7 @@ import torch
 
 from tests.conftest import Bench
 from tests.gate import alive
+from tests.runner.test_tracking import needs
 from tests.runner.training import fresh, run_through, spec_of
 from tests.waiting import PATIENCE, wait_until
 from xsam.grid import load_grid
@@ -20,6 +23,7 @@ from xsam.runner import checkpoint, lease
 from xsam.runner.distributed import ProcessGroup
 from xsam.store import read
 from xsam.store.layout import GridFolder
+from xsam.track import place_of
 
 # 1,293 images in batches of 100: the last batch has 93, which two processes cannot share equally.
 GRID = """
@@ -145,6 +149,22 @@ def test_a_failure_of_one_process_is_the_runs_own_failure(bench: Bench) -> None:
     row = read(bench.results).iloc[0]
     assert row["status"] == "failed", output
     assert "IndexError" in row["error"]
+
+
+@pytest.mark.slow
+def test_a_run_on_two_processes_has_one_record_and_the_same_numbers(
+    bench: Bench, undisturbed: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs("mlflow")
+    grid, _, run_id = start(bench)
+    bench("run", grid, "--jobs", 1, "--track", "mlflow")
+    pd.testing.assert_frame_equal(epochs_of(bench), epochs_of(undisturbed), check_exact=True)
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    client: Any = import_module("mlflow.tracking").MlflowClient((place_of(bench.results, "mlflow") / "mlruns").as_uri())
+    (run,) = client.search_runs([client.get_experiment_by_name("shared").experiment_id])
+    assert (run.data.tags["xsam.run_id"], run.data.tags["xsam.status"]) == (run_id, "done")
+    points = client.get_metric_history(run.info.run_id, "train_loss")
+    assert [(one.step, one.value) for one in points] == list(enumerate(epochs_of(bench)["train_loss"]))
 
 
 def test_runs_of_different_sizes_are_not_launched_together(bench: Bench) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Bench
+from tests.runner import test_tracking
 from tests.slurm.conftest import MAX_ARRAY_SIZE, PATIENCE, Launch, ask, numbers, wait_until
 from xsam.store import read
 
@@ -141,3 +142,17 @@ def test_status_watches_and_logs_follow_to_the_end(bench: Bench) -> None:
     log, _ = follow.communicate(timeout=PATIENCE)
     assert log == launch.folder.log(run_id).read_text()
     assert log.endswith("INFO done\n")
+
+
+def test_jobs_that_run_side_by_side_record_their_runs_and_the_numbers_stay(
+    bench: Bench, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test_tracking.needs("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    text = test_tracking.GRID.replace("VECTORISE", "")
+    plain = Bench(tmp_path_factory.mktemp("plain"))
+    plain("run", plain.write_grid(text))
+    launch = Launch(bench, "small", text, runs_per_job=2)
+    launch.finish("--track", "mlflow")
+    launch.check(numbers(plain.results, "small"))
+    test_tracking.check(bench.results, "mlflow", "mlflow")
