@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
-from xsam.report.claims.judge import CONTRADICTED, MIXED, SUPPORTED, Judgement
+from xsam.report.claims.judgement import CONTRADICTED, MIXED, SUPPORTED, Judgement
 from xsam.report.claims.model import Claim
 from xsam.report.figures.drawing import panel_figure
 from xsam.report.figures.effects import effects_figure, effects_files

@@ -22,6 +22,7 @@ from xsam.report.figures.drawing import panel_figure
 from xsam.report.figures.style import content, look
 from xsam.report.panel import CURVES, Line, Panel, file_names
 from xsam.report.panels import band_of, curves_of, sweep_panels
+from xsam.report.selection import selected
 from xsam.report.text import baseline_side, side_label
 
 NAMES = [
@@ -38,7 +39,7 @@ def report() -> GridReport:
 
 
 def test_a_grid_has_its_figures(report: GridReport) -> None:
-    names = [name for name, _ in figures_of(report, None)]
+    names = [name for name, _ in figures_of(selected(report, None)[0])]
     assert sorted(name for name in names if name in NAMES) == sorted(NAMES)
 
 
@@ -129,6 +130,12 @@ def test_arms_beside_one_that_collapsed_are_drawn_once_more_and_larger() -> None
     assert len(legend.get_texts()) == 3
     content(figure, "png")
     assert not legend.get_window_extent().overlaps(part.get_tightbbox())
+    for axes in (whole, part):
+        first, second, third = (bar.lines[0].get_xdata() for bar in axes.containers)
+        assert all(first < second), "bars at one x stand side by side"
+        assert all(second < third)
+        assert second == pytest.approx([1.0, 3.0, 10.0])
+        assert third[0] < first[1], "and apart from those at the next"
 
 
 @pytest.mark.parametrize("panel", [steps_panel(93.0), steps_panel(90.0, spread=4.0), steps_panel(94.0, spread=0.0)])
@@ -151,8 +158,9 @@ import hashlib, sys
 from pathlib import Path
 from xsam.report.analysis import load_report
 from xsam.report.figures import figures_of
+from xsam.report.selection import selected
 from xsam.report.figures.style import content
-name, figure = next(figures_of(load_report(Path(sys.argv[1])).grids[0]))
+name, figure = next(figures_of(selected(load_report(Path(sys.argv[1])).grids[0])[0]))
 print([hashlib.sha256(content(figure, suffix)).hexdigest() for suffix in ("svg", "pdf", "png")])
 """
 
@@ -168,7 +176,7 @@ def test_every_format_has_the_same_bytes_in_another_process() -> None:
 
 
 def test_formats_are_what_they_say_and_labels_are_drawn_as_they_are(report: GridReport) -> None:
-    _, figure = next(figures_of(report))
+    _, figure = next(figures_of(selected(report)[0]))
     svg = content(figure, "svg")
     assert ElementTree.fromstring(svg).tag.endswith("svg")
     assert b"<dc:date>" not in svg

@@ -20,11 +20,12 @@ from xsam.store.tuning import SUFFIX
 _MEASURED = (
     "eigenvalues", "direction-quality-training", "direction-quality", "alpha-landscape", "ascent-plane", "random-plane",
 )  # fmt: skip
+Chosen = tuple[list[Panel | Map], int]  # figures, and how many there are in all
 MOST = 12  # figures of a grid; more are not looked at, and all can be asked for
 MOST_TO_TARGET = 4  # of these, which are beside them
 
 
-def selected(report: GridReport, most: int | None = MOST) -> tuple[list[Panel | Map], int]:
+def selected(report: GridReport, most: int | None = MOST) -> Chosen:
     """The figures of a grid, at most ``most`` (None: all), and how many there are in all.
 
     Tables take turns, as do the kinds of figures within each; what was measured of sharpness has half the places. What

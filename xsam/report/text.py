@@ -32,8 +32,13 @@ def label(value: Value) -> str:
 
 
 def key_label(key: Key) -> str:
-    """A row's or column's values in one line: ``"xsam / 3"``."""
-    return " / ".join(label(value) for value in key)
+    """A row's or column's values in one line, without those at the end that its method does not use.
+
+    >>> key_label(("xsam", 3)), key_label(("sgd", ABSENT)), key_label((ABSENT,))
+    ('xsam / 3', 'sgd', '–')
+    """
+    used = max((place for place, value in enumerate(key, start=1) if value != ABSENT), default=1)
+    return " / ".join(label(value) for value in key[:used])
 
 
 def column_label(table: Table, key: Key) -> str:
@@ -44,8 +49,7 @@ def column_label(table: Table, key: Key) -> str:
 def side_label(table: Table, key: Key) -> str:
     """A column's values, as far as they tell it from other columns: what a figure calls it.
 
-    Without axes that have one value in all columns, and without those at the end that its method does not use: SGD
-    has no ascent steps, and is ``"sgd"`` beside ``"sam / 3"``.
+    Without axes that have one value in all columns; SGD, which has no ascent steps, is ``"sgd"`` beside ``"sam / 3"``.
     """
     values = [{column[place] for column in table.columns} - {ABSENT} for place in range(len(table.column_axes))]
     kept = [value for value, known in zip(key, values, strict=True) if len(known) > 1]

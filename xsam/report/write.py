@@ -18,7 +18,7 @@ from xsam.report.formats import Sheet, bullets, escape, html_page, markdown, mar
 from xsam.report.latex import latex_files
 from xsam.report.publication import declared_table, difference_table, measure_table, result_table, time_table
 from xsam.report.sections import cost_baselines, sheets
-from xsam.report.selection import MOST
+from xsam.report.selection import MOST, Chosen, selected
 from xsam.report.sharpness import direction_sheets
 from xsam.report.tuning import tuning_sheet
 from xsam.text import is_below
@@ -92,6 +92,7 @@ def render(
     ``index`` is whether to render what is about all grids, the page among it.
     """
     made = [[sheets(analysis) for analysis in grid.analyses] for grid in report.grids]
+    chosen: dict[str, Chosen] = {}
     for grid, tables in zip(report.grids, made, strict=True):
         for analysis, shown in zip(grid.analyses, tables, strict=True):
             name = analysis.table.report.name
@@ -105,7 +106,11 @@ def render(
         if figures:
             from xsam.report.figures import figure_files  # matplotlib, which tables do without
 
-            for file, content in figure_files(grid, None if all_figures else MOST):
+            most = None if all_figures else MOST
+            found = selected(grid, most)
+            if most == MOST:  # those of the page
+                chosen[grid.grid.name] = found
+            for file, content in figure_files(found[0]):
                 yield f"{grid.grid.name}/figures/{file}", content
     if index:
         yield "README.md", _index(report).encode()
@@ -118,7 +123,7 @@ def render(
         if page:
             from xsam.report.page import render_page  # plotly and jinja2, which tables do without
 
-            yield "index.html", render_page(report, made).encode()
+            yield "index.html", render_page(report, made, chosen).encode()
 
 
 def _files(analysis: Analysis, made: tuple[Sheet, ...]) -> Iterator[tuple[str, str]]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from matplotlib.figure import Figure
 
-from xsam.report.analysis import GridReport
 from xsam.report.figures.drawing import map_figure, panel_figure
 from xsam.report.figures.effects import effects_files
 from xsam.report.figures.style import content
-from xsam.report.selection import MOST, selected
+from xsam.report.panel import Panel
 from xsam.report.sharpness import Map
 
 __all__ = ["effects_files", "figure_files", "figures_of"]
@@ -18,14 +17,14 @@ __all__ = ["effects_files", "figure_files", "figures_of"]
 _SUFFIXES = ("svg", "pdf", "png")
 
 
-def figures_of(report: GridReport, most: int | None = MOST) -> Iterator[tuple[str, Figure]]:
-    """Name and figure of what :func:`xsam.report.selection.selected` chooses."""
-    for shown in selected(report, most)[0]:
+def figures_of(chosen: Iterable[Panel | Map]) -> Iterator[tuple[str, Figure]]:
+    """Name and figure of what :func:`xsam.report.selection.selected` chose."""
+    for shown in chosen:
         yield shown.name, map_figure(shown) if isinstance(shown, Map) else panel_figure(shown)
 
 
-def figure_files(report: GridReport, most: int | None = MOST) -> Iterator[tuple[str, bytes]]:
-    """File name and content of every figure of a grid in every format."""
-    for name, figure in figures_of(report, most):
+def figure_files(chosen: Iterable[Panel | Map]) -> Iterator[tuple[str, bytes]]:
+    """File name and content of every chosen figure in every format."""
+    for name, figure in figures_of(chosen):
         for suffix in _SUFFIXES:
             yield f"{name}.{suffix}", content(figure, suffix)

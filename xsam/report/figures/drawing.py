@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,6 +19,7 @@ from xsam.report.panel import BANDS, POINTS, Line, Panel, thinned
 from xsam.report.sharpness import HEAT, Map
 
 _LONGEST = 7  # marks on an axis of factors
+_BESIDE = 0.7  # of the gap between two x: how far the bars at one x are spread
 _NAME, _WHOLE = 28, 54  # characters of a row's name in a line, and of what stands over the whole figure
 _ROW, _ROOM = 0.15, 1.1  # inches: a line of a row's name, and what title and axis take
 
@@ -25,7 +28,8 @@ def panel_figure(panel: Panel) -> Figure:
     """The panel's lines with bands or error bars of one standard deviation.
 
     Where a value far off presses the others together (:func:`xsam.report.close_up.close_up`), the part where they lie
-    is grey, and drawn once more below. Marks that only stand one after the other are rows, each with its name.
+    is grey, and drawn once more below, and bars at one x stand side by side. Marks that only stand one after the other
+    are rows, each with its name.
     """
     if panel.is_counted:
         return _rows(panel)
@@ -36,9 +40,9 @@ def panel_figure(panel: Panel) -> Figure:
         else:
             figure, axes, below = new_pair(panel.title, panel.x, panel.y, _enlarged(panel, near))
             axes.axhspan(*near, color="black", alpha=0.12, linewidth=0, zorder=0)
-            _fill(below, panel)
+            _fill(below, panel, apart=True)
             below.set_ylim(*near)
-        _fill(axes, panel)
+        _fill(axes, panel, apart=near is not None)
         add_legend(figure, axes)
     return figure
 
@@ -75,10 +79,28 @@ def _rows(panel: Panel) -> Figure:
     return figure
 
 
-def _fill(axes: Axes, panel: Panel) -> None:
-    for line in panel.lines:
-        _draw(axes, line, panel)
+def _fill(axes: Axes, panel: Panel, apart: bool) -> None:
+    size: dict[str, Any] = {"markersize": 2.5, "capsize": 1.2} if apart else {"capsize": 2}
+    for line in _side_by_side(panel) if apart else panel.lines:
+        _draw(axes, line, panel, size)
     _mark_x(axes, panel)
+
+
+def _side_by_side(panel: Panel) -> list[Line]:
+    """The lines, each moved sideways a little, so that their bars at one x do not cover each other."""
+    at = sorted({float(value) for line in panel.lines for value in line.x if not math.isnan(value)})
+    scaled = np.log(at) if panel.log_x else np.asarray(at)
+    gap = float(np.diff(scaled).min()) if len(at) > 1 else 1.0
+    moved = [line for line in panel.lines if not line.is_level]
+    lines = []
+    for line in panel.lines:
+        if line.is_level:
+            lines.append(line)
+            continue
+        by = _BESIDE * gap * (moved.index(line) / max(1, len(moved) - 1) - 0.5)
+        x = np.asarray(line.x, dtype=float)
+        lines.append(replace(line, x=x * math.exp(by) if panel.log_x else x + by))
+    return lines
 
 
 def _mark_x(axes: Axes, panel: Panel) -> None:
@@ -93,7 +115,7 @@ def _mark_x(axes: Axes, panel: Panel) -> None:
         axes.xaxis.set_major_locator(ticks(whole=all(value.is_integer() for value in at)))
 
 
-def _draw(axes: Axes, line: Line, panel: Panel) -> None:
+def _draw(axes: Axes, line: Line, panel: Panel, size: dict[str, Any]) -> None:
     style = look(line.place)
     kind = panel.kind
     mean, spread = np.asarray(line.mean, dtype=float), np.asarray(line.spread, dtype=float)
@@ -106,7 +128,7 @@ def _draw(axes: Axes, line: Line, panel: Panel) -> None:
         axes.axhspan(low[0], high[0], color=style["color"], alpha=0.1, linewidth=0)
     else:
         style["linestyle"] = "none" if kind == POINTS else style["linestyle"]
-        axes.errorbar(line.x, mean, np.abs([mean - low, high - mean]), capsize=2, label=line.label, **style)
+        axes.errorbar(line.x, mean, np.abs([mean - low, high - mean]), label=line.label, **style, **size)
 
 
 _LEVELS = 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -23,7 +23,7 @@ from xsam.report.page.figures import page_figures
 from xsam.report.page.runs import LOG_LINES, MOST_LOGS, runs_data
 from xsam.report.panel import COLOURS
 from xsam.report.publication import result_sheet, scope
-from xsam.report.selection import selected
+from xsam.report.selection import Chosen, selected
 from xsam.report.sharpness import direction_sheets
 from xsam.report.text import p_text
 from xsam.report.tuning import tuning_sheet
@@ -57,17 +57,24 @@ class Section:
     runs: dict[str, Any]
 
 
-def render_page(report: Report, tables: Sequence[Sequence[tuple[Sheet, ...]]]) -> str:
+def render_page(
+    report: Report, tables: Sequence[Sequence[tuple[Sheet, ...]]], chosen: Mapping[str, Chosen] | None = None
+) -> str:
     """The whole report as one HTML file: the same text for the same report, on any machine and at any time.
 
     Args:
         report: what is shown.
         tables: of each grid, the sheets of each of its tables (:func:`xsam.report.sections.sheets`).
+        chosen: grid → its figures, of grids whose figures were chosen before (:func:`xsam.report.selection.selected`).
 
     Every string of the results is escaped, in HTML and in JSON; the page's policy allows its own scripts by their
     hashes, and no network. Tables are in the HTML itself; figures and runs are drawn by scripts.
     """
-    made = tuple(map(_section, report.grids, tables))
+    known = chosen or {}
+    made = tuple(
+        _section(grid, shown, known.get(grid.grid.name) or selected(grid))
+        for grid, shown in zip(report.grids, tables, strict=True)
+    )
     scripts = _scripts()
     template = _environment().get_template("page.html.jinja")
     return template.render(
@@ -86,16 +93,16 @@ def render_page(report: Report, tables: Sequence[Sequence[tuple[Sheet, ...]]]) -
     )
 
 
-def _section(grid: GridReport, tables: Sequence[tuple[Sheet, ...]]) -> Section:
+def _section(grid: GridReport, tables: Sequence[tuple[Sheet, ...]], chosen: Chosen) -> Section:
     runs = runs_data(grid)
-    chosen, of_figures = selected(grid)
+    figures, of_figures = chosen
     return Section(
         grid.grid.name,
         grid.grid.task,
         int((grid.runs["status"] == "done").sum()),
         len(grid.grid.runs),
         tuple(_titled(grid, tables)),
-        tuple(page_figures(chosen)),
+        tuple(page_figures(figures)),
         of_figures,
         tuple(dict.fromkeys(_scope(grid))),
         runs,
