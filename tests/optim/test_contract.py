@@ -10,7 +10,8 @@ from torch import nn
 
 from tests.optim import family, problems
 from tests.optim.test_arithmetic import Recorder
-from tests.optim.test_passes import Branches, DeafBatchNorm, X
+from tests.optim.test_partial_gradients import Branches, X
+from tests.optim.test_passes import DeafBatchNorm
 from xsam.optim import SAM, BaseAlone
 
 STEPS = 8

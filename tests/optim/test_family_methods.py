@@ -11,7 +11,7 @@ from torch import nn
 
 from tests.optim import family, problems
 from tests.optim.test_arithmetic import live_bytes
-from tests.optim.test_passes import Branches, X
+from tests.optim.test_partial_gradients import Branches, X
 from xsam.optim import ASAM, GSAM, WSAM, FisherSAM, FriendlySAM, LookbehindSAM, LookSAM, MomentumSAM
 
 LIMITS = [
