@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.results_check import drawn
+from benchmarks.results_check import random_share
 from xsam.atomic import write_json
 from xsam.grid import Grid
 from xsam.grid.grid import ReportSpec
@@ -29,16 +29,16 @@ def test_finished_portable_runs_are_drawn_and_the_same_ones_each_time(tmp_path: 
     wanted = {write(tmp_path, grid, place, "portable") for grid in ("a", "b") for place in range(20)}
     write(tmp_path, "a", 100, None)
     write(tmp_path, "a", 101, "portable", "diverged")
-    found = drawn(tmp_path, 0.25, seed=0)
+    found = random_share(tmp_path, 0.25, seed=0)
     assert len(set(found)) == 10
     assert set(found) <= wanted
-    assert found == drawn(tmp_path, 0.25, seed=0) != drawn(tmp_path, 0.25, seed=1)
-    assert set(drawn(tmp_path, 1.0, seed=0)) == wanted
-    assert len(drawn(tmp_path, 0.001, seed=0)) == 1
-    assert set(drawn(tmp_path, 1.0, 0, ["b"])) == {one for one in wanted if one.startswith("b/")}
+    assert found == random_share(tmp_path, 0.25, seed=0) != random_share(tmp_path, 0.25, seed=1)
+    assert set(random_share(tmp_path, 1.0, seed=0)) == wanted
+    assert len(random_share(tmp_path, 0.001, seed=0)) == 1
+    assert set(random_share(tmp_path, 1.0, 0, ["b"])) == {one for one in wanted if one.startswith("b/")}
 
 
 def test_results_without_portable_runs_have_nothing_to_draw(tmp_path: Path) -> None:
     write(tmp_path, "a", 1, None)
     with pytest.raises(SystemExit, match="no finished run with numerics: portable"):
-        drawn(tmp_path, 0.5, seed=0)
+        random_share(tmp_path, 0.5, seed=0)
