@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, product
@@ -13,6 +13,7 @@ from pathlib import Path
 from xsam.tasks.data import Available, OwnOptions, Report, Verified, silent
 from xsam.tasks.download import fetch
 from xsam.tasks.translation import bpe, library, testsets, text
+from xsam.tasks.translation.as_published import checked, differences, refuse
 from xsam.tasks.translation.corpora import CORPORA, PARTS, Corpus
 from xsam.tasks.translation.files import MANIFEST, Prepared, describe, false_part, file_digest, folder_of, locate
 from xsam.tasks.translation.own import MERGES, RECORD, write_record
@@ -111,7 +112,7 @@ def prepare(
         staged.mkdir()
         raw = read(corpus, origin, temporary)
         prepared = _write(corpus, raw, merges, staged, report)
-        prepared = _checked(corpus, raw, prepared, origin, allow_unverified)
+        prepared = checked(corpus, raw, prepared, origin, allow_unverified)
         prepared.save()
         if target.exists():
             target.rename(temporary / "replaced")
@@ -204,7 +205,7 @@ def _add_tests(corpus: Corpus, source: Path, data_dir: Path, allow_unverified: b
     """Put the further test sets in ``source`` beside a corpus that is prepared."""
     with workspace(data_dir / corpus.name) as temporary:
         raw = read_tests(corpus, source, temporary)
-        _refuse(corpus, _differences(corpus, raw), source, allow_unverified)
+        refuse(corpus, differences(corpus, raw), source, allow_unverified)
         testsets.save(corpus, data_dir, raw.tests, raw.notes)
 
 
@@ -305,47 +306,3 @@ def _write_dictionary(lines: Iterable[str], path: Path) -> int:
     dictionary.finalize(threshold=0)
     dictionary.save(str(path))
     return len(dictionary)
-
-
-def _checked(corpus: Corpus, raw: Raw, prepared: Prepared, origin: Path, allow_unverified: bool) -> Prepared:
-    """``prepared``, marked where its counts or texts are not the published ones and ``allow_unverified`` takes that.
-
-    Raises ``ValueError`` with everything that differs otherwise.
-    """
-    expected = {f"{part} pairs": count for part, count in (corpus.counts or {}).items()}
-    found = {f"{part} pairs": count for part, count in prepared.counts.items()}
-    if prepared.merges == corpus.merges:
-        expected |= _entries(corpus.dictionary_sizes or {})
-        found |= _entries(prepared.dictionary_sizes)
-    wrong = [*_unlike(found, expected), *_differences(corpus, raw)]
-    _refuse(corpus, wrong, origin, allow_unverified)
-    known = {name.rpartition(".")[0] for name in corpus.digests}
-    unchecked = tuple(part for part in raw.parts if part not in known) if corpus.counts else ()
-    return replace(prepared, published=not wrong, unchecked=unchecked)
-
-
-def _differences(corpus: Corpus, raw: Raw) -> list[str]:
-    """Every raw text whose content is not the published one, and further test sets of other sizes, in words."""
-    counts = {f"{name} pairs": len(next(iter(sides.values()))) for name, sides in raw.tests.items()}
-    wrong = _unlike(counts, {f"{name} pairs": count for name, count in corpus.tests.items() if name in raw.tests})
-    for part, sides in (*raw.parts.items(), *raw.tests.items()):
-        for language, lines in sides.items():
-            name, found = f"{part}.{language}", text.digest(lines)
-            if corpus.digests.get(name, found) != found:
-                wrong.append(f"the {part} text in {language} has checksum {found} instead of {corpus.digests[name]}")
-    return wrong
-
-
-def _unlike(found: Mapping[str, int], expected: Mapping[str, int]) -> list[str]:
-    return [f"{found[what]:,} {what} instead of {count:,}" for what, count in expected.items() if found[what] != count]
-
-
-def _refuse(corpus: Corpus, wrong: Sequence[str], origin: Path, allow_unverified: bool) -> None:
-    if wrong and not allow_unverified:
-        raise ValueError(
-            f"{origin}: not the published {corpus.name}: {', '.join(wrong)}; --allow-unverified takes it all the same"
-        )
-
-
-def _entries(sizes: Mapping[str, int]) -> dict[str, int]:
-    return {f"{language} dictionary entries": size for language, size in sizes.items()}
