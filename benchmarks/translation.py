@@ -41,7 +41,7 @@ from xsam.optim._step.alone import BaseAlone
 from xsam.tasks.translation import TASK
 from xsam.tasks.translation.decoding import Beam, translate
 from xsam.tasks.translation.dropout import draw_words
-from xsam.tasks.translation.models import build
+from xsam.tasks.translation.models import original
 from xsam.tasks.translation.prepare import prepare
 from xsam.tasks.translation.problem import Batch, TranslationProblem
 from xsam.tasks.translation.translation_run import DataConfig, ModelConfig, TranslationRun
@@ -110,7 +110,7 @@ def fairseq_trainer(problem: TranslationProblem) -> Any:
     )
     dictionaries = problem.data.source_dictionary, problem.data.target_dictionary
     task = TranslationTask(TranslationConfig(), *dictionaries)
-    model = build(SETTING.model, *dictionaries)
+    model = original(SETTING.model, *dictionaries)
     model.load_state_dict(problem.model.state_dict())
     criterion = LabelSmoothedCrossEntropyCriterion(task, sentence_avg=False, label_smoothing=0.1)
     return Trainer(config, task, model, criterion)

@@ -10,7 +10,7 @@ import torch
 
 from xsam.optim import SAM
 from xsam.tasks.translation import TASK
-from xsam.tasks.translation.dropout import LEVELS, WordDropout, threshold
+from xsam.tasks.translation.dropout import LEVELS, SameDropout, WordDropout, draws_words, threshold
 from xsam.tasks.translation.library import fairseq
 from xsam.tasks.translation.problem import TranslationProblem
 from xsam.tasks.translation.translation_run import TranslationRun
@@ -82,6 +82,36 @@ def test_any_shape_and_type_and_the_gradient_has_the_mask(shape, dtype):
     assert torch.equal(x.grad, found.detach())
 
 
+@pytest.mark.parametrize("shape", [(0,), (1,), (3, 5), (70_001,), (2**16, 2), (7, 16, 128)])
+@pytest.mark.parametrize("p", [0.0, 1e-9, 0.1, 0.3, 0.5, 0.999])
+def test_the_same_dropout_is_torchs_to_the_bit_and_leaves_its_random_state(shape, p):
+    torch.manual_seed(2)
+    x, weights = torch.randn(shape, requires_grad=True), torch.randn(shape)
+    found = []
+    for dropout in (torch.nn.Dropout(p), SameDropout(p)):
+        torch.manual_seed(9)
+        torch.rand(3)  # an odd number of draws before
+        y = dropout(x)
+        (gradient,) = torch.autograd.grad((y * weights).sum(), x)
+        found.append((y, gradient, torch.get_rng_state()))
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("draws", [True, False])
+def test_where_torch_draws_otherwise_the_same_dropout_is_torchs(draws, monkeypatch):
+    monkeypatch.setattr("xsam.tasks.translation.dropout.draws_words", lambda: draws)
+    for x in (torch.ones(8, 9).t(), torch.ones(8, 9, dtype=torch.bfloat16), torch.ones(8, 9, dtype=torch.float64)):
+        torch.manual_seed(4)
+        expected = torch.nn.functional.dropout(x, 0.3)
+        torch.manual_seed(4)
+        assert torch.equal(SameDropout(0.3)(x), expected)
+    before = torch.get_rng_state()
+    draws_words.cache_clear()
+    draws_words()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_only_words_change_the_masks_and_ids_tell_them_apart(opened):
     problem, words = opened(), opened(dropout_masks="words")
     kinds = [{type(module) for module in one.model.modules()} for one in (problem, words)]
@@ -113,6 +143,23 @@ def test_the_default_draws_torchs_masks(opened):
         scores[real], batch.target[real], label_smoothing=0.1 * entries / (entries - 1), reduction="sum"
     )
     assert found.item() == pytest.approx(expected.item() / batch.tokens, rel=1e-6)
+
+
+def test_a_step_of_the_default_is_fairseqs_own_models_to_the_bit(opened):
+    problem, twin = opened(), opened()
+    twin.model.load_state_dict(problem.model.state_dict())
+    for module in list(twin.model.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, SameDropout):
+                setattr(module, name, fairseq().Dropout(child.p))
+    found = []
+    for one in (problem, twin):
+        torch.manual_seed(5)
+        loss = one.loss(one.batch(0, 0))
+        loss.backward()
+        found.append([loss, *(parameter.grad for parameter in one.model.parameters()), torch.get_rng_state()])
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
 
 
 def losses_of(problem: TranslationProblem, rng: str) -> list[float]:

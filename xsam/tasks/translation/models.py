@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from xsam.tasks.translation.dropout import draw_words
+from xsam.tasks.translation.dropout import draw_same, draw_words
 from xsam.tasks.translation.library import fairseq
 from xsam.tasks.translation.translation_run import PUBLISHED, ModelConfig
 
@@ -18,13 +18,18 @@ def build(model: ModelConfig, source_dictionary: Any, target_dictionary: Any) ->
 
     ``transformer_iwslt_de_en`` is the published architecture: 6 + 6 layers, 512 dimensions, 4 heads;
     with the published dictionaries (8,848 and 6,632 entries) it has 39,469,056 parameters. ``transformer`` is the same
-    with the sizes that the run's parameters say. Where ``dropout_masks`` is not fairseq's own, its dropout modules are
-    replaced; they have no weights.
+    with the sizes that the run's parameters say. Dropout modules are replaced by faster ones; they have no weights, and
+    unless ``dropout_masks`` says otherwise they drop what fairseq's would, to the bit.
     """
+    network = original(model, source_dictionary, target_dictionary)
+    (draw_words if model.dropout_masks == "words" else draw_same)(network)
+    return network
+
+
+def original(model: ModelConfig, source_dictionary: Any, target_dictionary: Any) -> nn.Module:
+    """:func:`build`'s model as fairseq makes it."""
     task = SimpleNamespace(source_dictionary=source_dictionary, target_dictionary=target_dictionary)
     network: nn.Module = fairseq().TransformerModel.build_model(arguments(model), task)
-    if model.dropout_masks == "words":
-        draw_words(network)
     return network
 
 

@@ -150,7 +150,10 @@ class TranslationProblem:
 
     def _cross_entropy(self, batch: Batch, label_smoothing: float) -> torch.Tensor:
         """Sum over the target tokens; the output layer, the widest of all, sees no padding."""
-        features, _ = self.network(batch.source, batch.source_lengths, batch.previous, features_only=True)
+        # No layer is to make the mean of its heads' attention, which fairseq's last one would for word alignments.
+        features, _ = self.network(
+            batch.source, batch.source_lengths, batch.previous, features_only=True, alignment_layer=-1
+        )
         real = batch.target != self._pad
         decoder: Any = self.model.decoder
         scores = decoder.output_layer(features[real])
