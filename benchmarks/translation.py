@@ -8,17 +8,19 @@ pairs whose lengths are those of captions, one thread. Sides, in turns:
 - this project: the training loop's step on the same batches with the same weights, plain Adam, and ``translate``;
 - this project with XSAM, a step without a search;
 - both of these again with ``dropout_masks: words``. fairseq has no such thing, so the like-for-like figure is
-  ``train_over_fairseq``: there one sixth of a step draws the very masks that fairseq draws, and most of the rest are
-  products of matrices, which are the same on both sides.
+  ``train_over_fairseq``: there masks are the very ones that fairseq draws, and most of a step are products of matrices,
+  which are the same on both sides.
 
 Both generators decode with the same weights, trained until translations are about as long as the references (both
-lengths are printed). Needs the extra ``translation``.
+lengths are printed). Memory is that of the published model, in a process a side
+(``benchmarks.translation_memory``). Needs the extra ``translation``.
 
 Targets:
     train_over_fairseq        ≥ 1.15  (target tokens a second)
     words_train_over_fairseq  ≥ 1.15  (the same with masks from words)
     decode_over_fairseq       ≥ 1.3   (sentences a second)
     xsam_over_adam            ≤ 2.05  (time of a step; two passes instead of one: at best 2)
+    memory_over_fairseq       ≤ 1     (resident memory at the peak of two steps)
 
 Without a target: words_xsam_over_adam, the last one with masks from words.
 """
@@ -28,6 +30,8 @@ from __future__ import annotations
 import copy
 import itertools
 import random
+import subprocess
+import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -36,14 +40,14 @@ from typing import Any
 import torch
 
 from benchmarks.measure import Target, alternate, finish, options
+from benchmarks.translation_sides import CPU, adam, fairseq_trainer, sample_of
 from xsam import XSAM
 from xsam.optim._step.alone import BaseAlone
 from xsam.tasks.translation import TASK
 from xsam.tasks.translation.decoding import Beam, translate
 from xsam.tasks.translation.dropout import draw_words
-from xsam.tasks.translation.models import original
 from xsam.tasks.translation.prepare import prepare
-from xsam.tasks.translation.problem import Batch, TranslationProblem
+from xsam.tasks.translation.problem import TranslationProblem
 from xsam.tasks.translation.translation_run import DataConfig, ModelConfig, TranslationRun
 
 TARGETS = {
@@ -51,11 +55,11 @@ TARGETS = {
     "words_train_over_fairseq": Target(1.15, at_most=False),
     "decode_over_fairseq": Target(1.3, at_most=False),
     "xsam_over_adam": Target(2.05),
+    "memory_over_fairseq": Target(1.0),
 }
 ROUNDS, BLOCK, DECODE_ROUNDS = 7, 4, 5
 DECODED_AFTER = 10  # epochs
 PAIRS = {"train": 3_000, "valid": 20, "test": 128}
-CPU = torch.device("cpu")
 SETTING = TranslationRun(
     model=ModelConfig(name="transformer", embed_dim=128, ffn_dim=256, heads=4, layers=3),
     data=DataConfig(name="parallel_text", bpe_merges=2_000, max_tokens=2_048),
@@ -87,43 +91,9 @@ def open_problem(folder: Path) -> TranslationProblem:
     return TASK.open(SETTING, folder / "data", CPU)  # type: ignore[return-value]
 
 
-def sample_of(batch: Batch) -> dict[str, Any]:
-    """The batch as fairseq's trainer takes it."""
-    inputs = {"src_tokens": batch.source, "src_lengths": batch.source_lengths, "prev_output_tokens": batch.previous}
-    sample = {"net_input": inputs, "target": batch.target, "ntokens": batch.tokens}
-    return {**sample, "nsentences": len(batch.target), "id": torch.arange(len(batch.target))}
-
-
-def fairseq_trainer(problem: TranslationProblem) -> Any:
-    """fairseq's trainer on a model of its own with the problem's initial weights."""
-    from fairseq import options as fairseq_options
-    from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
-    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
-    from fairseq.tasks.translation import TranslationConfig, TranslationTask
-    from fairseq.trainer import Trainer
-
-    words = ["unused", "--task", "translation", "--arch", "transformer_iwslt_de_en", "--max-tokens", "2048", "--cpu"]
-    words += ["--optimizer", "adam", "--adam-betas", "(0.9, 0.98)", "--lr", "0.0005", "--weight-decay", "0.0001"]
-    words += ["--clip-norm", "0.0", "--criterion", "label_smoothed_cross_entropy", "--label-smoothing", "0.1"]
-    config = convert_namespace_to_omegaconf(
-        fairseq_options.parse_args_and_arch(fairseq_options.get_training_parser(), words)
-    )
-    dictionaries = problem.data.source_dictionary, problem.data.target_dictionary
-    task = TranslationTask(TranslationConfig(), *dictionaries)
-    model = original(SETTING.model, *dictionaries)
-    model.load_state_dict(problem.model.state_dict())
-    criterion = LabelSmoothedCrossEntropyCriterion(task, sentence_avg=False, label_smoothing=0.1)
-    return Trainer(config, task, model, criterion)
-
-
-def adam(model: torch.nn.Module) -> torch.optim.Optimizer:
-    """The base optimizer of this task's ``adam``."""
-    return torch.optim.AdamW(model.parameters(), lr=5e-4, betas=(0.9, 0.98), eps=1e-8, weight_decay=1e-4)
-
-
 def measure_training(problem: TranslationProblem) -> dict[str, float]:
     """Seconds of a step of each side."""
-    trainer = fairseq_trainer(problem)
+    trainer = fairseq_trainer(problem, SETTING.model)
     batches = [problem.batch(0, step) for step in range(problem.steps_per_epoch)]
     plain = BaseAlone(adam(problem.model), model=problem.model)
     xsam = XSAM(adam(problem.model), rho=0.05, probe_radius=0.1, alpha=1.3, model=problem.model)
@@ -186,6 +156,15 @@ def measure_decoding(problem: TranslationProblem) -> dict[str, float]:
     return alternate({"fairseq": theirs, "ours": ours}, DECODE_ROUNDS, 1)
 
 
+def peak_memory() -> dict[str, float]:
+    """MiB at the peak of each side's process."""
+    command = [sys.executable, "-m", "benchmarks.translation_memory"]
+    return {
+        side: float(subprocess.run([*command, side], check=True, stdout=subprocess.PIPE, text=True).stdout.split()[-1])
+        for side in ("fairseq", "ours")
+    }
+
+
 def main() -> None:
     """Measure, print, compare with the targets."""
     arguments = options(__doc__).parse_args()
@@ -197,10 +176,13 @@ def main() -> None:
         decoding = measure_decoding(problem)
     print(*(f"{name} step {1000 * seconds:.1f} ms" for name, seconds in training.items()), sep=", ")
     print(*(f"{name} decode {PAIRS['test'] / seconds:.0f} sentences/s" for name, seconds in decoding.items()), sep=", ")
+    memory = peak_memory()
+    print(*(f"{name} peak {mib:,.0f} MiB" for name, mib in memory.items()), sep=", ")
     figures = {
         "train_over_fairseq": training["fairseq"] / training["adam"],
         "decode_over_fairseq": decoding["fairseq"] / decoding["ours"],
         "xsam_over_adam": training["xsam"] / training["adam"],
+        "memory_over_fairseq": memory["ours"] / memory["fairseq"],
         "words_train_over_fairseq": training["fairseq"] / training["words_adam"],
         "words_xsam_over_adam": training["words_xsam"] / training["words_adam"],
     }

@@ -92,6 +92,29 @@ def test_parts_that_are_missing_are_made_by_content(tmp_path: Path) -> None:
         held_out({language: lines[:19] for language, lines in sides.items()}, ["test"], "texts")
 
 
+def test_a_joined_dictionary_numbers_the_subwords_of_both_languages_alike(tmp_path: Path) -> None:
+    source, data = few(tmp_path / "texts", *SIZES), tmp_path / "data"
+    apart = prepare("apart", data, source, bpe_merges=30)
+    joined = prepare("joined", data, source, bpe_merges=30, options=OwnOptions(joined_dictionary=True))
+    assert joined.checksum != apart.checksum
+    assert verify("joined", data).ok
+    one, two = (load(name, 30, "de", "en", data, CORPORA[name].own) for name in ("apart", "joined"))
+    assert two.source_dictionary == two.target_dictionary
+    assert one.source_dictionary != one.target_dictionary
+    sides = (one.source_dictionary, one.target_dictionary)
+    both = two.source_dictionary
+    words = [{word for word in one.symbols if "madeupword" not in word} for one in (*sides, both)]  # it fills up
+    assert words[2] == words[0] | words[1]
+    for word in words[2]:
+        counts = [one.count[one.indices[word]] for one in sides if word in one]
+        assert word.startswith("<") or both.count[both.indices[word]] == sum(counts)
+    for part in SIZES:
+        assert sides[0].string(one.parts[part].src[0]) == both.string(two.parts[part].src[0])
+        assert sides[1].string(one.parts[part].tgt[0]) == both.string(two.parts[part].tgt[0])
+    with pytest.raises(ValueError, match="parallel_text is no data set of your own: leave out --joined-dictionary"):
+        prepare("parallel_text", data, source, options=OwnOptions(joined_dictionary=True))
+
+
 def append(path: Path, content: bytes) -> None:
     path.write_bytes(path.read_bytes() + content)
 

@@ -58,6 +58,10 @@ Image = Annotated[
 Label = Annotated[
     str | None, typer.Option("--label", metavar="COLUMN", help="Your own parquet files: the column of labels.")
 ]
+JoinedDictionary = Annotated[
+    bool,
+    typer.Option("--joined-dictionary", help="Your own text pair: one dictionary for both languages."),
+]
 
 
 @app.command("list")
@@ -86,6 +90,7 @@ def prepare(
     size: Size = None,
     image: Image = None,
     label: Label = None,
+    joined_dictionary: JoinedDictionary = False,
 ) -> None:
     """Download a data set, or take it from a local copy, check it, and put it where training finds it.
 
@@ -95,7 +100,7 @@ def prepare(
 
     Example: xsam-bench data prepare cifar10 --from cifar-10-python.tar.gz
     """
-    options = datasets.OwnOptions(size, image, label)
+    options = datasets.OwnOptions(size, image, label, joined_dictionary=joined_dictionary or None)
     with common.bad_input(ValueError, OSError), _progress() as report:
         verified = datasets.prepare(
             name,

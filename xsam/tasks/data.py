@@ -75,12 +75,14 @@ class OwnOptions:
         size: side of the square that each image is resized to.
         image, label: columns of a parquet file.
         bpe_merges: byte-pair merges of a text pair.
+        joined_dictionary: whether a text pair has one dictionary for both languages.
     """
 
     size: int | None = None
     image: str | None = None
     label: str | None = None
     bpe_merges: int | None = None
+    joined_dictionary: bool | None = None
 
     def given(self) -> list[str]:
         """The options of ``data prepare`` that were given."""

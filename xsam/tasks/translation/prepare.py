@@ -148,7 +148,7 @@ def prepare_own(name: str, data_dir: Path, source: Path, options: OwnOptions, re
         staged = temporary / "staged"
         folder = staged / folder_of(corpus, merges, data_dir).name
         folder.mkdir(parents=True)
-        prepared = _write(corpus, raw, merges, folder, report)
+        prepared = _write(corpus, raw, merges, folder, report, joined=bool(options.joined_dictionary))
         prepared.save()
         write_record(staged, replace(corpus, own=prepared.checksum))
         if target.exists():
@@ -226,8 +226,8 @@ def _download(corpus: Corpus, into: Path, report: Report) -> Path:
     return into / corpus.downloads[0] if len(corpus.downloads) == 1 else into
 
 
-def _write(corpus: Corpus, raw: Raw, merges: int, folder: Path, report: Report) -> Prepared:
-    """Write every file of the corpus but the manifest into ``folder``."""
+def _write(corpus: Corpus, raw: Raw, merges: int, folder: Path, report: Report, *, joined: bool = False) -> Prepared:
+    """Write every file of the corpus but the manifest into ``folder``; ``joined``: one dictionary for both."""
     steps = Steps(report, 2 * len(raw.parts) + 1 + 2 * len(PARTS))
     parts: dict[str, Selected] = {}
     for part, sides in raw.parts.items():
@@ -241,7 +241,7 @@ def _write(corpus: Corpus, raw: Raw, merges: int, folder: Path, report: Report) 
     codes = bpe.learn(chain.from_iterable(parts["train"].sides[language] for language in raw.languages), merges)
     steps.done()
     text.write_lines(folder / "codes", codes.removesuffix("\n").split("\n"))
-    sizes = {}
+    training: Sides = {}
     draft = Prepared(corpus.name, folder, raw.languages, merges, {}, {}, {})
     for language, part in product(raw.languages, PARTS):
         tokenised, places = parts[part].sides[language], parts[part].places
@@ -249,10 +249,15 @@ def _write(corpus: Corpus, raw: Raw, merges: int, folder: Path, report: Report) 
         steps.done()
         text.write_lines(draft.text(part, language), lines)
         if part == "train":
-            sizes[language] = _write_dictionary(lines, draft.dictionary(language))
+            training[language] = lines
         else:
             text.write_lines(draft.tokens(part, language), tokenised)
             text.write_lines(draft.raw(part, language), [originals[part][language][place] for place in places])
+    of_all = list(chain.from_iterable(training.values())) if joined else []
+    sizes = {
+        language: _write_dictionary(of_all if joined else lines, draft.dictionary(language))
+        for language, lines in training.items()
+    }
     digests = {path.name: file_digest(path) for path in sorted(folder.iterdir())}
     counts = {part: len(parts[part].places) for part in PARTS}
     return replace(draft, counts=counts, dictionary_sizes=sizes, digests=digests)
