@@ -35,8 +35,9 @@ def random_data() -> ParallelData:
         numbers[:, -1] = dictionary.eos()
         dictionaries.append(dictionary)
         sides.append(Sentences(numbers.flatten().numpy(), torch.full((SENTENCES,), LENGTH).numpy()))
-    parts = {"train": dataset_of(*sides, *dictionaries)}
-    return ParallelData("de", "en", *dictionaries, parts, {"valid": References([], [])}, "", "random", "")
+    source, target = dictionaries
+    parts = {"train": dataset_of(sides[0], sides[1], source, target)}
+    return ParallelData("de", "en", source, target, parts, {"valid": References([], [])}, "", "random", "")
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ CHUNK = 2**16  # words at a time: they stay in the cache, and memory is not aske
 
 
 class SameDropout(nn.Module):
-    """Dropout with the results of ``torch.nn.Dropout`` to the bit, and its use of the random state, in half the time.
+    """Dropout with the results of ``torch.nn.Dropout`` to the bit, and its use of the random state, in less time.
 
     torch draws a 64-bit word for each element, makes a double in [0, 1) of its lowest 53 bits and compares that with
     the probability. Here the words are drawn in one sweep and compared as whole numbers, which is the same. Where torch
