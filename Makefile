@@ -1,5 +1,5 @@
 # The two commands that need nothing but Python 3.11 or later: make quickstart, make test.
-# PYTHON=python3.12   the interpreter that makes the environment
+# PYTHON=python3.13   the interpreter that makes the environment
 # TORCH=cpu           torch without CUDA, from PyTorch's own index, when the environment is made: gigabytes less
 # For work on the project: make lint, format, docs, test-fast, and test-portable, which trains with fewer instructions.
 # SYSTEM_DEPS=0       leave Debian packages alone; tests that need a missing one say so and are skipped
