@@ -191,8 +191,14 @@ def prepare(place: Place, kind: str) -> Path:
     return path
 
 
+def _rarely(damage: Callable[[Path], None]) -> pytest.MarkDecorator:
+    """All damages to the two kinds that every verb reads; the others' further ones are for ``-m thorough``."""
+    return pytest.mark.slow if damage in EACH_KIND_HAS else pytest.mark.thorough
+
+
+EACH_KIND_HAS = (truncated, foreign, unreadable, pipe)  # one of each way to be wrong: cut, other, forbidden, no file
 CASES = [
-    pytest.param(kind, damage, marks=() if kind in ("grid.json", "row") else pytest.mark.slow)
+    pytest.param(kind, damage, marks=() if kind in ("grid.json", "row") else _rarely(damage))
     for kind in KINDS
     for damage in DAMAGES
 ]
