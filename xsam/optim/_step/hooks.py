@@ -44,9 +44,9 @@ def step_base(base: Optimizer) -> None:
     if "step" in vars(base) or _code_of(step) is not _HOOKED or _somebody_listens(base):  # a scheduler has its own
         base.step()
         return
-    step = step.__wrapped__  # type: ignore[attr-defined]  # functools.wraps sets it
+    step = vars(step)["__wrapped__"]  # functools.wraps sets it
     if _code_of(step) is _UNDER_GRAD_MODE and torch.is_grad_enabled() is base.defaults.get("differentiable"):
-        step = step.__wrapped__  # type: ignore[attr-defined]
+        step = vars(step)["__wrapped__"]
     step(base)
 
 
