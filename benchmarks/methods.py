@@ -23,7 +23,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmarks.measure import finish, options
-from benchmarks.optimizers import ALPHA, RHO, sgd, small_cnn
+from benchmarks.optimizers import ALPHA, RHO, plain_sgd, small_cnn
 from xsam.optim import registry
 from xsam.optim.pass_counts import passes_per_step
 from xsam.parameters import Value
@@ -47,16 +47,6 @@ def sides() -> dict[str, Callable[[], None]]:
     template = small_cnn()
     x, y = torch.randn(BATCH), torch.randint(10, BATCH[:1])
 
-    def base_alone(model: nn.Module) -> Callable[[], None]:
-        optimizer = sgd(model)
-
-        def step() -> None:
-            optimizer.zero_grad()
-            F.cross_entropy(model(x), y).backward()
-            optimizer.step()
-
-        return step
-
     def stepping(method: str, model: nn.Module) -> Callable[[], None]:
         optimizer = registry.build(method, options_of(method), model, steps=10**6)
 
@@ -65,7 +55,7 @@ def sides() -> dict[str, Callable[[], None]]:
 
         return step
 
-    made = {"sgd": base_alone(copy.deepcopy(template))}
+    made = {"sgd": plain_sgd(copy.deepcopy(template), x, y)}
     return {**made, **{method: stepping(method, copy.deepcopy(template)) for method in METHODS}}
 
 

@@ -75,21 +75,23 @@ def sgd(model: nn.Module) -> torch.optim.SGD:
     return torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
 
 
+def plain_sgd(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Callable[[], None]:
+    """A step of the base alone."""
+    optimizer = sgd(model)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+
+    return step
+
+
 def sides(setting: Setting) -> dict[str, Callable[[], None]]:
     """name → one training step on a copy of the same model and the same batch."""
     torch.manual_seed(0)
     template = setting.model()
     x, y = torch.randn(setting.shape), torch.randint(10, (setting.shape[0],))
-
-    def plain_sgd(model: nn.Module) -> Callable[[], None]:
-        optimizer = sgd(model)
-
-        def step() -> None:
-            optimizer.zero_grad()
-            F.cross_entropy(model(x), y).backward()
-            optimizer.step()
-
-        return step
 
     def closing(make: Callable[[nn.Module], Any]) -> Callable[[nn.Module], Callable[[], None]]:
         def side(model: nn.Module) -> Callable[[], None]:
@@ -99,7 +101,7 @@ def sides(setting: Setting) -> dict[str, Callable[[], None]]:
         return side
 
     makers = {
-        "sgd": plain_sgd,
+        "sgd": lambda m: plain_sgd(m, x, y),
         "sam": closing(lambda m: SAM(sgd(m), RHO, model=m)),
         "xsam": closing(lambda m: XSAM(sgd(m), RHO, alpha=ALPHA, model=m)),
         "xsam2": closing(lambda m: XSAM(sgd(m), RHO, alpha=ALPHA, ascent_steps=2, model=m)),

@@ -18,6 +18,7 @@ from xsam.runner.order import WorkOrder, settled
 from xsam.runner.stop import StopFlag
 
 POLL_SECONDS = 0.5
+LEAST_SECONDS = 0.05  # results may lie on a file system that many share
 SHARE = 0.05  # of a core that looking may take where runs are few and end within moments of each other
 
 
@@ -100,7 +101,7 @@ def supervise(
                     tell(f"waiting for a place: {workers.others()} workers of other launches are at work here")
             elif wanted > 0 and not live:
                 raise WorkersFail(f"workers end without getting on:\n{workers.last_words()}")
-        time.sleep(min(POLL_SECONDS, (time.perf_counter() - began) / SHARE))
+        time.sleep(min(POLL_SECONDS, max(LEAST_SECONDS, (time.perf_counter() - began) / SHARE)))
 
 
 def look(order: WorkOrder, runs: Sequence[RunSpec], known: dict[str, RunStatus]) -> list[RunStatus]:

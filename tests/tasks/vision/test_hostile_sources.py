@@ -42,9 +42,8 @@ def test_a_hostile_member_of_a_tar_archive_is_named_and_nothing_is_written(hosti
     archive = tmp_path / "hostile.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(folder, CIFAR)
-        tar.fileobj.write(
-            hostile.tobuf()
-        )  # not by addfile, which from Python 3.13 on wants the content that is not there
+        # Not by addfile, which from Python 3.13 on wants the content that is not there.
+        tar.fileobj.write(hostile.tobuf())
     (tmp_path / "in").mkdir()
     refused("cifar10", tmp_path / "in" / "data", archive, message)
     assert not list(tmp_path.rglob("*escaped*"))
