@@ -10,6 +10,7 @@ from typing import Any
 from typer.main import get_command
 
 from xsam.cli.main import app
+from xsam.cli.verbs import Verb
 
 _HEAD = """# Verbs
 
@@ -28,7 +29,8 @@ def page() -> str:
 
 
 def _verbs(group: Any, name: str) -> Iterator[str]:
-    for verb, command in sorted(group.commands.items()):
+    for verb, named in sorted(group.commands.items()):
+        command = named.load() if isinstance(named, Verb) else named
         if hasattr(command, "commands"):
             yield from _verbs(command, f"{name} {verb}")
         elif not command.hidden:

@@ -6,13 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 from typer.testing import CliRunner
 
 from xsam import templates
-from xsam.cli.common import BadInput
 from xsam.cli.devices import check_device
 from xsam.cli.main import app
+from xsam.cli.terminal import BadInput
+from xsam.cli.verbs import VERBS
 from xsam.grid import GridError, load_grid
 from xsam.store import GridFolder, read
 
@@ -98,7 +98,7 @@ def test_a_results_folder_may_be_a_text(tmp_path: Path) -> None:
 
 def test_examples_of_help_name_grids_that_are_there() -> None:
     known = templates.grids()
-    for verb in get_command(app).commands:  # type: ignore[attr-defined]
+    for verb in VERBS:
         example = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200"}).output.partition("Example:")[2]
         for word in re.findall(r"xsam-bench (?:plan|run|tune) (\S+)", example):
             assert (ROOT / word).is_file() or word in known, f"{verb}: {word}"

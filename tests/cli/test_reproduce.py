@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import Bench
-from xsam.cli.common import available_cores
+from xsam.cli.devices import available_cores
 from xsam.grid import Grid, RunSpec
 from xsam.grid.spec import canonical_json
 from xsam.report.repetition import Number, Repetition, circumstances, compare, spreads

@@ -12,8 +12,8 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from xsam.cli.common import BadInput
 from xsam.cli.main import app
+from xsam.cli.terminal import BadInput
 from xsam.grid import Grid
 from xsam.store import GridFolder, read
 from xsam.store.layout import TABLES

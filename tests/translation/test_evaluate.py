@@ -12,8 +12,8 @@ from typer.testing import CliRunner, Result
 
 from tests.conftest import Bench
 from tests.translation.conftest import write_pairs
-from xsam.cli.common import BadInput
 from xsam.cli.main import app
+from xsam.cli.terminal import BadInput
 from xsam.report.write import write_report
 from xsam.store import compact, read
 from xsam.store.layout import GridFolder

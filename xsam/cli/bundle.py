@@ -16,8 +16,8 @@ import typer
 from typer.core import TyperGroup
 
 from xsam import plugins
-from xsam.cli import common
-from xsam.cli.common import BadInput
+from xsam.cli import arguments, named, terminal
+from xsam.cli.terminal import BadInput
 from xsam.grid import Grid
 from xsam.plugins.load import digest, files_of, is_path, origin_of
 from xsam.store.layout import TABLES, GridFolder, grids
@@ -44,6 +44,7 @@ class _WriteByDefault(TyperGroup):
 
 app = typer.Typer(
     cls=_WriteByDefault,
+    add_completion=False,
     no_args_is_help=True,
     help="Write results to one file, or verify such a file.\n\nExample: xsam-bench bundle quickstart --out study.zip",
 )
@@ -55,7 +56,7 @@ def write(
         list[str],
         typer.Argument(metavar="GRID...", help="Stored grids, by name or by YAML file, which then comes along."),
     ],
-    results: common.Results = common.DEFAULT_RESULTS,
+    results: arguments.Results = arguments.DEFAULT_RESULTS,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="The file; by default GRID.bundle.zip.")
     ] = None,
@@ -76,7 +77,7 @@ def write(
         for folder in chosen:
             into = GridFolder(place / RESULTS, folder.name)
             into.root.mkdir(parents=True)
-            with common.bad_input(ValueError, FileNotFoundError):
+            with terminal.bad_input(ValueError, FileNotFoundError):
                 grid = Grid.load(folder.grid_json)
                 shutil.copyfile(folder.grid_json, into.grid_json)
                 merging.merge(folder, into)
@@ -91,16 +92,16 @@ def write(
         checked = _agreeing_grids(place)
         _write_reports(place)
         target = out or Path(f"{chosen[0].name}{ENDING}")
-        with common.bad_input(ValueError):
+        with terminal.bad_input(ValueError):
             count = bundle.pack(target, place, {"grids": checked})
     for name, facts in checked.items():
-        common.say(_said(name, facts))
-    common.say(f"wrote {count} files to {target} ({target.stat().st_size} bytes)")
+        terminal.say(_said(name, facts))
+    terminal.say(f"wrote {count} files to {target} ({target.stat().st_size} bytes)")
 
 
 @app.command()
 def verify(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A bundle.")], as_json: common.AsJson = False
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A bundle.")], as_json: arguments.AsJson = False
 ) -> None:
     """Check every hash of a bundle, and that its grids, rows, ids and plug-ins agree. Runs no code of it.
 
@@ -109,11 +110,11 @@ def verify(
     with opened(file) as place:
         found = _agreeing_grids(place)
     if as_json:
-        common.print_json({"file": str(file), "grids": found})
+        terminal.print_json({"file": str(file), "grids": found})
         return
     for name, facts in found.items():
-        common.say(_said(name, facts))
-    common.say(f"{file}: verified")
+        terminal.say(_said(name, facts))
+    terminal.say(f"{file}: verified")
 
 
 @contextmanager
@@ -122,7 +123,7 @@ def opened(file: Path) -> Iterator[Path]:
     from xsam.store import bundle
 
     with ExitStack() as stack:
-        with common.bad_input(bundle.BadBundle, OSError):
+        with terminal.bad_input(bundle.BadBundle, OSError):
             place, manifest = stack.enter_context(bundle.unpacked(file))
         try:
             found = _agreeing_grids(place)
@@ -145,7 +146,7 @@ def load_plugins(place: Path, grid: Grid) -> None:
             inherited = [one for one in (os.environ.get("PYTHONPATH"),) if one]
             os.environ["PYTHONPATH"] = os.pathsep.join([str(source.parent), *inherited])
             importlib.invalidate_caches()
-        with common.bad_input(plugins.PluginError):
+        with terminal.bad_input(plugins.PluginError):
             found = plugins.load(str(source) if is_path(reference) else reference, named=reference)
         if found.sha256 != record["sha256"]:
             raise BadInput(f"{grid.name}: {reference} is another one here ({found.origin}) than in the bundle")
@@ -158,11 +159,11 @@ def _chosen(results: Path, names: Sequence[str], place: Path) -> list[GridFolder
     wanted: dict[str, None] = {}
     for name in names:
         if name.endswith((".yaml", ".yml")):
-            file = common.packaged(Path(name), {}, "grid")
-            with common.bad_input(ValueError):
+            file = named.packaged(Path(name), {}, "grid")
+            with terminal.bad_input(ValueError):
                 grid = load_grid(file)
             stored = GridFolder(results, grid.name).grid_json
-            with common.bad_input(ValueError, FileNotFoundError):
+            with terminal.bad_input(ValueError, FileNotFoundError):
                 if {run.run_id for run in Grid.load(stored).runs} != {run.run_id for run in grid.runs}:
                     raise BadInput(f"{name}: has other runs than {stored}; 'xsam-bench run {name}' trains its own")
             (place / SOURCES).mkdir(exist_ok=True)
@@ -170,8 +171,8 @@ def _chosen(results: Path, names: Sequence[str], place: Path) -> list[GridFolder
             wanted[grid.name] = None
         else:
             wanted[name] = None
-    with common.bad_input(ValueError):
-        found = [folder for folder, _ in common.stored_grids(results, list(wanted))]
+    with terminal.bad_input(ValueError):
+        found = [folder for folder, _ in named.stored_grids(results, list(wanted))]
     tuned = [one.name.removesuffix(TUNED) for one in found if one.name.endswith(TUNED)]
     searches = [GridFolder(results, f"{name}{SUFFIX}") for name in tuned]
     return [*found, *(one for one in searches if one.grid_json.exists() and one.name not in wanted)]
@@ -217,7 +218,7 @@ def _write_reports(place: Path) -> None:
     from xsam.report import analysis
     from xsam.report import write as reports
 
-    with common.bad_input(ValueError, FileNotFoundError):
+    with terminal.bad_input(ValueError, FileNotFoundError):
         made = analysis.load_report(place / RESULTS)
         reports.write(reports.render(made, index=True, figures=True, page=True), place / REPORTS)
 
@@ -244,7 +245,7 @@ def _agreeing(folder: GridFolder, place: Path) -> dict[str, Any]:
     """Check what is in a bundle of one grid, against itself; returns what there is of it."""
     from xsam.store import read
 
-    with common.bad_input(ValueError, FileNotFoundError):
+    with terminal.bad_input(ValueError, FileNotFoundError):
         grid = Grid.load(folder.grid_json)
         tables = {
             table: read(folder.results, table, [folder.name]) if folder.has_rows(table) else None for table in TABLES
@@ -278,7 +279,7 @@ def _check_rows(folder: GridFolder, rows: pd.DataFrame, tables: dict[str, Any]) 
             odd = sorted(set(frame["run_id"]) - ids)[0]
             raise BadInput(f"{folder.root}: the table {table} has rows of {odd}, which has none in runs")
     epochs = {} if tables["epochs"] is None else tables["epochs"]["run_id"].value_counts().to_dict()
-    with common.bad_input(ValueError):
+    with terminal.bad_input(ValueError):
         for record in rows.to_dict("records"):
             row: dict[str, Any] = {str(name): value for name, value in record.items()}
             if isinstance(row["provenance"], str):  # a run that failed at once has none

@@ -8,15 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xsam.cli import common
-from xsam.cli.common import BadInput
+from xsam.cli import arguments, named, terminal
+from xsam.cli.terminal import BadInput
 
 if TYPE_CHECKING:
     from xsam.report.changes import Change
-
-
-def register(app: typer.Typer) -> None:
-    app.command()(compare)
 
 
 def compare(
@@ -26,7 +22,7 @@ def compare(
         float | None,
         typer.Option(help="A difference up to this does not matter, in the unit of each metric.", show_default=False),
     ] = None,
-    as_json: common.AsJson = False,
+    as_json: arguments.AsJson = False,
 ) -> None:
     """Show which cells moved from one results folder to another, and which of their parameters differ.
 
@@ -41,21 +37,21 @@ def compare(
 
     if margin is not None and not 0 < margin < float("inf"):
         raise BadInput(f"--margin must be a number above 0, not {margin:g}")
-    damages = common.Damages()
-    with common.bad_input(ValueError):
+    damages = named.Damages()
+    with terminal.bad_input(ValueError):
         before, after = (load_report(folder, on_damage=damages) for folder in (first, second))
         found = changes.changes(before, after, margin)
     if not found:
         raise BadInput(f"{first} and {second} have no cell in common: the same grid and table must be in both")
     if as_json:
-        common.print_json([_entry(one) for one in found])
+        terminal.print_json([_entry(one) for one in found])
     else:
-        console = common.console()
+        console = terminal.console()
         show_sheet(console, changes.changes_sheet(found), f"{first} → {second}")
         for line in changes.parameter_lines(found):
-            common.say(f"parameters differ: {line}")
+            terminal.say(f"parameters differ: {line}")
         console.print(", ".join(f"{count} {name}" for name, count in Counter(one.verdict for one in found).items()))
-    damages.leave(common.EXIT_INCOMPLETE if any(one.moved for one in found) else 0)
+    damages.leave(terminal.EXIT_INCOMPLETE if any(one.moved for one in found) else 0)
 
 
 def _entry(one: Change) -> dict[str, object]:

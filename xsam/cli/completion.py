@@ -88,7 +88,7 @@ def runs_or_stored(ctx: typer.Context) -> Offers:
 @quiet
 def axes(ctx: typer.Context) -> Offers:
     """``AXIS=VALUE`` for every axis of the grid on the command line, or of the stored ones."""
-    from xsam.cli import common
+    from xsam.cli import arguments, named
     from xsam.grid import Grid
     from xsam.store.layout import GridFolder, grids
 
@@ -96,7 +96,7 @@ def axes(ctx: typer.Context) -> Offers:
     words = [word for word in ctx.args if not word.startswith("-")]
     if any(one.name == "grid_file" for one in ctx.command.params):
         given = ctx.params.get("grid_file") or words[0]
-        found = [common.load(Path(given), [], [], Path(ctx.params.get("data") or common.DEFAULT_DATA))[0]]
+        found = [named.load(Path(given), [], [], Path(ctx.params.get("data") or arguments.DEFAULT_DATA))[0]]
     else:
         results = _results(ctx)
         names = ctx.params.get("names") or words or [folder.name for folder in grids(results)]
@@ -114,7 +114,7 @@ def axes(ctx: typer.Context) -> Offers:
 @quiet
 def data_sets(ctx: typer.Context) -> Offers:
     """Names of data sets, prepared or not."""
-    from xsam.cli.common import DEFAULT_DATA
+    from xsam.cli.arguments import DEFAULT_DATA
     from xsam.tasks.data import available
 
     for one in available(Path(ctx.params.get("data") or DEFAULT_DATA)):

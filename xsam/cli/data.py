@@ -12,12 +12,12 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from xsam.cli import common, completion
+from xsam.cli import arguments, completion, terminal
 from xsam.tasks import DataMissing
 from xsam.tasks import data as datasets
 from xsam.tasks.data import Report, Verified
 
-app = typer.Typer(help="List, prepare and verify data sets.", no_args_is_help=True)
+app = typer.Typer(help="List, prepare and verify data sets.", no_args_is_help=True, add_completion=False)
 
 Name = Annotated[
     str,
@@ -65,25 +65,25 @@ JoinedDictionary = Annotated[
 
 
 @app.command("list")
-def list_(data: common.Data = common.DEFAULT_DATA, as_json: common.AsJson = False) -> None:
+def list_(data: arguments.Data = arguments.DEFAULT_DATA, as_json: arguments.AsJson = False) -> None:
     """Show every data set, and whether it is prepared.
 
     Example: xsam-bench data list
     """
     found = datasets.available(data)
     if as_json:
-        common.print_json([asdict(one) for one in found])
+        terminal.print_json([asdict(one) for one in found])
         return
     table = Table("data set", "prepared", "where", "what")
     for one in found:
         table.add_row(one.name, "yes" if one.prepared else "no", one.where if one.prepared else "", one.facts)
-    common.console().print(table)
+    terminal.console().print(table)
 
 
 @app.command()
 def prepare(
     name: Name,
-    data: common.Data = common.DEFAULT_DATA,
+    data: arguments.Data = arguments.DEFAULT_DATA,
     source: Source = None,
     bpe_merges: BpeMerges = None,
     allow_unverified: AllowUnverified = False,
@@ -101,7 +101,7 @@ def prepare(
     Example: xsam-bench data prepare cifar10 --from cifar-10-python.tar.gz
     """
     options = datasets.OwnOptions(size, image, label, joined_dictionary=joined_dictionary or None)
-    with common.bad_input(ValueError, OSError), _progress() as report:
+    with terminal.bad_input(ValueError, OSError), _progress() as report:
         verified = datasets.prepare(
             name,
             data,
@@ -115,21 +115,21 @@ def prepare(
 
 
 @app.command()
-def verify(name: Name, data: common.Data = common.DEFAULT_DATA) -> None:
+def verify(name: Name, data: arguments.Data = arguments.DEFAULT_DATA) -> None:
     """Read a data set from end to end and check it. Exit status 1 where something is wrong.
 
     Example: xsam-bench data verify fashion_mnist
     """
-    with common.bad_input(ValueError, DataMissing):
+    with terminal.bad_input(ValueError, DataMissing):
         verified = datasets.verify(name, data)
     _show(verified)
-    raise typer.Exit(0 if verified.ok else common.EXIT_INCOMPLETE)
+    raise typer.Exit(0 if verified.ok else terminal.EXIT_INCOMPLETE)
 
 
 @contextmanager
 def _progress() -> Iterator[Report]:
     """A bar on a terminal's standard error for what is being done; nothing elsewhere."""
-    console = common.InertConsole(stderr=True)
+    console = terminal.InertConsole(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         tasks = {}
@@ -144,9 +144,9 @@ def _progress() -> Iterator[Report]:
 
 def _show(verified: Verified) -> None:
     if verified.problem is not None:
-        common.say(f"{verified.name}: {verified.problem}")
+        terminal.say(f"{verified.name}: {verified.problem}")
         return
     counts = ", ".join(f"{count:,} {part}" for part, count in verified.counts.items())
-    common.say(f"{verified.name}: {counts}, checksum {verified.checksum}, from {verified.source}")
+    terminal.say(f"{verified.name}: {counts}, checksum {verified.checksum}, from {verified.source}")
     for note in verified.notes:
-        common.say(f"  {note}")
+        terminal.say(f"  {note}")

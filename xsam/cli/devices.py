@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 
-from xsam.cli.common import BadInput
+from xsam.cli.terminal import BadInput
 from xsam.parameters import nearest
 
 _NAME = re.compile(r"([a-z]+)(:[0-9]+)?")
@@ -35,3 +36,8 @@ def check_device(name: str, here: bool = True) -> None:
         )
     if match[2] and int(match[2][1:]) >= count:
         raise BadInput(f"--device {name}: this machine has {count} of them, {match[1]}:0 to {match[1]}:{count - 1}")
+
+
+def available_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

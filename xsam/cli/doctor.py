@@ -8,21 +8,17 @@ from typing import Annotated
 
 import typer
 
-from xsam.cli import common
-
-
-def register(app: typer.Typer) -> None:
-    app.command()(doctor)
+from xsam.cli import arguments, devices, named, terminal
 
 
 def doctor(
-    results: common.Results = common.DEFAULT_RESULTS,
-    data: common.Data = common.DEFAULT_DATA,
+    results: arguments.Results = arguments.DEFAULT_RESULTS,
+    data: arguments.Data = arguments.DEFAULT_DATA,
     grid_file: Annotated[
         Path | None,
         typer.Option("--grid", metavar="GRID", help="A grid file: exit status 1 where its runs lack something."),
     ] = None,
-    as_json: common.AsJson = False,
+    as_json: arguments.AsJson = False,
 ) -> None:
     """Say what of Python, libraries, GPU, SLURM, disk and data works here, and what to do for the rest.
 
@@ -30,17 +26,19 @@ def doctor(
 
     Example: xsam-bench doctor --grid quickstart
     """
-    runs = () if grid_file is None else common.load(grid_file, (), (), data)[1]
+    runs = () if grid_file is None else named.load(grid_file, (), (), data)[1]
     from xsam.doctor import examine, needs_of
 
-    found = list(examine(results, data, common.available_cores(), needs_of(runs) if runs else None))
+    found = list(examine(results, data, devices.available_cores(), needs_of(runs) if runs else None))
     missing = [item.name for item in found if item.state == "missing"]
     if as_json:
-        common.print_json({"ok": not missing, "items": [{**asdict(item), "state": item.state} for item in found]})
+        terminal.print_json({"ok": not missing, "items": [{**asdict(item), "state": item.state} for item in found]})
     else:
         width = max(len(item.name) for item in found)
         for item in found:
-            common.say(f"{item.state:7}  {item.name:{width}}  {item.facts}{f': {item.advice}' if item.advice else ''}")
+            terminal.say(
+                f"{item.state:7}  {item.name:{width}}  {item.facts}{f': {item.advice}' if item.advice else ''}"
+            )
         if grid_file is not None:
-            common.say(f"{grid_file}: " + (f"missing: {', '.join(missing)}" if missing else "nothing is missing"))
-    raise typer.Exit(common.EXIT_INCOMPLETE if missing else 0)
+            terminal.say(f"{grid_file}: " + (f"missing: {', '.join(missing)}" if missing else "nothing is missing"))
+    raise typer.Exit(terminal.EXIT_INCOMPLETE if missing else 0)

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from xsam.cli import common, finished
+from xsam.cli import arguments, finished, named, terminal
 from xsam.damage import DamagedFile
 from xsam.grid.grid import Grid
 from xsam.grid.spec import RunSpec
@@ -34,18 +34,13 @@ TestSets = Annotated[
 Weights = Annotated[str, typer.Option("--weights", metavar="RULE", help="Which kept weights: final or best_val.")]
 
 
-def register(app: typer.Typer) -> None:
-    app.command()(evaluate)
-    app.command()(translate)
-
-
 def evaluate(
     runs: finished.Runs,
     on: TestSets,
-    results: common.Results = common.DEFAULT_RESULTS,
-    data: common.Data = common.DEFAULT_DATA,
-    device: common.Device = "auto",
-    as_json: common.AsJson = False,
+    results: arguments.Results = arguments.DEFAULT_RESULTS,
+    data: arguments.Data = arguments.DEFAULT_DATA,
+    device: arguments.Device = "auto",
+    as_json: arguments.AsJson = False,
 ) -> None:
     """Score the kept weights of finished runs on test sets, and keep the scores; reports show them.
 
@@ -55,7 +50,7 @@ def evaluate(
 
     Example: xsam-bench evaluate 3f2a9c --on test --on test_2017_flickr --on talks/mine
     """
-    damages = common.Damages()
+    damages = named.Damages()
     found = finished.find(results, runs, damages)
     finished.load_plugins(found)
     finished.enter(found, data, device)
@@ -64,9 +59,9 @@ def evaluate(
     from xsam.runner.evaluate import evaluate as evaluate_run
     from xsam.runner.measure import NotMeasurable
 
-    console, printed = common.console(), []
+    console, printed = terminal.console(), []
     for folder, grid, run in found:
-        with common.bad_input(NotMeasurable, CheckpointMismatch, DataMissing, DamagedFile, ValueError):
+        with terminal.bad_input(NotMeasurable, CheckpointMismatch, DataMissing, DamagedFile, ValueError):
             pairs = _declared(grid, run)
             rows = evaluate_run(folder, run, list(dict.fromkeys(on)), data.resolve(), device, pairs)
         if as_json:
@@ -75,7 +70,7 @@ def evaluate(
         else:
             _show(console, run, rows)
     if as_json:
-        common.print_json(printed)
+        terminal.print_json(printed)
     damages.leave()
 
 
@@ -118,8 +113,8 @@ def translate(
     file: Annotated[
         str, typer.Argument(metavar="[FILE|-]", help="Text to translate, a sentence a line; -: standard input.")
     ] = "-",
-    results: common.Results = common.DEFAULT_RESULTS,
-    data: common.Data = common.DEFAULT_DATA,
+    results: arguments.Results = arguments.DEFAULT_RESULTS,
+    data: arguments.Data = arguments.DEFAULT_DATA,
     weights: Weights = "best_val",
     beam: Annotated[
         int | None, typer.Option("--beam", metavar="N", min=1, help="Hypotheses that beam search keeps.")
@@ -133,7 +128,7 @@ def translate(
             "--batch", metavar="N", min=1, help="Sentences translated at a time; 1 answers each line at once."
         ),
     ] = 64,
-    device: common.Device = "auto",
+    device: arguments.Device = "auto",
 ) -> None:
     """Translate raw text with a finished run: a line in, a line of plain text out, as soon as its batch is done.
 
@@ -143,23 +138,23 @@ def translate(
     Example: echo "Ein Hund läuft." | xsam-bench translate 3f2a9c --beam 10
     """
     if weights not in ("final", "best_val"):
-        raise common.BadInput(f"--weights {weights}: there are final and best_val")
-    damages = common.Damages()
+        raise terminal.BadInput(f"--weights {weights}: there are final and best_val")
+    damages = named.Damages()
     found = finished.find(results, [run], damages)
     finished.load_plugins(found)
     ((folder, _, spec),) = found
     if spec.task != "translation":
-        raise common.BadInput(f"run {spec.run_id} is one of {spec.task}: there is nothing to translate with")
+        raise terminal.BadInput(f"run {spec.run_id} is one of {spec.task}: there is nothing to translate with")
     finished.enter(found, data, device)
     with ExitStack() as stack:
-        stack.enter_context(common.bad_input(OSError, DataMissing, DamagedFile, ValueError))
+        stack.enter_context(terminal.bad_input(OSError, DataMissing, DamagedFile, ValueError))
         source = sys.stdin if file == "-" else stack.enter_context(Path(file).open(encoding="utf-8", newline="\n"))
 
         from xsam.runner.checkpoint import CheckpointMismatch
         from xsam.runner.evaluate import translate as translate_lines
         from xsam.runner.measure import NotMeasurable
 
-        stack.enter_context(common.bad_input(NotMeasurable, CheckpointMismatch))
+        stack.enter_context(terminal.bad_input(NotMeasurable, CheckpointMismatch))
         for lines in translate_lines(
             folder,
             spec,
@@ -171,7 +166,7 @@ def translate(
             length_penalty=length_penalty,
         ):
             for line in lines:
-                common.say(line)
+                terminal.say(line)
     damages.leave()
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from xsam.cli import common, completion, plugged
+from xsam.cli import completion, named, plugged
 from xsam.cli.prerequisites import check_data, enter_numerics
 from xsam.grid import Grid, RunSpec
 from xsam.store.layout import GridFolder
@@ -41,9 +41,9 @@ class FinishedRun(NamedTuple):
     run: RunSpec
 
 
-def find(results: Path, ids: Sequence[str], damages: common.Damages) -> list[FinishedRun]:
+def find(results: Path, ids: Sequence[str], damages: named.Damages) -> list[FinishedRun]:
     """The runs whose ids start so; ``BadInput`` where there is none or several."""
-    found = [common.find_run(results, one, damages) for one in ids]
+    found = [named.find_run(results, one, damages) for one in ids]
     return [FinishedRun(folder, Grid.load(folder.grid_json), run) for folder, run in found]
 
 

@@ -10,16 +10,12 @@ import typer
 
 from xsam import templates
 from xsam.atomic import write_bytes
-from xsam.cli import common
-from xsam.cli.common import BadInput
+from xsam.cli import terminal
+from xsam.cli.terminal import BadInput
 from xsam.grid.names import is_grid_name
 from xsam.parameters import nearest
 
 _NAME = re.compile(r"^name: *\S+( *)", re.MULTILINE)
-
-
-def register(app: typer.Typer) -> None:
-    app.command()(init)
 
 
 def init(
@@ -45,7 +41,7 @@ def init(
     if show:
         width = max(map(len, known))
         for name, path in known.items():
-            common.say(f"{name:{width}}  {templates.summary(path)}")
+            terminal.say(f"{name:{width}}  {templates.summary(path)}")
         return
     if template not in known:
         raise BadInput(f"no template {template!r}{nearest(template, known)}; 'xsam-bench init --list' shows them all")
@@ -55,9 +51,9 @@ def init(
         text = _named(text, target)
     if target.exists() and not force:
         raise BadInput(f"{target} exists; give another name, or --force to replace it")
-    with common.bad_input(OSError):
+    with terminal.bad_input(OSError):
         write_bytes(target, text.encode())
-    common.say(f"wrote {target}; next: {_next(target, template)}")
+    terminal.say(f"wrote {target}; next: {_next(target, template)}")
 
 
 def _named(text: str, target: Path) -> str:

@@ -9,29 +9,11 @@ import typer
 
 from xsam import __version__
 from xsam.atomic import in_words
-from xsam.cli import (
-    bundle,
-    common,
-    compact,
-    compare,
-    data,
-    doctor,
-    evaluate,
-    init,
-    plan,
-    plugged,
-    report,
-    reproduce,
-    run,
-    runs,
-    sharpness,
-    status,
-    tune,
-    watch,
-)
-from xsam.cli.common import BadInput, say
+from xsam.cli import terminal
+from xsam.cli.verbs import Verbs
 
 app = typer.Typer(
+    cls=Verbs,
     name="xsam-bench",
     help="Plan, run and report grids of sharpness-aware training runs.",
     no_args_is_help=True,
@@ -43,7 +25,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        say(f"xsam-bench {__version__}")
+        terminal.say(f"xsam-bench {__version__}")
         raise typer.Exit
 
 
@@ -64,40 +46,21 @@ def before(
 ) -> None:
     """Plan, run and report grids of sharpness-aware training runs."""
     if plugin:
+        from xsam.cli import plugged
+
         plugged.load(plugin)
-
-
-for module in (
-    init,
-    plan,
-    run,
-    status,
-    watch,
-    runs,
-    tune,
-    report,
-    compare,
-    sharpness,
-    evaluate,
-    reproduce,
-    compact,
-    doctor,
-):
-    module.register(app)
-app.add_typer(data.app, name="data")
-app.add_typer(bundle.app, name="bundle")
 
 
 def main() -> None:
     """Run the command; bad input is one line on standard error and exit status 2, a disk that refuses one and 1."""
     try:
         app()
-    except BadInput as error:
-        say(f"xsam-bench: {error}", error=True)
+    except terminal.BadInput as error:
+        terminal.say(f"xsam-bench: {error}", error=True)
         sys.exit(2)
     except OSError as error:  # a full disk, a folder of somebody else's, a disk that fails
-        say(f"xsam-bench: {in_words(error)}", error=True)
-        sys.exit(common.EXIT_INCOMPLETE)
+        terminal.say(f"xsam-bench: {in_words(error)}", error=True)
+        sys.exit(terminal.EXIT_INCOMPLETE)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from xsam.cli import common, plugged
-from xsam.cli.common import BadInput
+from xsam.cli import arguments, named, plugged, terminal
 from xsam.cli.prerequisites import check_data, enter_numerics
+from xsam.cli.terminal import BadInput
 from xsam.damage import ignore
 from xsam.grid import Grid, RunSpec
 from xsam.grid.axes import ranges
@@ -38,20 +38,16 @@ class Estimate:
         return sum(self.seconds[state.run.run_id] for state in states) / 3600
 
 
-def register(app: typer.Typer) -> None:
-    app.command()(plan)
-
-
 def plan(
-    grid_file: common.GridFile,
-    results: common.Results = common.DEFAULT_RESULTS,
-    data: common.Data = common.DEFAULT_DATA,
-    sets: common.Sets = [],  # noqa: B006
-    only: common.Only = [],  # noqa: B006
+    grid_file: arguments.GridFile,
+    results: arguments.Results = arguments.DEFAULT_RESULTS,
+    data: arguments.Data = arguments.DEFAULT_DATA,
+    sets: arguments.Sets = [],  # noqa: B006
+    only: arguments.Only = [],  # noqa: B006
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Time a few steps of each kind of run here, and tell hours; needs data.")
     ] = False,
-    device: common.Device = "auto",
+    device: arguments.Device = "auto",
     sd: Annotated[
         float | None,
         typer.Option(
@@ -61,7 +57,7 @@ def plan(
             show_default=False,
         ),
     ] = None,
-    as_json: common.AsJson = False,
+    as_json: arguments.AsJson = False,
 ) -> None:
     """Show the runs of a grid, which of them are done, what they cost and what they can show. Writes nothing.
 
@@ -71,17 +67,17 @@ def plan(
 
     Example: xsam-bench plan quickstart --only optimizer=xsam --calibrate
     """
-    grid, runs = common.load(grid_file, sets, only, data)
-    damages = common.Damages()
+    grid, runs = named.load(grid_file, sets, only, data)
+    damages = named.Damages()
     states = status.survey(GridFolder(results, grid.name), runs, damages, keep_index=False)
     plugged.say_changed(results, grid, runs)
-    console = common.console()
-    estimate = _estimate(runs, data, device, common.InertConsole(stderr=True)) if calibrate else None
+    console = terminal.console()
+    estimate = _estimate(runs, data, device, terminal.InertConsole(stderr=True)) if calibrate else None
     power = _power(grid, results, sd)
     if as_json:
         shown = {name: value for name, value in grid.to_json().items() if name != "runs"}
         totals = {**_totals(runs, states, estimate), "power": [one.to_json() for one in power]}
-        common.print_json({**shown, **totals, "runs": [_run(one, estimate) for one in states]})
+        terminal.print_json({**shown, **totals, "runs": [_run(one, estimate) for one in states]})
         return damages.leave()
     table = Table(title=f"{grid.name}: {status.summary(states)}")
     columns = [axis for axis in grid.axes if axis != "seed"]
@@ -120,7 +116,7 @@ def _power(grid: Grid, results: Path, sd: float | None) -> Sequence[Power]:
         return power_of(grid, None, sd)
     from xsam.store import read
 
-    with common.bad_input(ValueError):
+    with terminal.bad_input(ValueError):
         return power_of(grid, read(results, "runs", [grid.name], on_damage=ignore))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from xsam import plugins
-from xsam.cli import common
+from xsam.cli import terminal
 from xsam.damage import ignore
 from xsam.grid import Grid, RunSpec
 from xsam.plugins.usage import require
@@ -17,7 +17,7 @@ from xsam.store.layout import GridFolder
 
 def load(references: Iterable[str]) -> None:
     """Load the plug-ins that the command line names, whose paths begin at the working folder."""
-    with common.bad_input(plugins.PluginError):
+    with terminal.bad_input(plugins.PluginError):
         for reference in references:
             plugins.load(reference)
 
@@ -27,7 +27,7 @@ def require_for(grid: Grid, runs: Iterable[RunSpec]) -> None:
     from xsam.plugins.installed import load_modules
 
     references = {record["name"]: record["reference"] for record in grid.plugins}
-    with common.bad_input(plugins.PluginError):
+    with terminal.bad_input(plugins.PluginError):
         for run in runs:
             load_modules(references[name] for name in run.plugins if name in references)
             require(run.run_id, run.plugins, references)
@@ -44,7 +44,7 @@ def say_changed(results: Path, grid: Grid, runs: Sequence[RunSpec]) -> None:
         return
     from xsam.store import read
 
-    with common.bad_input(ValueError, FileNotFoundError):
+    with terminal.bad_input(ValueError, FileNotFoundError):
         rows = read(results, "runs", [grid.name], ["provenance"], ignore) if folder.grid_json.exists() else None
     if rows is None:
         return
@@ -57,7 +57,7 @@ def say_changed(results: Path, grid: Grid, runs: Sequence[RunSpec]) -> None:
     for name, count in changed.items():
         if count:
             now = plugins.loaded()[name]
-            common.say(
+            terminal.say(
                 f"xsam-bench: {grid.name}: the plug-in {name} ({now.reference}) has changed, and {count} stored runs "
                 f"of the same version {now.version!r} are kept; where it computes other numbers, raise its version, "
                 "and they are trained again",

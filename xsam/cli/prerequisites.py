@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from xsam.cli import common
-from xsam.cli.common import BadInput
+from xsam.cli import named, terminal
 from xsam.cli.devices import check_device
+from xsam.cli.terminal import BadInput
 from xsam.grid import RunSpec
 from xsam.runner import numerics
 from xsam.tasks import DataMissing, own
@@ -16,7 +16,7 @@ from xsam.tasks.data import data_sets, require
 
 def check_numerics(runs: Sequence[RunSpec], device: str, here: bool = True) -> None:
     """Refuse runs with a setting of ``numerics`` that ``device``, or the CPU where they train ``here``, cannot keep."""
-    with common.bad_input(numerics.NotPortable):
+    with terminal.bad_input(numerics.NotPortable):
         for setting in {one.config.training.numerics for one in runs}:
             if here:
                 numerics.check(setting, device)
@@ -34,18 +34,18 @@ def enter_numerics(runs: Sequence[RunSpec], device: str) -> None:
             "choose those with numerics=native first"
         )
     check_numerics(runs, device)
-    with common.bad_input(numerics.NotPortable):
+    with terminal.bad_input(numerics.NotPortable):
         for setting in settings:
             numerics.enter(setting)
 
 
 def check_data(runs: Sequence[RunSpec], data: Path) -> None:
     """Say what is missing before a hundred runs fail of it."""
-    common.refuse_file(data, "--data")
+    named.refuse_file(data, "--data")
     own.enter(data)
-    with common.bad_input(DataMissing, own.OwnDataChanged):
+    with terminal.bad_input(DataMissing, own.OwnDataChanged):
         for one in {tuple(run.data.items()) for run in runs if run.data}:
             own.check(dict(one), data)
     for name in sorted(data_sets(run.params for run in runs)):
-        with common.bad_input(DataMissing):
+        with terminal.bad_input(DataMissing):
             require(name, data)

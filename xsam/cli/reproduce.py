@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xsam.cli import bundle, common, completion, plugged
-from xsam.cli.common import BadInput
+from xsam.cli import arguments, bundle, completion, named, plugged, terminal
 from xsam.cli.run import DEFAULT_CHECKPOINT_SECONDS, Training
+from xsam.cli.terminal import BadInput
 from xsam.damage import DamagedFile, OnDamage, ignore, refuse
 from xsam.grid import Grid, RunSpec
 from xsam.launch import status as look
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
 Rows = tuple[dict[str, Any], list[dict[str, Any]]]
 
 
-def register(app: typer.Typer) -> None:
-    app.command()(reproduce)
-
-
 def reproduce(
     run: Annotated[
         str,
@@ -42,8 +38,8 @@ def reproduce(
             autocompletion=completion.runs,
         ),
     ],
-    results: common.Results = common.DEFAULT_RESULTS,
-    data: common.Data = common.DEFAULT_DATA,
+    results: arguments.Results = arguments.DEFAULT_RESULTS,
+    data: arguments.Data = arguments.DEFAULT_DATA,
     keep: Annotated[
         Path | None, typer.Option("--keep", metavar="DIR", help="Keep the new run in this folder, a new or empty one.")
     ] = None,
@@ -57,7 +53,7 @@ def reproduce(
     run_plugins: Annotated[
         bool, typer.Option("--run-plugins", help="Run the code of the plug-ins in a bundle, with your rights.")
     ] = False,
-    as_json: common.AsJson = False,
+    as_json: arguments.AsJson = False,
 ) -> None:
     """Train a stored run again from its provenance, elsewhere, and compare every metric and epoch to the last bit.
 
@@ -69,7 +65,7 @@ def reproduce(
 
     Example: xsam-bench reproduce 3f2a9c
     """
-    damages = common.Damages()
+    damages = named.Damages()
     if Path(run).is_file() or run.endswith(bundle.ENDING):
         with bundle.opened(Path(run)) as place, _folder(keep) as folder:
             reproductions = _sampled(place, folder, data, device, _share(sample or "2%"), draw, run_plugins)
@@ -81,7 +77,7 @@ def reproduce(
     with _folder(keep) as folder:
         one = _reproduced(results, run, folder, data, device, damages)
     if as_json:
-        common.print_json(one.json())
+        terminal.print_json(one.json())
     else:
         one.say()
     damages.leave(0 if one.found.identical else 1)
@@ -101,9 +97,9 @@ class Reproduction:
         return {"run_id": self.run_id, "grid": self.grid, **_json(self.found), "spread": spread}
 
     def say(self) -> None:
-        common.say(f"{self.grid} {self.run_id}: " + ("identical" if self.found.identical else "different"))
+        terminal.say(f"{self.grid} {self.run_id}: " + ("identical" if self.found.identical else "different"))
         for line in (*_lines(self.found), *(one.line() for one in self.told)):
-            common.say(f"  {line}")
+            terminal.say(f"  {line}")
 
 
 def _reproduced(
@@ -126,25 +122,25 @@ def _sampled(
     from xsam.store import read
 
     results = place / bundle.RESULTS
-    with common.bad_input(ValueError):
+    with terminal.bad_input(ValueError):
         rows = read(results, "runs", columns=["status"])
     names = random_share(rows[rows["status"].isin(["done", "diverged"])], share, draw)
     if not names:
         raise BadInput("there is no finished run in the bundle")
     if run_plugins:
-        for _, grid in common.stored_grids(results, sorted({name.partition("/")[0] for name in names})):
+        for _, grid in named.stored_grids(results, sorted({name.partition("/")[0] for name in names})):
             bundle.load_plugins(place, grid)
     return [_reproduced(results, name, folder / name, data, device) for name in names]
 
 
 def _say_sample(reproductions: Sequence[Reproduction], as_json: bool) -> None:
     if as_json:
-        common.print_json([one.json() for one in reproductions])
+        terminal.print_json([one.json() for one in reproductions])
         return
     for one in reproductions:
         one.say()
     identical = sum(one.found.identical for one in reproductions)
-    common.say(f"{identical} of {len(reproductions)} runs identical")
+    terminal.say(f"{identical} of {len(reproductions)} runs identical")
 
 
 def _share(text: str) -> float:
@@ -163,7 +159,7 @@ def _stored(results: Path, run: str, on_damage: OnDamage = refuse) -> Rows:
     from xsam.store import read
 
     grid, _, prefix = run.rpartition("/")
-    with common.bad_input(ValueError, FileNotFoundError):
+    with terminal.bad_input(ValueError, FileNotFoundError):
         rows = read(results, grids=[grid] if grid else None, on_damage=on_damage)
     chosen = rows[rows["run_id"].str.startswith(prefix) & ((rows["grid"] == grid) | (grid == ""))]
     if chosen.empty:
@@ -191,7 +187,7 @@ def _cell(grid: Grid, results: Path, row: dict[str, Any]) -> pd.DataFrame:
     """The stored rows of the run's cell: those that differ from it in their seed alone, and its own."""
     from xsam.store import read
 
-    with common.bad_input(ValueError, FileNotFoundError):
+    with terminal.bad_input(ValueError, FileNotFoundError):
         rows = read(results, "runs", [row["grid"]], on_damage=ignore)
     own = next((run for run in grid.runs if run.run_id == row["run_id"]), None)
     cell = {run.run_id for run in grid.runs if own is not None and _but_seed(run) == _but_seed(own)}
@@ -205,7 +201,7 @@ def _but_seed(run: RunSpec) -> tuple[str, dict[str, Any]]:
 def _epochs(results: Path, grid: str, run_id: str, on_damage: OnDamage) -> list[dict[str, Any]]:
     from xsam.store import read
 
-    with common.bad_input(ValueError):
+    with terminal.bad_input(ValueError):
         epochs = read(results, "epochs", [grid], on_damage=on_damage)
     rows = epochs[epochs["run_id"] == run_id].to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in rows]
@@ -227,13 +223,13 @@ def _trained(then: dict[str, Any], grid: Grid, folder: Path, data: Path, device:
     """Train the run of the row ``then`` in ``folder``, as ``run`` would."""
     from xsam.report.repetition import spec_of
 
-    with common.bad_input(ValueError):
+    with terminal.bad_input(ValueError):
         spec = spec_of(then)
     grid = replace(grid, runs=(spec,), diagnostics=None)  # measurements of sharpness change no number
     plugged.require_for(grid, [spec])
     if device is None:
         device = "cpu" if json.loads(then["provenance"])["device"] == "cpu" else "auto"
-    console = common.InertConsole(stderr=True)
+    console = terminal.InertConsole(stderr=True)
     train = Training(folder, data, "local", 1, False, DEFAULT_CHECKPOINT_SECONDS, device, console)
     (state,) = train(grid, [spec])
     if state.state not in ("done", "diverged"):

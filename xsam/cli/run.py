@@ -13,10 +13,10 @@ from rich.console import Console
 
 from xsam import store, templates
 from xsam.atomic import is_full, read_text, refuse_full, write_json
-from xsam.cli import common, completion, hangup, plugged
-from xsam.cli.common import BadInput
+from xsam.cli import arguments, completion, devices, hangup, named, plugged, terminal
 from xsam.cli.prerequisites import check_data, check_numerics
 from xsam.cli.progress import Display
+from xsam.cli.terminal import BadInput
 from xsam.grid import Grid, RunSpec
 from xsam.launch import status
 from xsam.launch.launcher import LaunchError, Options, new_launch
@@ -87,12 +87,12 @@ class Training:
 
         With ``detach``, as soon as workers are started. Raises ``BadInput`` where nothing can be trained.
         """
-        common.refuse_file(self.results, "--results")
-        with common.bad_input(LaunchError, PluginError):
+        named.refuse_file(self.results, "--results")
+        with terminal.bad_input(LaunchError, PluginError):
             load_announced({self.launcher, self.track})
             launcher = find_launcher(self.launcher)
-            profile = self.profile and common.packaged(self.profile, templates.profiles(), "profile")
-            options = Options(self.jobs, self.device, profile, common.available_cores(), detach)
+            profile = self.profile and named.packaged(self.profile, templates.profiles(), "profile")
+            options = Options(self.jobs, self.device, profile, devices.available_cores(), detach)
             check_numerics(runs, self.device, here=launcher.here)
             launcher.check(grid.name, runs, options)
         folder = GridFolder(self.results.resolve(), grid.name)
@@ -126,7 +126,7 @@ class Training:
             self.console.print(f"{grid.name}: nothing to do, {status.summary(states)}")
             return states
         order = order.part([one.run_id for one in missing])
-        with common.bad_input(LaunchError, OSError):
+        with terminal.bad_input(LaunchError, OSError):
             launch = launcher.submit(order, missing, options)
         if launch.said:
             self._tell(launch.said)
@@ -139,8 +139,8 @@ class Training:
             except WorkersFail as error:
                 refuse_full(order.results)
                 _written_again(grid, order)
-                common.say(f"xsam-bench: {order.grid}: {error}", error=True)
-                raise typer.Exit(common.EXIT_INCOMPLETE) from None
+                terminal.say(f"xsam-bench: {order.grid}: {error}", error=True)
+                raise typer.Exit(terminal.EXIT_INCOMPLETE) from None
         states = self._as_stored(grid, order, states)
         self.console.print(f"{grid.name}: {status.summary(states)}")
         if self.track:
@@ -162,7 +162,7 @@ class Training:
         now = status.survey(order.folder, [one.run for one in states])
         lost = [was for was, found in zip(states, now, strict=True) if _finished(was) and not _finished(found)]
         if lost:
-            common.say(
+            terminal.say(
                 f"xsam-bench: {order.folder.root}: the rows of {len(lost)} finished runs were removed meanwhile; "
                 "the same command trains them again",
                 error=True,
@@ -173,29 +173,25 @@ class Training:
 def _written_again(grid: Grid, order: WorkOrder) -> None:
     """Store the grid again where somebody removed the folder meanwhile: workers that begin then find nothing."""
     if not order.folder.grid_json.exists():
-        common.say(f"xsam-bench: {order.folder.grid_json}: was removed; written again", error=True)
+        terminal.say(f"xsam-bench: {order.folder.grid_json}: was removed; written again", error=True)
         _store_grid(grid, order)
 
 
-def register(app: typer.Typer) -> None:
-    app.command()(run)
-
-
 def run(
-    grid_file: common.GridFile,
-    results: common.Results = common.DEFAULT_RESULTS,
-    data: common.Data = common.DEFAULT_DATA,
+    grid_file: arguments.GridFile,
+    results: arguments.Results = arguments.DEFAULT_RESULTS,
+    data: arguments.Data = arguments.DEFAULT_DATA,
     launcher: Launch = "local",
     profile: Profile = None,
     jobs: Jobs = None,
-    sets: common.Sets = [],  # noqa: B006
-    only: common.Only = [],  # noqa: B006
+    sets: arguments.Sets = [],  # noqa: B006
+    only: arguments.Only = [],  # noqa: B006
     detach: Annotated[bool, typer.Option("--detach", help="Start the workers and return.")] = False,
     retry_failed: RetryFailed = False,
     checkpoint_seconds: CheckpointSeconds = DEFAULT_CHECKPOINT_SECONDS,
-    device: common.Device = "auto",
+    device: arguments.Device = "auto",
     track: Track = "",
-    as_json: common.InJson = False,
+    as_json: arguments.InJson = False,
 ) -> None:
     """Train what is missing of a grid: finished runs are skipped, interrupted ones go on from their checkpoint.
 
@@ -204,8 +200,8 @@ def run(
 
     Example: xsam-bench run quickstart --jobs 2
     """
-    grid, runs = common.load(grid_file, sets, only, data)
-    console = common.console(error=as_json)
+    grid, runs = named.load(grid_file, sets, only, data)
+    console = terminal.console(error=as_json)
     train = Training(results, data, launcher, jobs, retry_failed, checkpoint_seconds, device, console, profile, track)
     try:
         states = train(grid, runs, detach)
@@ -214,10 +210,10 @@ def run(
     ):  # workers end without getting on, which was said: a program learns how the runs stand all the same
         if as_json:
             folder = GridFolder(results, grid.name)
-            common.print_json(outcome(folder, status.survey(folder, runs)))
+            terminal.print_json(outcome(folder, status.survey(folder, runs)))
         raise
     if as_json:
-        common.print_json(outcome(GridFolder(results, grid.name), states))
+        terminal.print_json(outcome(GridFolder(results, grid.name), states))
     if not detach:
         raise typer.Exit(_exit_status(states))
 
@@ -254,7 +250,7 @@ def _say_records(name: str, order: WorkOrder) -> None:
     """Say of how many runs the record is not whole, and why of one."""
     broken = [path for run_id in order.run_ids if (path := order.folder.untracked(run_id)).exists()]
     if broken:
-        common.say(
+        terminal.say(
             f"xsam-bench: {order.grid}: the records of {len(broken)} runs in {place_of(order.results, name)} are not "
             f"whole ({read_text(broken[0])}); the runs themselves are",
             error=True,
@@ -284,7 +280,7 @@ def _repair(folder: GridFolder) -> None:
 
     damage = repair(folder)
     for file in damage.files:
-        common.say(f"xsam-bench: {file}; set aside in {folder.damaged}, its runs are done again", error=True)
+        terminal.say(f"xsam-bench: {file}; set aside in {folder.damaged}, its runs are done again", error=True)
 
 
 def _store_grid(grid: Grid, order: WorkOrder) -> None:
@@ -303,11 +299,11 @@ def _store_grid(grid: Grid, order: WorkOrder) -> None:
 
 def _check_disk(folder: Path, file_locks: bool) -> None:
     """Say what the disk cannot do before a worker stumbles over it, as ``doctor`` does."""
-    with common.bad_input(OSError):
+    with terminal.bad_input(OSError):
         trouble = locks.trouble(folder, file_locks)
     if trouble:
         raise BadInput(f"{folder}: {trouble}; {locks.OTHER_DISK}")
 
 
 def _exit_status(states: list[status.RunStatus]) -> int:
-    return 0 if all(state.state in ("done", "diverged") for state in states) else common.EXIT_INCOMPLETE
+    return 0 if all(state.state in ("done", "diverged") for state in states) else terminal.EXIT_INCOMPLETE

@@ -11,9 +11,9 @@ import typer
 from rich.table import Table
 
 from xsam.atomic import write_bytes
-from xsam.cli import bundle, common, completion
-from xsam.cli.common import BadInput
+from xsam.cli import arguments, bundle, completion, named, terminal
 from xsam.cli.status import Names
+from xsam.cli.terminal import BadInput
 from xsam.grid import Grid, GridError, RunSpec, select
 from xsam.launch import status as look
 from xsam.parameters import close_to, nearest
@@ -28,23 +28,15 @@ Run = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
-def register(app: typer.Typer) -> None:
-    app.command()(runs)
-    app.command()(show)
-    app.command()(rm)
-    app.command()(merge)
-    app.command()(export)
-
-
 def runs(
     names: Names = [],  # noqa: B006
-    results: common.Results = common.DEFAULT_RESULTS,
-    only: common.Only = [],  # noqa: B006
+    results: arguments.Results = arguments.DEFAULT_RESULTS,
+    only: arguments.Only = [],  # noqa: B006
     state: Annotated[
         str | None, typer.Option("--status", metavar="STATE", help=f"Only these: {', '.join(look.STATES)}.")
     ] = None,
     ids: Annotated[bool, typer.Option("--ids", help="Print ids alone, one a line.")] = False,
-    as_json: common.AsJson = False,
+    as_json: arguments.AsJson = False,
 ) -> None:
     """List runs with their ids and states: all of every grid, or those that the options leave.
 
@@ -54,62 +46,62 @@ def runs(
         raise BadInput(f"unknown status {state!r}{nearest(state, look.STATES)}")
     if ids and as_json:
         raise BadInput("--ids and --json print different things: leave out one of them")
-    damages = common.Damages()
+    damages = named.Damages()
     found = [
         (folder, one)
-        for folder, grid in common.stored_grids(results, names, damages)
+        for folder, grid in named.stored_grids(results, names, damages)
         for one in look.survey(folder, _chosen(grid, only, bool(names)), damages)
         if state in (None, one.state)
     ]
     if as_json:
-        common.print_json([{"grid": folder.name, **one.to_json()} for folder, one in found])
+        terminal.print_json([{"grid": folder.name, **one.to_json()} for folder, one in found])
     elif ids:
         for _, one in found:
-            common.say(one.run.run_id)
+            terminal.say(one.run.run_id)
     else:
         table = Table.grid(padding=(0, 2))
         for folder, one in found:
             table.add_row(folder.name, one.run.run_id, one.state, look.name_of(one.run))
-        common.console().print(table if found else "no such run")
+        terminal.console().print(table if found else "no such run")
     return damages.leave()
 
 
-def _chosen(grid: Grid, only: Sequence[str], named: bool) -> Sequence[RunSpec]:
+def _chosen(grid: Grid, only: Sequence[str], by_name: bool) -> Sequence[RunSpec]:
     """The grid's runs that ``only`` leaves; none of a grid that was not named and does not have what it asks for."""
     try:
         return select(grid, only)
     except GridError as error:
-        if named:
+        if by_name:
             raise BadInput(str(error)) from None
         return ()
 
 
-def show(run: Run, results: common.Results = common.DEFAULT_RESULTS, as_json: common.AsJson = False) -> None:
+def show(run: Run, results: arguments.Results = arguments.DEFAULT_RESULTS, as_json: arguments.AsJson = False) -> None:
     """Show all of one run: its parameters, how it ended, what was measured, what it cost, where it comes from.
 
     Example: xsam-bench show 3f2a9c
     """
-    damages = common.Damages()
-    folder, spec = common.find_run(results, run, damages)
+    damages = named.Damages()
+    folder, spec = named.find_run(results, run, damages)
     one = look.status(folder, spec)
     row = _row(folder, spec.run_id, damages)
     parts = _parts(row)
     if as_json:
-        common.print_json({"grid": folder.name, **one.to_json(), **parts})
+        terminal.print_json({"grid": folder.name, **one.to_json(), **parts})
         return damages.leave()
-    common.say(f"{folder.name} {spec.run_id} {look.name_of(spec)}: {one.state}")
+    terminal.say(f"{folder.name} {spec.run_id} {look.name_of(spec)}: {one.state}")
     for title, values in (("parameters", dict(spec.params)), *parts.items()):
         if values:
-            common.say(f"{title}:")
+            terminal.say(f"{title}:")
             width = max(map(len, values))
             for name, value in values.items():
                 text = value if isinstance(value, str) else json.dumps(value)
-                common.say(f"  {name:{width}}  {text}")
+                terminal.say(f"  {name:{width}}  {text}")
     if one.error:
-        common.say(f"error:\n{one.error.strip()}")
+        terminal.say(f"error:\n{one.error.strip()}")
     for title, path in (("log", folder.log(spec.run_id)), ("checkpoint", folder.checkpoint(spec.run_id))):
         if path.exists():
-            common.say(f"{title}: {path}")
+            terminal.say(f"{title}: {path}")
     return damages.leave()
 
 
@@ -118,12 +110,12 @@ _END = ("started_at", "finished_at", "attempts", "resumed_from_step", "skipped_s
 _SIZE = ("peak_memory_bytes", "parameters")
 
 
-def _row(folder: GridFolder, run_id: str, damages: common.Damages) -> dict[str, Any]:
+def _row(folder: GridFolder, run_id: str, damages: named.Damages) -> dict[str, Any]:
     if not folder.has_rows("runs"):
         return {}
     from xsam.store import read
 
-    with common.bad_input(ValueError):
+    with terminal.bad_input(ValueError):
         rows = read(folder.results, "runs", [folder.name], on_damage=damages)
     chosen = rows[rows["run_id"] == run_id].dropna(axis="columns")
     return {} if chosen.empty else {str(name): _plain(value) for name, value in chosen.to_dict("records")[0].items()}
@@ -158,7 +150,7 @@ def rm(
             autocompletion=completion.runs_or_stored,
         ),
     ],
-    results: common.Results = common.DEFAULT_RESULTS,
+    results: arguments.Results = arguments.DEFAULT_RESULTS,
     yes: Yes = False,
 ) -> None:
     """Remove stored runs: their rows, checkpoints, logs and outputs; or a whole grid's folder. Asks first.
@@ -169,15 +161,15 @@ def rm(
     """
     from xsam.store import removal
 
-    named = {folder.name: folder for folder in grids(results)}
-    whole = [named[target] for target in targets if target in named]
+    folders = {folder.name: folder for folder in grids(results)}
+    whole = [folders[target] for target in targets if target in folders]
     single: dict[str, tuple[GridFolder, RunSpec]] = {}
     for target in targets:
-        if target not in named:
+        if target not in folders:
             try:
-                found = common.find_run(results, target)
+                found = named.find_run(results, target)
             except BadInput as error:
-                near = close_to(target, named)
+                near = close_to(target, folders)
                 raise BadInput(f"{results}: no run and no grid {target!r}{near}" if near else str(error)) from None
             single[found[1].run_id] = found
     for folder, run_ids in [*((one, one.started()) for one in whole), *((f, {s.run_id}) for f, s in single.values())]:
@@ -188,13 +180,13 @@ def rm(
                 )
     said = [*(f"the grid {one.name}" for one in whole), *(f"{f.name}/{s.run_id}" for f, s in single.values())]
     if not yes and not _agreed(f"remove {', '.join(said)} from {results}?"):
-        raise typer.Exit(common.EXIT_INCOMPLETE)
-    with common.bad_input(ValueError):
+        raise typer.Exit(terminal.EXIT_INCOMPLETE)
+    with terminal.bad_input(ValueError):
         for folder in whole:
             removal.remove_grid(folder)
         for folder in {folder for folder, _ in single.values()} - set(whole):
             removal.remove_runs(folder, [s.run_id for f, s in single.values() if f == folder])
-    common.say(f"removed {', '.join(said)}")
+    terminal.say(f"removed {', '.join(said)}")
 
 
 def _agreed(question: str) -> bool:
@@ -209,7 +201,7 @@ def merge(
     source: Annotated[Path, typer.Argument(metavar="FROM", help="Results folder, or bundle, to take runs from.")],
     target: Annotated[Path, typer.Argument(metavar="INTO", help="Results folder to put them in.")],
 ) -> None:
-    """Add the finished runs of one results folder, or of a bundle, to another, as from two machines that shared a grid.
+    """Add the finished runs of one results folder or bundle to another, as from two machines that shared a grid.
 
     What is in both stays as INTO has it; FROM is only read. Exit status 1 where runs in both have different numbers.
 
@@ -228,11 +220,11 @@ def merge(
 def _merge(source: Path, target: Path) -> None:
     from xsam.store import merging
 
-    damages = common.Damages()
+    damages = named.Damages()
     different = False
-    for folder, grid in common.stored_grids(source, (), damages):
+    for folder, grid in named.stored_grids(source, (), damages):
         into = GridFolder(target, folder.name)
-        with common.bad_input(ValueError):
+        with terminal.bad_input(ValueError):
             if not into.grid_json.exists():
                 write_bytes(into.grid_json, folder.grid_json.read_bytes())
             found = merging.merge(folder, into, damages)
@@ -241,16 +233,16 @@ def _merge(source: Path, target: Path) -> None:
         parts = [f"added {len(found.added)} runs", f"{len(found.same)} were there already" if found.same else ""]
         parts.append(f"{foreign} of them are not in INTO's grid, and reports leave them out" if foreign else "")
         parts.append(f"{len(found.different)} are in both with different numbers, and stay" if found.different else "")
-        common.say(f"{grid.name}: {'; '.join(part for part in parts if part)}")
+        terminal.say(f"{grid.name}: {'; '.join(part for part in parts if part)}")
         for run_id in sorted(found.different):
-            common.say(f"  {run_id} differs")
+            terminal.say(f"  {run_id} differs")
         different |= bool(found.different)
-    damages.leave(common.EXIT_INCOMPLETE if different else 0)
+    damages.leave(terminal.EXIT_INCOMPLETE if different else 0)
 
 
 def export(
     names: Names = [],  # noqa: B006
-    results: common.Results = common.DEFAULT_RESULTS,
+    results: arguments.Results = arguments.DEFAULT_RESULTS,
     table: Annotated[str, typer.Option("--table", help=f"Which table: {', '.join(TABLES)}.")] = "runs",
     csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write CSV; - is standard output.")] = None,
     arrow: Annotated[
@@ -268,8 +260,8 @@ def export(
         raise BadInput(f"unknown table {table!r}{nearest(table, TABLES)}")
     from xsam.store import read
 
-    damages = common.Damages()
-    with common.bad_input(ValueError, FileNotFoundError):
+    damages = named.Damages()
+    with terminal.bad_input(ValueError, FileNotFoundError):
         frame = read(results, table, names or None, on_damage=damages)
     if not everything and len(frame):  # of no rows, every column would hold nothing
         frame = frame.dropna(axis="columns", how="all")
@@ -285,10 +277,10 @@ def export(
         texts = {name: frame[name].map(_json_of) for name in _list_columns(frame)}
         text = frame.assign(**texts).to_csv(index=False)
         if csv == Path("-"):
-            common.say(text, end="")
+            terminal.say(text, end="")
             return damages.leave()
         write_bytes(csv, text.encode())
-    common.say(f"wrote {len(frame)} rows of {table} to {arrow or csv}")
+    terminal.say(f"wrote {len(frame)} rows of {table} to {arrow or csv}")
     return damages.leave()
 
 

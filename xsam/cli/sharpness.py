@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from xsam.cli import common, finished
+from xsam.cli import arguments, finished, named, terminal
 from xsam.damage import DamagedFile
 from xsam.grid.diagnostics import Diagnostics
 from xsam.grid.grid import Grid
@@ -23,14 +23,10 @@ from xsam.tasks import DataMissing
 DEFAULT_MEASURE = ("hessian", "measures", "directions")
 
 
-def register(app: typer.Typer) -> None:
-    app.command()(sharpness)
-
-
 def sharpness(
     runs: finished.Runs,
-    results: common.Results = common.DEFAULT_RESULTS,
-    data: common.Data = common.DEFAULT_DATA,
+    results: arguments.Results = arguments.DEFAULT_RESULTS,
+    data: arguments.Data = arguments.DEFAULT_DATA,
     measure: Annotated[
         str | None,
         typer.Option("--measure", metavar="NAME[,NAME]", help=f"What to measure: {', '.join(MEASUREMENTS)}."),
@@ -47,14 +43,14 @@ def sharpness(
     batches: Annotated[
         int | None, typer.Option("--batches", help="Training batches that the loss is the mean of.")
     ] = None,
-    device: common.Device = "auto",
-    as_json: common.AsJson = False,
+    device: arguments.Device = "auto",
+    as_json: arguments.AsJson = False,
 ) -> None:
     """Measure the final weights of finished runs, from their last checkpoints, and keep what was measured.
 
     Example: xsam-bench sharpness 3f2a9c 77b01e --measure hessian,directions --rho 0.1
     """
-    damages = common.Damages()
+    damages = named.Damages()
     found = finished.find(results, runs, damages)
     given = {
         "measure": None if measure is None else measure.split(","),
@@ -63,11 +59,11 @@ def sharpness(
         "ascent_steps": None if ascent_steps is None else [_whole(k) for k in ascent_steps.split(",")],
         "batches": batches,
     }
-    with common.bad_input(ValueError):
+    with terminal.bad_input(ValueError):
         jobs = [(folder, run, _wanted(grid, run, given)) for folder, grid, run in found]
     finished.load_plugins(found)
     if measure is not None:
-        with common.bad_input(ValueError):  # now that the measurements of plug-ins are known
+        with terminal.bad_input(ValueError):  # now that the measurements of plug-ins are known
             Diagnostics.parameters()["measure"].parse("measure", measure.split(","))
     finished.enter(found, data, device)
 
@@ -75,9 +71,9 @@ def sharpness(
     from xsam.runner.measure import NotMeasurable
     from xsam.runner.measure import measure as measure_run
 
-    console, printed = common.console(), []
+    console, printed = terminal.console(), []
     for folder, run, wanted in jobs:
-        with common.bad_input(NotMeasurable, CheckpointMismatch, DataMissing, DamagedFile):
+        with terminal.bad_input(NotMeasurable, CheckpointMismatch, DataMissing, DamagedFile):
             rows = measure_run(folder, run, wanted, data.resolve(), device)
         if as_json:
             readable = [{**row, "details": json.loads(row["details"])} for row in rows]
@@ -85,7 +81,7 @@ def sharpness(
         else:
             _show(console, run, rows)
     if as_json:
-        common.print_json(printed)
+        terminal.print_json(printed)
     damages.leave()
 
 

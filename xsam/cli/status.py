@@ -14,9 +14,9 @@ from rich.live import Live
 from rich.table import Table
 
 from xsam.atomic import open_file
-from xsam.cli import common, completion
-from xsam.cli.common import BadInput
+from xsam.cli import arguments, completion, named, terminal
 from xsam.cli.progress import describe
+from xsam.cli.terminal import BadInput
 from xsam.grid import Grid
 from xsam.launch import status as look
 from xsam.launch.launcher import NEVER, LaunchError, explain
@@ -36,21 +36,14 @@ FOLLOW_SECONDS = 0.5
 MANY = 20  # pending runs, alike but for their name, are one line above this number
 
 
-def register(app: typer.Typer) -> None:
-    app.command()(status)
-    app.command()(failures)
-    app.command()(logs)
-    app.command()(cancel)
-
-
 def status(
     names: Names = [],  # noqa: B006
-    results: common.Results = common.DEFAULT_RESULTS,
+    results: arguments.Results = arguments.DEFAULT_RESULTS,
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on showing it, until nothing is left to wait for.")
     ] = False,
     every: Annotated[float, typer.Option(min=1.0, help="Seconds between two looks of --watch.")] = 10.0,
-    as_json: common.AsJson = False,
+    as_json: arguments.AsJson = False,
 ) -> None:
     """Show how far every grid is, and why each of its runs that is not finished is not.
 
@@ -60,13 +53,13 @@ def status(
     """
     if as_json and watch:
         raise BadInput("--watch is for people, --json for programs: leave out one of them")
-    damages = common.Damages()
-    grids = common.stored_grids(results, names, damages)
+    damages = named.Damages()
+    grids = named.stored_grids(results, names, damages)
     if as_json:
         seen = _surveys(grids, damages)
-        common.print_json({folder.name: [state.to_json() for state in states] for folder, states in seen})
+        terminal.print_json({folder.name: [state.to_json() for state in states] for folder, states in seen})
         return damages.leave()
-    console = common.console()
+    console = terminal.console()
     if not watch:
         console.print(_shown(grids, _surveys(grids, damages)))
         return damages.leave()
@@ -80,7 +73,7 @@ def status(
     return damages.leave()
 
 
-def _surveys(grids: Stored, damages: common.Damages) -> list[Survey]:
+def _surveys(grids: Stored, damages: named.Damages) -> list[Survey]:
     seen = [(folder, look.survey(folder, grid.runs, damages)) for folder, grid in grids]
     return [(folder, states) for (folder, _), states in zip(seen, explain(seen), strict=True)]
 
@@ -111,31 +104,31 @@ def _shown(grids: Stored, surveys: list[Survey]) -> RenderableType:
 
 def failures(
     names: Names = [],  # noqa: B006
-    results: common.Results = common.DEFAULT_RESULTS,
-    as_json: common.AsJson = False,
+    results: arguments.Results = arguments.DEFAULT_RESULTS,
+    as_json: arguments.AsJson = False,
 ) -> None:
     """Show the traceback of every failed run and what ended the jobs of others. Exit status 1 where there is one.
 
     Example: xsam-bench failures quickstart
     """
-    damages = common.Damages()
+    damages = named.Damages()
     failed = [
         (folder, state)
-        for folder, states in _surveys(common.stored_grids(results, names, damages), damages)
+        for folder, states in _surveys(named.stored_grids(results, names, damages), damages)
         for state in states
         if state.state == "failed" or state.lost
     ]
     if as_json:
-        common.print_json(
+        terminal.print_json(
             [{"grid": folder.name, "log": str(folder.log(one.run.run_id)), **one.to_json()} for folder, one in failed]
         )
     else:
         for folder, one in failed:
-            common.say(f"{folder.name} {one.run.run_id} {look.name_of(one.run)}\n  log: {folder.log(one.run.run_id)}")
-            common.say("".join(f"  {line}\n" for line in (one.error or one.why).strip().splitlines()))
+            terminal.say(f"{folder.name} {one.run.run_id} {look.name_of(one.run)}\n  log: {folder.log(one.run.run_id)}")
+            terminal.say("".join(f"  {line}\n" for line in (one.error or one.why).strip().splitlines()))
         if not failed:
             print("no failed runs")
-    return damages.leave(common.EXIT_INCOMPLETE if failed else 0)
+    return damages.leave(terminal.EXIT_INCOMPLETE if failed else 0)
 
 
 def logs(
@@ -145,25 +138,25 @@ def logs(
             metavar="RUN", help="A run's id, or its first digits.", show_default=False, autocompletion=completion.runs
         ),
     ],
-    results: common.Results = common.DEFAULT_RESULTS,
+    results: arguments.Results = arguments.DEFAULT_RESULTS,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing until the run is finished.")] = False,
 ) -> None:
     """Print a run's log.
 
     Example: xsam-bench logs 3f2a9c
     """
-    damages = common.Damages()
-    folder, spec = common.find_run(results, run, damages)
+    damages = named.Damages()
+    folder, spec = named.find_run(results, run, damages)
     path = folder.log(spec.run_id)
     if not path.exists() and not follow:
         raise BadInput(f"{path}: no log; the run was never started here")
     position, decoder = 0, codecs.getincrementaldecoder("utf-8")(errors="replace")
-    with contextlib.suppress(KeyboardInterrupt), common.bad_input(OSError):
+    with contextlib.suppress(KeyboardInterrupt), terminal.bad_input(OSError):
         while True:
             over = not follow or look.status(folder, spec).state in look.FINISHED
             with contextlib.suppress(FileNotFoundError), open_file(path) as file:
                 file.seek(position)
-                common.say(decoder.decode(file.read(), final=over), end="")
+                terminal.say(decoder.decode(file.read(), final=over), end="")
                 position = file.tell()
             if over:
                 break
@@ -181,14 +174,14 @@ def cancel(
             autocompletion=completion.stored,
         ),
     ],
-    results: common.Results = common.DEFAULT_RESULTS,
+    results: arguments.Results = arguments.DEFAULT_RESULTS,
 ) -> None:
     """End the jobs and workers of grids: running runs are saved, and another ``run`` goes on with them.
 
     Example: xsam-bench cancel quickstart
     """
-    damages = common.Damages()
-    for folder, grid in common.stored_grids(results, names, damages):
-        with common.bad_input(LaunchError):
-            common.say(f"{grid.name}: {end(folder, grid.runs)}")
+    damages = named.Damages()
+    for folder, grid in named.stored_grids(results, names, damages):
+        with terminal.bad_input(LaunchError):
+            terminal.say(f"{grid.name}: {end(folder, grid.runs)}")
     return damages.leave()

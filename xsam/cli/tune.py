@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from xsam import templates
-from xsam.cli import common, run
+from xsam.cli import arguments, named, run, terminal
 from xsam.grid import Grid, GridError, select
 from xsam.grid.expand import grid_of
 from xsam.grid.load import load_document
@@ -18,14 +18,10 @@ from xsam.store.layout import GridFolder
 from xsam.tasks import own
 
 
-def register(app: typer.Typer) -> None:
-    app.command()(tune)
-
-
 def tune(
-    grid_file: common.GridFile,
-    results: common.Results = common.DEFAULT_RESULTS,
-    data: common.Data = common.DEFAULT_DATA,
+    grid_file: arguments.GridFile,
+    results: arguments.Results = arguments.DEFAULT_RESULTS,
+    data: arguments.Data = arguments.DEFAULT_DATA,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -35,11 +31,11 @@ def tune(
     launcher: run.Launch = "local",
     profile: run.Profile = None,
     jobs: run.Jobs = None,
-    only: common.Only = [],  # noqa: B006
+    only: arguments.Only = [],  # noqa: B006
     retry_failed: run.RetryFailed = False,
     checkpoint_seconds: run.CheckpointSeconds = run.DEFAULT_CHECKPOINT_SECONDS,
-    device: common.Device = "auto",
-    as_json: common.InJson = False,
+    device: arguments.Device = "auto",
+    as_json: arguments.InJson = False,
 ) -> None:
     """Choose learning rate, radius and the like for every method of a grid, and write the grid with them.
 
@@ -48,33 +44,35 @@ def tune(
 
     Example: xsam-bench tune cpu/single_step_digits --only optimizer=sam
     """
-    given, grid_file = grid_file, common.packaged(grid_file, templates.grids(), "grid")
+    given, grid_file = grid_file, named.packaged(grid_file, templates.grids(), "grid")
     own.enter(data)
-    with common.bad_input(GridError):
+    with terminal.bad_input(GridError):
         document, plan = load_document(grid_file)
         runs = select(grid_of(document, plan), only)
     if out is not None and out.is_dir():  # said before hours of training, not after
-        raise common.BadInput(f"--out {out}: is a folder; give the file of the new grid, such as {out / 'tuned.yaml'}")
+        raise terminal.BadInput(
+            f"--out {out}: is a folder; give the file of the new grid, such as {out / 'tuned.yaml'}"
+        )
     from xsam.store.tuning import SUFFIX
     from xsam.tune import TuningFailed, record_of, write
     from xsam.tune import tune as search
 
-    console = common.console(error=as_json)
+    console = terminal.console(error=as_json)
     train = run.Training(results, data, launcher, jobs, retry_failed, checkpoint_seconds, device, console, profile)
     folder = GridFolder(results, f"{document.name}{SUFFIX}")
-    with common.bad_input(GridError, OSError):
+    with terminal.bad_input(GridError, OSError):
         try:
             tuned = search(document, plan, runs, folder, train)
         except TuningFailed as error:
             console.print(str(error), markup=False)
             if as_json:
-                common.print_json(_outcome(folder, str(error)))
-            raise typer.Exit(common.EXIT_INCOMPLETE) from None
+                terminal.print_json(_outcome(folder, str(error)))
+            raise typer.Exit(terminal.EXIT_INCOMPLETE) from None
         # Beside the user's file; of a grid that comes with the package, here.
         beside = grid_file if grid_file == given else Path(grid_file.name)
         written = write(tuned, grid_file, out or beside.with_name(f"{grid_file.stem}_tuned.yaml"), folder)
     if as_json:
-        common.print_json(
+        terminal.print_json(
             {**_outcome(folder), "tuning": record_of(tuned).to_json(), "written": [str(path) for path in written]}
         )
     table = Table("", *tuned.tuning.names, f"{tuned.tuning.metric.name} ({tuned.tuning.rule})", "on the edge of")

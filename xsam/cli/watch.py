@@ -20,7 +20,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from xsam.atomic import read_text
-from xsam.cli import common, completion
+from xsam.cli import arguments, completion, named, terminal
 from xsam.cli.progress import duration
 from xsam.damage import ignore
 from xsam.launch import status as look
@@ -34,10 +34,6 @@ FAILURES = 10  # shown; 'failures' has them all
 RUNNING = 20
 
 
-def register(app: typer.Typer) -> None:
-    app.command()(watch)
-
-
 def watch(
     name: Annotated[
         str,
@@ -45,21 +41,21 @@ def watch(
             metavar="GRID", help="A stored grid's name.", show_default=False, autocompletion=completion.stored
         ),
     ],
-    results: common.Results = common.DEFAULT_RESULTS,
+    results: arguments.Results = arguments.DEFAULT_RESULTS,
     every: Annotated[float, typer.Option(min=0.5, help="Seconds between two looks.")] = 2.0,
     once: Annotated[bool, typer.Option("--once", help="Print how things are now, and end.")] = False,
 ) -> None:
-    """Show a grid while it trains: progress, rate and time left, curves of validation, failures. Never the test set.
+    """Show a grid while it trains: progress, rate, time left, curves of validation, failures; never the test set.
 
     It reads files alone, and so may run on any machine that sees them; Ctrl-C ends the display and nothing else.
 
     Example: xsam-bench watch quickstart
     """
-    damages = common.Damages()
-    ((folder, grid),) = common.stored_grids(results, [name], damages) or ((None, None),)
+    damages = named.Damages()
+    ((folder, grid),) = named.stored_grids(results, [name], damages) or ((None, None),)
     if folder is None or grid is None:  # damaged, which was said
         return damages.leave()
-    console = common.console()
+    console = terminal.console()
     if once:
         states = look.survey(folder, grid.runs, damages, keep_index=False)
         console.print(frame(folder, states, console.width, grid.report.metric))

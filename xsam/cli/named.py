@@ -1,21 +1,13 @@
-"""What the verbs share: options, bad input, and the console."""
+"""What a command line names: a grid's file, stored grids, runs by their ids; and what is damaged of them."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
-from xsam.atomic import in_words, is_full
-from xsam.cli import completion
+from xsam.cli.terminal import EXIT_INCOMPLETE, BadInput, bad_input, say
 from xsam.damage import DamagedFile, OnDamage, refuse
 from xsam.grid import Grid, GridError, RunSpec, load_grid, select
 from xsam.grid.yaml_file import read_yaml
@@ -23,63 +15,6 @@ from xsam.parameters import close_to, nearest
 from xsam.store.layout import GridFolder, grids
 from xsam.tasks import own
 from xsam.templates import grids as grids_of_package
-from xsam.text import inert
-
-GridFile = Annotated[
-    Path,
-    typer.Argument(
-        metavar="GRID",
-        help="The grid's YAML file, or the name of one that comes with the package, such as quickstart.",
-        show_default=False,
-        autocompletion=completion.grid_files,
-    ),
-]
-Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Folder of the results.")]
-Data = Annotated[
-    Path,
-    typer.Option("--data", metavar="DIR", envvar="XSAM_BENCH_DATA", help="Folder of the prepared data sets."),
-]
-Device = Annotated[
-    str, typer.Option(help="torch's name of the device, such as cpu or cuda; auto: a GPU if there is one.")
-]
-Sets = Annotated[
-    list[str],
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Change a parameter or an axis; makes a grid of its own.",
-    ),
-]
-Only = Annotated[
-    list[str],
-    typer.Option(
-        "--only", metavar="KEY=VALUE", help="Take only these runs of the grid.", autocompletion=completion.axes
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-InJson = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document for programs; what people read goes to standard error.")
-]
-
-DEFAULT_RESULTS = Path("results")
-DEFAULT_DATA = Path("data")
-
-EXIT_INCOMPLETE = 1
-
-
-class BadInput(Exception):
-    """Something that the user wrote cannot be done; the message is one line and says what to do."""
-
-
-@contextlib.contextmanager
-def bad_input(*kinds: type[Exception]) -> Iterator[None]:
-    """Turn these exceptions, whose messages are for users, into :class:`BadInput`; a full disk is nobody's mistake."""
-    try:
-        yield
-    except kinds as error:
-        if is_full(error):
-            raise
-        raise BadInput(in_words(error) if isinstance(error, OSError) else str(error)) from error
 
 
 def packaged(given: Path, known: Mapping[str, Path], kind: str) -> Path:
@@ -185,40 +120,3 @@ def find_run(results: Path, prefix: str, on_damage: OnDamage = refuse) -> tuple[
         names = ", ".join(f"{folder.name}/{run.run_id}" for folder, run in matches[:5])
         raise BadInput(f"{prefix!r} fits {len(matches)} runs: {names}")
     return matches[0]
-
-
-def available_cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class InertConsole(Console):
-    """A console on which no text, in a table's cells either, is markup or tells the terminal anything."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**{"markup": False, "emoji": False, **options})
-
-    def render_str(self, text: str, **options: Any) -> Text:
-        return super().render_str(inert(text), **options)
-
-
-def console(error: bool = False) -> Console:
-    """Standard output, or standard error; plain, and wide enough for any line, where it is not a terminal.
-
-    Args:
-        error: what people read goes to standard error, since standard output is one JSON document for a program.
-    """
-    output = InertConsole(stderr=error)
-    if not output.is_terminal:
-        output = InertConsole(stderr=error, width=200, highlight=False, color_system=None)
-    return output
-
-
-def say(text: str, end: str = "\n", error: bool = False) -> None:
-    """Print text as it is, on standard output or standard error, except that a terminal has nothing to obey in it."""
-    print(inert(text), end=end, flush=True, file=sys.stderr if error else sys.stdout)
-
-
-def print_json(content: Any) -> None:
-    """One JSON document on standard output."""
-    print(json.dumps(content, indent=2, allow_nan=False))
