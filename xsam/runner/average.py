@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from xsam.optim._step.foreach import Backup, copy_
+from xsam.optim._step.backup import Backup
+from xsam.optim._step.foreach import copy_
 
 
 class WeightAverage:

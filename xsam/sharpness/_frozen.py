@@ -12,8 +12,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from xsam.optim._step import options
+from xsam.optim._step.backup import Backup
 from xsam.optim._step.buffers import Buffers
-from xsam.optim._step.foreach import Backup, Tensors
+from xsam.optim._step.foreach import Tensors
 
 BatchNorm = Literal["eval", "batch"]
 

@@ -18,7 +18,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.nn.utils.stateless import _functional_call
 from torch.utils.hooks import RemovableHandle
 
-from xsam.optim._step.foreach import Backup
+from xsam.optim._step.backup import Backup
 
 Owner = dict[str, Tensor | None]
 _CHILDREN, _BUFFERS = attrgetter("_modules"), attrgetter("_buffers")

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from operator import attrgetter
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -26,7 +25,7 @@ Scalar = Tensor | float
 _WIDE = {torch.float32, torch.float64}
 # Tensors of so few elements in all stay in a core's cache while a step works on them.
 _IN_CACHE = 1 << 17
-_DTYPE, _KIND = attrgetter("dtype"), attrgetter("shape", "dtype", "device")
+_DTYPE = attrgetter("dtype")
 
 _group: ContextVar[dist.ProcessGroup | None] = ContextVar("group", default=None)
 
@@ -81,7 +80,7 @@ def norm(tensors: Tensors) -> Tensor:
 def _own_norm(tensors: Tensors) -> Tensor:
     if not tensors:
         return torch.zeros(())
-    dtypes = _dtypes(tensors)
+    dtypes = dtypes_of(tensors)
     dtype = _sum_dtype(dtypes)
     if not _at_hand(tensors[0].device):
         return _norm(tensors, _wider(tensors[0].device, dtype)).to(dtype)
@@ -104,7 +103,7 @@ def dot(first: Tensors, second: Tensors) -> Tensor:
     """Inner product of all elements of ``first`` with those of ``second``, a 0-d tensor."""
     if not first:
         return torch.zeros(())
-    dtype = _sum_dtype(_dtypes(first))
+    dtype = _sum_dtype(dtypes_of(first))
     return _joined_sum(torch.stack([_dot(x, y, dtype) for x, y in zip(first, second, strict=True)]).sum())
 
 
@@ -129,7 +128,7 @@ def cosine_and_norms(first: Tensors, first_norm: Tensor, second: Tensors) -> tup
 
 def cosine_at_hand(first: Tensors, first_norm: Tensor, second: Tensors) -> tuple[float, Tensor] | None:
     """The cosine as a number, and the norm of ``second``; None but for tensors of one dtype in a CPU's memory."""
-    dtypes = _dtypes(second)
+    dtypes = dtypes_of(second)
     dtype = _sum_dtype(dtypes)
     if _rows.get() or len(dtypes) != 1 or first_norm.dtype is not dtype or not _at_hand(second[0].device):
         return None
@@ -213,7 +212,7 @@ def scale_(tensors: Tensors, scale: Tensor) -> None:
 
 def combine_(targets: Tensors, scale: Scalar, sources: Tensors, source_scale: Scalar) -> None:
     """``targets = scale * targets + source_scale * sources`` with 0-d scales."""
-    dtypes = _dtypes(targets)
+    dtypes = dtypes_of(targets)
     if dtypes and dtypes <= _WIDE:
         if _at_hand(targets[0].device) and (_rows.get() or not in_cache(targets)):
             # Tensor by tensor and from the end, where whoever read them last has left them in the cache.
@@ -241,7 +240,7 @@ def add_product(start: Tensor, vector: Tensor, scale: Scalar, out: Tensor) -> Te
 
 def copy_(targets: Tensors, sources: Tensors) -> None:
     """``targets = sources``, bit for bit where the dtypes are equal."""
-    dtypes = _dtypes(targets)
+    dtypes = dtypes_of(targets)
     if len(dtypes) == 1:
         torch._foreach_copy_(targets, sources)
         return
@@ -249,49 +248,6 @@ def copy_(targets: Tensors, sources: Tensors) -> None:
     for dtype in dtypes:
         pairs = [(target, source) for target, source in zip(targets, sources, strict=True) if target.dtype is dtype]
         torch._foreach_copy_([target for target, _ in pairs], [source for _, source in pairs])
-
-
-class Backup:
-    """A copy of tensors in memory that is kept from step to step.
-
-    Example:
-        >>> weights, backup = [torch.ones(2)], Backup()
-        >>> backup.save(weights)
-        >>> _ = weights[0].add_(0.1)
-        >>> backup.restore()
-        >>> weights[0]
-        tensor([1., 1.])
-    """
-
-    def __init__(self) -> None:
-        self._tensors: Tensors = []
-        self._copies: list[Tensor] = []
-        self._kinds: list[Any] = []
-        self._copy: Callable[[Tensors, Tensors], None] = copy_
-
-    def save(self, tensors: Tensors) -> None:
-        """Copy ``tensors``; memory is taken anew only where shapes, dtypes or devices changed."""
-        self._tensors = tensors
-        if not tensors:
-            return
-        kinds: list[Any] = [*map(_KIND, tensors)]
-        if kinds != self._kinds:
-            self._copies, self._kinds = [torch.empty_like(tensor) for tensor in tensors], kinds
-            self._copy = torch._foreach_copy_ if len(_dtypes(tensors)) == 1 else copy_
-        self._copy(self._copies, tensors)
-
-    def restore(self) -> None:
-        """Write the copies back, bit for bit, into the tensors of the last ``save``."""
-        if self._tensors:
-            self._copy(self._tensors, self._copies)
-
-    def draw_back(self, tensors: Tensors, share: float) -> None:
-        """Move ``tensors``, those of the last ``save``, this share of the way back to the copies."""
-        torch._foreach_lerp_(tensors, self._copies, share)
-
-    def release(self) -> None:
-        """Forget the tensors, so that ``restore`` does nothing; keep the memory."""
-        self._tensors = []
 
 
 def widened(tensors: Tensors) -> Tensors:
@@ -311,11 +267,12 @@ def in_cache(tensors: Tensors) -> bool:
 
 def all_wide(tensors: Tensors) -> bool:
     """Whether torch's multi-tensor operations suit: no 16-bit tensors, and any at all, as they refuse empty lists."""
-    dtypes = _dtypes(tensors)
+    dtypes = dtypes_of(tensors)
     return bool(dtypes) and dtypes <= _WIDE
 
 
-def _dtypes(tensors: Tensors) -> set[torch.dtype]:
+def dtypes_of(tensors: Tensors) -> set[torch.dtype]:
+    """The dtypes that occur."""
     return set(map(_DTYPE, tensors))
 
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from xsam.optim._step import foreach
-from xsam.optim._step.foreach import Backup, Scalar, Tensors
+from xsam.optim._step.backup import Backup
+from xsam.optim._step.foreach import Scalar, Tensors
 
 SMALL = 1 << 14  # elements
 
