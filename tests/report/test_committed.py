@@ -16,6 +16,7 @@ COMMITTED = (
     "compute_matched_digits@tune",
     "compute_matched_digits_tuned",
     "confirm_digits",
+    "confirm_multi_step_digits",
     "multi30k",
     "multi_step_digits@tune",
     "multi_step_digits_tuned",
@@ -23,6 +24,8 @@ COMMITTED = (
     "sharpness",
     "single_step_digits@tune",
     "single_step_digits_tuned",
+    "single_step_fashion@tune",
+    "single_step_fashion_tuned",
 )
 
 
