@@ -3,9 +3,9 @@
     METHOD_passes     forward-backward passes of a step at the method's default options, in the mean over a run
     METHOD_over_sgd   CPU time of its steps as a multiple of SGD's; beyond the passes it is the method's own arithmetic
 
-Sides take turns in blocks of ten steps, and the median of the blocks counts: what comes up more seldom, EigenSAM's
-power iterations and XSAM's searches (alpha is fixed here), is not in the time. It is CPU time, the sum of what a step
-does, so that the turns of other programs are no part of it.
+Sides take turns in blocks of five steps, of which one is a full one of LookSAM's, and the median of the blocks counts:
+what comes up more seldom, EigenSAM's power iterations and XSAM's searches (alpha is fixed here), is not in the time. It
+is CPU time, the sum of what a step does, so that the turns of other programs are no part of it.
 ``--figure FILE`` draws both numbers of every method as an SVG.
 """
 
@@ -29,7 +29,7 @@ from xsam.optim.pass_counts import passes_per_step
 from xsam.parameters import Value
 from xsam.report.figures.style import content, styled
 
-BATCH, ROUNDS, BLOCK = (128, 3, 32, 32), 9, 10
+BATCH, ROUNDS, BLOCK = (128, 3, 32, 32), 25, 5
 METHODS = [name for name, one in registry.METHODS.items() if one.alone is None]
 BASE: dict[str, Value] = {"base": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4, "nesterov": False}
 
@@ -42,7 +42,7 @@ def options_of(method: str) -> dict[str, Value]:
 
 
 def sides() -> dict[str, Callable[[], None]]:
-    """Name → ten steps on a copy of the same model and the same batch."""
+    """Name → a step on a copy of the same model and the same batch."""
     torch.manual_seed(0)
     template = small_cnn()
     x, y = torch.randn(BATCH), torch.randint(10, BATCH[:1])
@@ -60,7 +60,7 @@ def sides() -> dict[str, Callable[[], None]]:
 
 
 def cpu_seconds(steps: Mapping[str, Callable[[], None]]) -> dict[str, float]:
-    """Median CPU seconds of a block of ten steps of each side; the first turn of all warms up."""
+    """Median CPU seconds of a block of steps of each side; the first turn of all warms up."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(ROUNDS + 1):
         for name, step in steps.items():

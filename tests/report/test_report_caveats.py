@@ -14,7 +14,7 @@ from tests.report.fixtures.make import RESULTS
 from xsam.grid.grid import Grid
 from xsam.report.analysis import load_report
 from xsam.report.caveats import caveats, limit_shares
-from xsam.report.panel import places_of
+from xsam.report.panel import COLOURS, places_of
 from xsam.report.panels import learning_panels
 from xsam.report.selection import MOST, selected
 from xsam.report.table import cells
@@ -90,6 +90,20 @@ def test_long_curves_are_differences_paired_by_seed(told: tuple[Grid, pd.DataFra
 def test_a_label_looks_the_same_in_every_grid() -> None:
     assert places_of(["sam", "mine", "xsam"])["xsam"] == places_of(["xsam", "sgd"])["xsam"]
     assert len(set(places_of(["sgd", "sam", "xsam", "a", "b"]).values())) == 5
+
+
+def test_a_variant_has_the_colour_of_its_method_and_nothing_else_shares_one_without_need() -> None:
+    places = places_of(["mine", "sam", "xsam", "sam_per_step", "sam_per_step_scaled", "xsam_per_step"])
+    assert {label: place % len(COLOURS) for label, place in places.items()} == {
+        "mine": 0,
+        "sam": 1,
+        "sam_per_step": 1,
+        "sam_per_step_scaled": 1,
+        "xsam": 2,
+        "xsam_per_step": 2,
+    }
+    assert len(set(places.values())) == len(places)
+    assert len(set(places_of(["sgd", "adam", "adamw"]).values())) == 3
 
 
 def test_a_few_figures_of_every_kind_or_all_on_request() -> None:

@@ -154,6 +154,16 @@ def test_critical_differences_are_demsars(methods: int) -> None:
     )
 
 
+@pytest.mark.parametrize(("data_sets", "methods", "scores"), [(5, 3, 2), (12, 6, 4), (30, 12, 100)])
+def test_friedman_and_nemenyi_are_scipys_also_where_scores_are_equal(data_sets: int, methods: int, scores: int) -> None:
+    drawn = np.random.default_rng(methods).integers(scores, size=(data_sets, methods)).astype(float)
+    found = compare_ranks([dict(enumerate(row)) for row in drawn.tolist()])
+    assert found.p == pytest.approx(scipy.stats.friedmanchisquare(*drawn.T).pvalue, rel=1e-10)
+    quantile = scipy.stats.studentized_range.ppf(0.95, methods, math.inf) / math.sqrt(2)
+    expected = quantile * math.sqrt(methods * (methods + 1) / (6 * data_sets))
+    assert found.critical_difference == pytest.approx(expected, rel=1e-10)
+
+
 def test_methods_that_cannot_be_told_apart_share_a_clique() -> None:
     rows = [{"a": 9.0, "b": 8.0, "c": 1.0} if i % 4 else {"a": 8.0, "b": 9.0, "c": 1.0} for i in range(12)]
     found = compare_ranks(rows)

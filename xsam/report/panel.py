@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,21 +22,30 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 Numbers = NDArray[np.float64]
 
-# These labels look the same in the figures of every grid; any other one takes its place after them in its own grid.
-_PLACES = ("sgd", "sam", "xsam", "asam", "gsam", "wsam", "looksam")
-_SAME = {"adam": "sgd", "adamw": "sgd"}
+# These labels look the same in the figures of every grid.
+_PLACES = {"sgd": 0, "adam": 0, "adamw": 0, "sam": 1, "xsam": 2, "asam": 3, "gsam": 4, "wsam": 5, "looksam": 6}
 
 
 def places_of(labels: Iterable[str]) -> dict[str, int]:
-    """Label → its place, which says what it looks like, in every figure.
+    """Label → its place, which says what it looks like, in every figure of a grid.
 
-    >>> places_of(["adam", "xsam", "xsam_alpha_1.3"])
-    {'adam': 0, 'xsam': 2, 'xsam_alpha_1.3': 7}
+    A label that begins like one of ``_PLACES`` has that one's colour and another line; every other one takes the colour
+    that fewest have.
+
+    >>> places_of(["adam", "xsam", "xsam_alpha_1.3", "mine"])
+    {'adam': 0, 'xsam': 2, 'xsam_alpha_1.3': 9, 'mine': 8}
     """
     listed = list(dict.fromkeys(labels))
-    known = {label: _PLACES.index(_SAME.get(label, label)) for label in listed if _SAME.get(label, label) in _PLACES}
-    others = [label for label in listed if label not in known]
-    return {label: known[label] if label in known else len(_PLACES) + others.index(label) for label in listed}
+    first = {_PLACES[label]: label for label in reversed(listed) if label in _PLACES}
+    places = {label: place for place, label in first.items()}
+    variants = {label: {at for name, at in _PLACES.items() if f"{label}_".startswith(f"{name}_")} for label in listed}
+    for label in sorted(listed, key=lambda one: not variants[one]):  # variants first
+        if label not in places:
+            taken = Counter(place % len(COLOURS) for place in places.values())
+            colour = min(variants[label] or range(len(COLOURS)), key=lambda one: (taken[one], one))
+            further = count(colour + len(COLOURS), len(COLOURS))
+            places[label] = next(place for place in further if place not in places.values())
+    return {label: places[label] for label in listed}
 
 
 @dataclass(frozen=True)

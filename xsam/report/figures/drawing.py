@@ -19,7 +19,7 @@ from xsam.report.panel import BANDS, POINTS, Line, Panel, thinned
 from xsam.report.sharpness import HEAT, Map
 
 _LONGEST = 7  # marks on an axis of factors
-_BESIDE = 0.7  # of the gap between two x: how far the bars at one x are spread
+_BESIDE = 0.55  # of the gap between two x: how far the bars at one x are spread
 _NAME, _WHOLE = 28, 54  # characters of a row's name in a line, and of what stands over the whole figure
 _ROW, _ROOM = 0.15, 1.1  # inches: a line of a row's name, and what title and axis take
 
