@@ -59,7 +59,7 @@ test-repeat: $(VENV)/.installed-dev system-deps
 # run, and the reports of them. make results RESULTS_OF=single_step_digits: one of them. What sharpness, ablation_digits and
 # the grids that confirm take from single_step_digits and multi_step_digits is written in them, so they may come in any order.
 RESULTS_OF := single_step_digits single_step_fashion multi_step_digits compute_matched_digits ablation_digits \
-	confirm_digits confirm_multi_step_digits sharpness quickstart
+	confirm_digits confirm_multi_step_digits sharpness overhead_fashion quickstart
 results: $(VENV)/.installed
 	for grid in $(RESULTS_OF); do \
 	file=configs/cpu/$$grid.yaml; [ -e $$file ] || file=configs/$$grid.yaml; \

@@ -20,6 +20,7 @@ COMMITTED = (
     "multi30k",
     "multi_step_digits@tune",
     "multi_step_digits_tuned",
+    "overhead_fashion",
     "quickstart",
     "sharpness",
     "single_step_digits@tune",
