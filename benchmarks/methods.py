@@ -84,6 +84,8 @@ def draw(figures: Mapping[str, float]) -> bytes:
         axes.plot([], [], color="black", label="its passes")
         axes.set_yticks(places, METHODS)
         axes.invert_yaxis()
+        axes.grid(False, axis="y")
+        axes.set_axisbelow(True)
         axes.set_xlabel("as a multiple of SGD's step")
         axes.legend(loc="lower right")
         return content(figure, "svg")
