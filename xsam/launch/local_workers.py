@@ -11,6 +11,7 @@ from pathlib import Path
 
 import submitit
 
+from xsam.atomic import naming
 from xsam.launch.slots import Slots
 from xsam.runner import lease
 from xsam.runner.order import WorkOrder
@@ -51,7 +52,7 @@ class LocalWorkers:
                 **self._gpus(slot.number),
             )
             try:
-                with _detached(slot.file):
+                with naming(self.order.place), _detached(slot.file):  # submitit writes what it starts
                     self._jobs.append(executor.submit(work, self.order))
             finally:
                 os.close(slot.file)  # the worker has it

@@ -13,6 +13,7 @@ from pathlib import Path
 import submitit
 from submitit.core.utils import DelayedSubmission, FailedSubmissionError, JobPaths, UncompletedJobError
 
+from xsam.atomic import naming
 from xsam.grid.spec import RunSpec
 from xsam.launch import cluster, squeue, status
 from xsam.launch.cluster import ClusterError
@@ -125,7 +126,8 @@ def _submit(order: WorkOrder, profile: Profile, array: Array) -> str:
             return job
         tried.append(True)
         try:
-            jobs = executor.map_array(element, work)
+            with naming(folder):  # submitit writes what it submits
+                jobs = executor.map_array(element, work)
         except (FailedSubmissionError, UncompletedJobError) as error:
             for path in folder.glob("*.pkl"):
                 if "_" not in path.name:  # not yet a job's
