@@ -95,7 +95,7 @@ def test_a_label_looks_the_same_in_every_grid() -> None:
 def test_a_variant_has_the_colour_of_its_method_and_nothing_else_shares_one_without_need() -> None:
     places = places_of(["mine", "sam", "xsam", "sam_per_step", "sam_per_step_scaled", "xsam_per_step"])
     assert {label: place % len(COLOURS) for label, place in places.items()} == {
-        "mine": 0,
+        "mine": 6,
         "sam": 1,
         "sam_per_step": 1,
         "sam_per_step_scaled": 1,
@@ -104,6 +104,12 @@ def test_a_variant_has_the_colour_of_its_method_and_nothing_else_shares_one_with
     }
     assert len(set(places.values())) == len(places)
     assert len(set(places_of(["sgd", "adam", "adamw"]).values())) == 3
+
+
+def test_a_label_looks_the_same_where_variants_are_left_out() -> None:
+    few = ["sgd", "random_sam", "sam", "asam", "gsam", "wsam", "friendly_sam", "stable_sam", "xsam"]
+    whole = places_of([*few, "sgd_plus", "sam_effective"])
+    assert places_of(few) == {label: whole[label] for label in few}
 
 
 def test_a_few_figures_of_every_kind_or_all_on_request() -> None:

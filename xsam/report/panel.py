@@ -30,10 +30,10 @@ def places_of(labels: Iterable[str]) -> dict[str, int]:
     """Label → its place, which says what it looks like, in every figure of a grid.
 
     A label that begins like one of ``_PLACES`` has that one's colour and another line; every other one takes the colour
-    that fewest have.
+    that fewest have, the last of them, since SGD, SAM and XSAM come first.
 
     >>> places_of(["adam", "xsam", "xsam_alpha_1.3", "mine"])
-    {'adam': 0, 'xsam': 2, 'xsam_alpha_1.3': 9, 'mine': 8}
+    {'adam': 0, 'xsam': 2, 'xsam_alpha_1.3': 9, 'mine': 13}
     """
     listed = list(dict.fromkeys(labels))
     first = {_PLACES[label]: label for label in reversed(listed) if label in _PLACES}
@@ -42,7 +42,7 @@ def places_of(labels: Iterable[str]) -> dict[str, int]:
     for label in sorted(listed, key=lambda one: not variants[one]):  # variants first
         if label not in places:
             taken = Counter(place % len(COLOURS) for place in places.values())
-            colour = min(variants[label] or range(len(COLOURS)), key=lambda one: (taken[one], one))
+            colour = min(variants[label] or range(len(COLOURS)), key=lambda one: (taken[one], -one))
             further = count(colour + len(COLOURS), len(COLOURS))
             places[label] = next(place for place in further if place not in places.values())
     return {label: places[label] for label in listed}
