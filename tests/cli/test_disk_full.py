@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import time
@@ -12,8 +13,10 @@ import pytest
 
 from tests.conftest import Bench
 from xsam.atomic import in_words
+from xsam.launch.local_workers import LocalWorkers
 from xsam.launch.slots import Slots
 from xsam.runner.lease import Lease
+from xsam.runner.order import WorkOrder
 from xsam.store import GridFolder, read
 from xsam.tasks.workspace import workspace
 
@@ -95,6 +98,21 @@ def test_what_a_worker_writes_for_itself_names_the_disk_too(small_disk: Path) ->
     for caught in (leased, placed, prepared):
         assert str(small_disk) in in_words(caught.value)
     assert not [path for path in small_disk.rglob(".*") if path.is_file()], "nothing half-written"
+
+
+@pytest.mark.needs("mount", "umount")
+def test_a_worker_that_cannot_be_started_names_the_disk(small_disk: Path) -> None:
+    order = WorkOrder(small_disk, "tight", ("0" * 16,), small_disk, "launch")
+    order.place.mkdir(parents=True)
+    slot = Slots(small_disk).take(1, "launch")  # its file is there from an earlier worker
+    assert slot is not None
+    assert slot.file is not None
+    os.close(slot.file)
+    fill(small_disk, 0)
+    with pytest.raises(OSError, match="No space left") as caught:
+        LocalWorkers(order, 1).start(1)
+    assert str(small_disk) in in_words(caught.value)
+    assert not Slots(small_disk).taken(), "the place is free again"
 
 
 @pytest.mark.needs("mount", "umount")

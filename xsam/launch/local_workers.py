@@ -52,7 +52,7 @@ class LocalWorkers:
                 **self._gpus(slot.number),
             )
             try:
-                with naming(self.order.place), _detached(slot.file):  # submitit writes what it starts
+                with naming(self.order.place), _detached(slot.file):  # submitit writes a file first
                     self._jobs.append(executor.submit(work, self.order))
             finally:
                 os.close(slot.file)  # the worker has it

@@ -126,7 +126,7 @@ def _submit(order: WorkOrder, profile: Profile, array: Array) -> str:
             return job
         tried.append(True)
         try:
-            with naming(folder):  # submitit writes what it submits
+            with naming(folder):  # submitit writes its files first
                 jobs = executor.map_array(element, work)
         except (FailedSubmissionError, UncompletedJobError) as error:
             for path in folder.glob("*.pkl"):
