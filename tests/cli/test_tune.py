@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -20,7 +21,7 @@ matrix:
   dataset: [digits]
   optimizer: [sgd]
   seed: {count: 2}
-params: {hidden: [1024, 1024], epochs: 4, batch_size: 64, lr: 0.05, train_subset: 400}
+params: {hidden: [64], epochs: 4, batch_size: 64, lr: 0.05, train_subset: 400}
 tune:
   space: {lr: [1.0e-3, 1.0e-2]}
   seeds: [1000, 1001, 1002, 1003]
@@ -28,6 +29,11 @@ tune:
   rule: final
   max_extensions: 1
 """
+
+
+def whatever_the_commit(text: str) -> str:
+    """Without the line on the code that trained, since this checkout may be worked on while its tests run."""
+    return re.sub(r"^# Trained by .*\n", "", text, count=1, flags=re.MULTILINE)
 
 
 @pytest.mark.slow
@@ -58,7 +64,8 @@ def test_tuning_extends_to_larger_rates_writes_a_grid_that_runs_and_goes_on_wher
     text = (bench.folder / "grid_tuned.yaml").read_text()
 
     bench("tune", grid, "--results", "elsewhere", "--out", "other.yaml")
-    assert (bench.folder / "other.yaml").read_text() == text, "neither the stop nor the folder makes a difference"
+    other = (bench.folder / "other.yaml").read_text()
+    assert whatever_the_commit(other) == whatever_the_commit(text), "neither the stop nor the folder makes a difference"
 
     again = bench("tune", grid)
     assert "nothing to do" in again
