@@ -83,6 +83,13 @@ class Metric:
         return f"{round(value, self.decimals) + 0.0:{'+' if sign else ''}.{self.decimals}f}"
 
 
+COST_METRICS = (
+    Metric("forwards", "forward passes", LOWER, decimals=0, lowest=0),
+    Metric("backwards", "backward passes", LOWER, decimals=0, lowest=0),
+    Metric("wall_seconds", "wall time", LOWER, unit="s", lowest=0),
+)  # what every task's runs cost, which a table may be about as well
+
+
 def stored_columns(metrics: Iterable[Metric]) -> tuple[str, ...]:
     """The columns of the table ``runs`` that hold ``metrics``: each one's values, then the texts of how they were made.
 

@@ -13,7 +13,9 @@ import pytest
 import xsam.tasks as tasks
 from tests.report.conftest import MakeGrid
 from xsam.metrics import HIGHER, LOWER, RULES, Metric, find
+from xsam.report.analysis import analyse
 from xsam.report.comparisons import comparisons
+from xsam.report.sections import cost as cost_sheet
 from xsam.report.table import Table, cells
 from xsam.report.text import marks, number
 
@@ -80,3 +82,21 @@ def test_chance_is_that_of_the_data_set() -> None:
     accuracy = tasks.get_task("vision").metric
     assert accuracy.chance is not None
     assert [accuracy.chance({"dataset": name}) for name in ("cifar10", "cifar100", "tiny_imagenet")] == [10, 1, 0.5]
+
+
+@pytest.mark.parametrize(("cost", "values"), [("wall_seconds", ("1.50", "2.50")), ("backwards", ("100", "200"))])
+def test_a_table_may_be_about_what_runs_cost(make_grid: MakeGrid, cost: str, values: tuple[str, str]) -> None:
+    runs: list[Any] = [("sgd", "sgd", {}), ("sam", "sam", {})]
+    grid = make_grid(runs, {"optimizer": ("sgd", "sam")}, (), ("optimizer",), seeds=5, metric=cost)
+    rows = []
+    for run in grid.runs:
+        more = run.method == "sam"
+        spread = 0.01 * int(str(run.axes["seed"]))
+        costs = {"forwards": 100.0 + 100 * more, "backwards": 100.0 + 100 * more, "wall_seconds": 1.48 + more + spread}
+        rows.append({"run_id": run.run_id, "grid": "toy", "status": "done", "peak_memory_bytes": None, **costs})
+    analysis = analyse(grid, grid.report, pd.DataFrame(rows))
+    table = analysis.table
+    assert tuple(number(table, cell.mean) for cell in table.cells.values() if cell.mean is not None) == values
+    assert [one.verdict for one in analysis.comparisons] == ["worse"], "more is worse"
+    sheet = cost_sheet(analysis)
+    assert len(set(sheet.header)) == len(sheet.header), "it is not shown twice"

@@ -31,7 +31,7 @@ class ReportSpec:
 
     Attributes:
         rows, columns: axes.
-        metric: a metric of the task.
+        metric: a metric of the task, or one of ``COST_METRICS``.
         rule: the selection rule, in ``xsam.metrics.RULES``.
         name: what its files are called.
         baseline: the label of ``optimizer`` that every cell is compared with; empty: the table's first column.

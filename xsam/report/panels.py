@@ -233,9 +233,11 @@ def _sweep(place: int, label: str, cells: Mapping[Value, Cell]) -> Line:
 
 
 def cost_panels(table: Table) -> Iterator[Panel]:
-    """Two panels a row: each column's mean over its backward passes, and over its wall time."""
+    """Two panels a row: each column's mean over its backward passes, and over its wall time, where it is not that."""
     places = places_in(table)
     for cost, unit in _COSTS.items():
+        if cost == table.column:
+            continue
         names = file_names(f"cost-{cost.replace('_', '-')}", table.rows)
         for row in table.rows:
             lines = [

@@ -16,7 +16,7 @@ from xsam.report.evaluations import compared_sheet, evaluations_sheet
 from xsam.report.formats import Sheet, Text
 from xsam.report.overall import overall_sheet
 from xsam.report.references import Check
-from xsam.report.table import ABSENT, PROBLEMS, Cell, Key, Table
+from xsam.report.table import ABSENT, COSTS, PROBLEMS, Cell, Key, Table
 from xsam.report.targets import target_sheet
 from xsam.report.text import (
     cell_text,
@@ -213,17 +213,20 @@ def cost(analysis: Analysis) -> Sheet:
     """What the runs cost, beside what they reach, and as multiples of the plain base optimizer and of SAM."""
     table = analysis.table
     against = cost_baselines(table)
+    is_cost = table.column in COSTS  # then it has its column anyway
 
     def numbers(place: Place, cell: Cell) -> Iterator[str]:
         yield of(cell.done, cell.expected)
-        yield optional_number(table, cell.mean)
+        if not is_cost:
+            yield optional_number(table, cell.mean)
         for name, unit, decimals in _COSTS:
             mean = cell.cost(name)
             yield "" if mean is None else f"{mean / unit:.{decimals}f}"
         for base in against.values():
             yield from (_times(ratio(table, place, base, name)) for name in ("backwards", "wall_seconds"))
 
-    header = [*place_header(table), "runs", table.column, "forwards", "backwards", "wall seconds", "peak MiB"]
+    header = [*place_header(table), "runs", *(() if is_cost else (table.column,))]
+    header += ["forwards", "backwards", "wall seconds", "peak MiB"]
     header += [f"{unit} / {name}" for name in against for unit in ("backwards", "seconds")]
     rows = tuple(
         (*place_texts(table, (row, column)), *map(Text, numbers((row, column), cell)))

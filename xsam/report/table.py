@@ -13,7 +13,7 @@ import pandas as pd
 
 from xsam.grid.grid import TABLE, Grid, ReportSpec
 from xsam.grid.spec import RunSpec
-from xsam.metrics import Metric, find
+from xsam.metrics import COST_METRICS, Metric, find
 from xsam.parameters import Value
 from xsam.tasks import get_task
 
@@ -211,7 +211,7 @@ def cells(frame: pd.DataFrame, grid: Grid, report: ReportSpec | None = None) -> 
         >>> table = cells(read(folder.results), Grid.load(folder.grid_json))   # doctest: +SKIP
     """
     report = report or grid.report
-    metric = find(get_task(grid.task).run_metrics, report.metric)
+    metric = find((*get_task(grid.task).run_metrics, *COST_METRICS), report.metric)
     column = metric.column(report.rule)
     stored = _stored(frame, grid.name, column, metric)
     placed = _placed(grid, report)
@@ -236,7 +236,7 @@ def cells(frame: pd.DataFrame, grid: Grid, report: ReportSpec | None = None) -> 
 
 def _stored(frame: pd.DataFrame, name: str, column: str, metric: Metric) -> dict[str, dict[str, Any]]:
     values = [one for one in dict.fromkeys((column, *metric.columns)) if one in frame.columns]
-    own = frame.loc[frame["grid"] == name, ["run_id", "status", *values, *COSTS]]
+    own = frame.loc[frame["grid"] == name, ["run_id", "status", *dict.fromkeys((*values, *COSTS))]]
     return {str(row["run_id"]): {str(key): value for key, value in row.items()} for row in own.to_dict("records")}
 
 
