@@ -60,8 +60,8 @@ test-repeat: $(VENV)/.installed-dev system-deps
 # the grids that confirm take from single_step_digits and multi_step_digits is written in them, so they may come in any order.
 # Those of Fashion-MNIST need 'xsam-bench data prepare fashion_mnist' first; the seconds of overhead_fashion were measured by
 # 'xsam-bench run --jobs 1' with nothing beside it, and mean little as they come from here.
-RESULTS_OF := single_step_digits single_step_fashion multi_step_digits compute_matched_digits ablation_digits \
-	confirm_digits confirm_multi_step_digits sharpness overhead_fashion quickstart
+RESULTS_OF := single_step_digits single_step_fashion single_step_resnet8 multi_step_digits compute_matched_digits \
+	ablation_digits confirm_digits confirm_multi_step_digits sharpness overhead_fashion quickstart
 results: $(VENV)/.installed
 	for grid in $(RESULTS_OF); do \
 	file=configs/cpu/$$grid.yaml; [ -e $$file ] || file=configs/$$grid.yaml; \

@@ -10,12 +10,15 @@ def workers(results: Path) -> list[int]:
 
     A zombie's command line is empty. What a worker starts has the worker's own until it becomes another program.
     """
-    found = {
-        int(path.parent.name)
-        for path in Path("/proc").glob("[0-9]*/cmdline")
-        if "submitit.core._submit" in (words := command(path)) and any(word.startswith(str(results)) for word in words)
-    }
+    seen = {int(path.name) for path in Path("/proc").glob("[0-9]*") if _is_worker(path, results)}
+    # Looking takes a while: who ended meanwhile and who came in its place were never there at once.
+    found = {pid for pid in seen if _is_worker(Path(f"/proc/{pid}"), results)}
     return sorted(pid for pid in found if parent(pid) not in found)
+
+
+def _is_worker(process: Path, results: Path) -> bool:
+    words = command(process / "cmdline")
+    return "submitit.core._submit" in words and any(word.startswith(str(results)) for word in words)
 
 
 def parent(pid: int) -> int | None:
@@ -24,6 +27,17 @@ def parent(pid: int) -> int | None:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     except OSError:
         return None
+
+
+def described(pid: int) -> str:
+    """What tells whether a process has a worker's place: its parent, when it began, and what its standard input is."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        place = Path(f"/proc/{pid}/fd/0").readlink()
+    except OSError as error:
+        return f"{pid}: {error}"
+    above = " ".join(command(Path(f"/proc/{stat[1]}/cmdline"))[:4])
+    return f"{pid}: state {stat[0]}, began at tick {stat[19]}, child of {stat[1]} ({above}), with {place}"
 
 
 def controller(pid: int) -> int | None:

@@ -124,7 +124,10 @@ class Campaign:
         return self._done() == RUNS
 
     def _watch(self, again: bool) -> None:
-        self.most_workers = max(self.most_workers, len(self._workers()))
+        workers = self._workers()
+        self.most_workers = max(self.most_workers, len(workers))
+        if len(workers) > JOBS:
+            self.said.append("\n".join(["too many workers:", *map(processes.described, workers)]))
         for pid, until in list(self.stopped.items()):
             if time.monotonic() > until:
                 del self.stopped[pid]

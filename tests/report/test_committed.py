@@ -27,6 +27,8 @@ COMMITTED = (
     "single_step_digits_tuned",
     "single_step_fashion@tune",
     "single_step_fashion_tuned",
+    "single_step_resnet8@tune",
+    "single_step_resnet8_tuned",
 )
 
 

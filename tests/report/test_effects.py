@@ -39,7 +39,7 @@ def test_claims_stand_under_their_verdicts_each_at_its_effect() -> None:
     figure = effects_figure(claims)
     assert figure is not None
     assert texts(figure) == [
-        "Shown:", "supported by 1.0 (5 seeds)", "supported by 2.0 (5 seeds)", "The opposite was shown of:",
+        "Shown:", "supported by 1.0 (5 seeds)", "supported by 2.0 (5 seeds)", "Contradicted:",
         "contradicted by -1.0 (5 seeds)", "Not decided, one way or the other:", "undecided by 0.1 (5 seeds)",
     ]  # fmt: skip
     marks = [line for line in figure.axes[0].lines if line.get_marker() not in ("None", "")]

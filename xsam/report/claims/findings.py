@@ -11,7 +11,7 @@ from xsam.stats import EQUIVALENT, UNDECIDED
 TITLE = "What was found"
 HEADS = {
     SUPPORTED: "Shown:",
-    CONTRADICTED: "The opposite was shown of:",
+    CONTRADICTED: "Contradicted:",
     EQUIVALENT: "No difference beyond the margin, of:",
     MIXED: "Shown in some cells and not in others:",
     UNDECIDED: "Not decided, one way or the other:",
@@ -45,5 +45,5 @@ def _behind(one: Judgement) -> Iterator[str]:
         yield f"{one.cells_text} {'cell' if one.cells == (1, 1) else 'cells'}"
     if one.seeds_text:
         yield f"{one.seeds_text} seeds"
-    if one.detail and one.verdict not in (SUPPORTED, CONTRADICTED):  # these are of all cells
+    if one.detail and one.verdict != SUPPORTED:
         yield one.detail
