@@ -15,9 +15,10 @@ SUPPORTED, CONTRADICTED, MIXED, NOT_TESTED = "supported", "contradicted", "mixed
 VERDICTS = (SUPPORTED, CONTRADICTED, EQUIVALENT, MIXED, UNDECIDED, NOT_TESTED)
 CLAIMS_NOTE = (
     "Each claim is judged by the grids that it names and by no others. Supported, of all cells: each of them shows it "
-    "by itself at the level 0.05; of the mean: the mean over cells does. Contradicted: the opposite is shown. "
-    "Equivalent: no difference beyond the margin. Mixed: some cells show it and others do not, after Holm's adjustment "
-    "for their number. Undecided: neither, with the seeds that 80% power would take, were the truth what was seen. "
+    "by itself at the level 0.05; of the mean: the mean over cells does. Contradicted: the opposite is shown, by the "
+    "mean or, of all cells, by at least one while none shows the claim. Equivalent: no difference beyond the margin. "
+    "Mixed: some cells show it and others do not. One cell of several counts after Holm's adjustment for their number. "
+    "Undecided: neither, with the seeds that 80% power would take, were the truth what was seen. "
     "Effect: the mean over cells with its 95% interval; a ratio for passes and seconds."
 )
 
