@@ -17,7 +17,7 @@ class Gate:
     """Holds processes that were started with :attr:`environment`, and runs that they train, until it is opened.
 
     A held run has finished a step, and neither saved nor looked whether it is to stop since. A wish to stop lets it go
-    on, as far as to its checkpoint.
+    on, as far as to its checkpoint. Where the test's process is gone, they go on too, and wait for nobody.
 
     Args:
         folder: for what the gate and the processes tell each other.
@@ -49,7 +49,7 @@ class Gate:
 
     def _close(self, **where: Any) -> None:
         (self.folder / "held").mkdir(parents=True, exist_ok=True)
-        write_json(self.folder / "closed", where, durable=False)
+        write_json(self.folder / "closed", {**where, "by": os.getpid()}, durable=False)
 
     def open(self) -> None:
         """Let all go on."""
