@@ -87,7 +87,12 @@ COST_METRICS = (
     Metric("forwards", "forward passes", LOWER, decimals=0, lowest=0),
     Metric("backwards", "backward passes", LOWER, decimals=0, lowest=0),
     Metric("wall_seconds", "wall time", LOWER, unit="s", lowest=0),
-)  # what every task's runs cost, which a table may be about as well
+)
+
+
+def shown(run_metrics: Iterable[Metric]) -> tuple[Metric, ...]:
+    """What a table may be about: a task's own metrics, and what its runs cost."""
+    return (*run_metrics, *COST_METRICS)
 
 
 def stored_columns(metrics: Iterable[Metric]) -> tuple[str, ...]:

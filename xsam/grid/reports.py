@@ -12,7 +12,7 @@ from xsam.grid.names import FIGURES, is_table_name
 from xsam.grid.shared import shared_of
 from xsam.grid.source import Node, check_keys
 from xsam.grid.spec import RunSpec
-from xsam.metrics import COST_METRICS, RULES, find, known
+from xsam.metrics import RULES, find, known, shown
 from xsam.parameters import Value, nearest
 from xsam.tasks import Task
 
@@ -53,8 +53,8 @@ def report_of(
     entries = node.mapping("report")
     check_keys(entries, KEYS, "key of report")
     rows, columns = _rows_and_columns(entries, task, [name for name in names if name != "seed"])
-    asked = (*task.run_metrics, *COST_METRICS)
-    metric = find(asked, _choice(entries, "metric", task.metric.name, tuple(known(asked))))
+    metrics = shown(task.run_metrics)
+    metric = find(metrics, _choice(entries, "metric", task.metric.name, tuple(known(metrics))))
     rule = _choice(entries, "rule", "final", RULES)
     if metric.rules and rule not in metric.rules:
         place = entries["rule"].place if "rule" in entries else node.place

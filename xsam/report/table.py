@@ -13,7 +13,7 @@ import pandas as pd
 
 from xsam.grid.grid import TABLE, Grid, ReportSpec
 from xsam.grid.spec import RunSpec
-from xsam.metrics import COST_METRICS, Metric, find
+from xsam.metrics import Metric, find, shown
 from xsam.parameters import Value
 from xsam.tasks import get_task
 
@@ -211,7 +211,7 @@ def cells(frame: pd.DataFrame, grid: Grid, report: ReportSpec | None = None) -> 
         >>> table = cells(read(folder.results), Grid.load(folder.grid_json))   # doctest: +SKIP
     """
     report = report or grid.report
-    metric = find((*get_task(grid.task).run_metrics, *COST_METRICS), report.metric)
+    metric = find(shown(get_task(grid.task).run_metrics), report.metric)
     column = metric.column(report.rule)
     stored = _stored(frame, grid.name, column, metric)
     placed = _placed(grid, report)
