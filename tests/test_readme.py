@@ -64,6 +64,20 @@ def test_what_it_says_of_results_is_what_the_report_found() -> None:
     assert said.strip() == found.strip()
 
 
+def test_numbers_of_its_prose_stand_in_the_reports_beside_them() -> None:
+    """A number with two decimals in a paragraph that links reports is in one of them."""
+    checked = []
+    for paragraph in README.split("\n\n"):
+        linked = re.findall(r"\]\((reports/[^)]+\.md)\)", paragraph)
+        if not linked or paragraph.startswith("<!--"):
+            continue
+        said = "".join((ROOT / path).read_text(encoding="utf-8") for path in linked)
+        for number in re.findall(r"(?<![\d.])\d+\.\d\d(?![\d.])", paragraph):
+            assert re.search(rf"(?<![\d.]){re.escape(number)}(?!\d)", said), f"{number}: in none of {linked}"
+            checked.append(number)
+    assert checked
+
+
 @pytest.mark.needs("git")
 def test_generated_files_are_part_of_the_project() -> None:
     paths = re.findall(r"<!-- from (\S+) -->", README)

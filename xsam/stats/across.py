@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from xsam.stats.bisection import turning_point
 from xsam.stats.paired import ALPHA, Difference, t_quantile
 from xsam.stats.resampling import stratified_bootstrap
 
 _NO_SPREAD = 1e-12  # of the values' size: what subtracting two doubles leaves
-_HALVINGS = 60
 FEWEST_DATA_SETS = 5  # below, Friedman's test has next to no power (Demšar, 2006)
 
 
@@ -249,12 +249,11 @@ def _range_quantile(k: int) -> float:
 
     z = np.linspace(-8.0, 8.0, 801)
     density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi) * (z[1] - z[0])
-    low, high = 0.0, 16.0
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        share = k * float(density @ (ndtr(z) - ndtr(z - middle)) ** (k - 1))
-        low, high = (middle, high) if share < 1 - ALPHA else (low, middle)
-    return high
+
+    def share_within(q: float) -> float:
+        return k * float(density @ (ndtr(z) - ndtr(z - q)) ** (k - 1))
+
+    return turning_point(lambda q: share_within(q) < 1 - ALPHA, 0.0, 16.0)
 
 
 def _cliques(ranks: Mapping[Any, float], critical: float) -> tuple[tuple[Any, ...], ...]:

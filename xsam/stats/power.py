@@ -11,9 +11,10 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from xsam.stats.bisection import turning_point
+
 POWER = 0.8
 MOST_SEEDS = 9999
-_HALVINGS = 60  # of an interval, to the last bit of a double
 _NODES = 400  # of the integral over the standard deviation that an experiment finds
 
 
@@ -121,12 +122,8 @@ def _quantile(degrees: int, alpha: float) -> float:
 @lru_cache(maxsize=4096)
 def _noncentrality(n: int, alpha: float, power: float) -> float:
     """The noncentrality at which the two-sided paired t test of ``n`` pairs has this power."""
-    from scipy.special import nctdtr  # scipy.optimize takes a quarter of a second to import
+    from scipy.special import nctdtr
 
     critical = _quantile(n - 1, alpha)
     # The other tail has less than 1e-6 at this power, too little for the library's function to be sure of.
-    low, high = 0.0, 2 * critical + 10
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if 1 - nctdtr(n - 1, middle, critical) < power else (low, middle)
-    return high
+    return turning_point(lambda middle: bool(1 - nctdtr(n - 1, middle, critical) < power), 0.0, 2 * critical + 10)
