@@ -11,9 +11,10 @@ def workers(results: Path) -> list[int]:
     A zombie's command line is empty. What a worker starts has the worker's own until it becomes another program.
     """
     seen = {int(path.name) for path in Path("/proc").glob("[0-9]*") if _is_worker(path, results)}
-    # Looking takes a while: who ended meanwhile and who came in its place were never there at once.
-    found = {pid for pid in seen if _is_worker(Path(f"/proc/{pid}"), results)}
-    return sorted(pid for pid in found if parent(pid) not in found)
+    # Looking takes a while: who ended meanwhile and who came in its place were never there at once, and a child that
+    # has ended no longer tells whose it was.
+    above = {pid: parent(pid) for pid in seen}
+    return sorted(pid for pid in seen if above[pid] not in seen and _is_worker(Path(f"/proc/{pid}"), results))
 
 
 def _is_worker(process: Path, results: Path) -> bool:
