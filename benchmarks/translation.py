@@ -88,7 +88,7 @@ def open_problem(folder: Path) -> TranslationProblem:
     """The corpus prepared as always, and a small run's problem on it."""
     write_corpus(folder)
     prepare("parallel_text", folder / "data", folder, bpe_merges=2_000)
-    return TASK.open(SETTING, folder / "data", CPU)  # type: ignore[return-value]
+    return TASK.open(SETTING, folder / "data", CPU)
 
 
 def measure_training(problem: TranslationProblem) -> dict[str, float]:

@@ -61,7 +61,7 @@ def test_what_cannot_be_read_is_not_offered_and_says_nothing(stored: Bench) -> N
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_there_is_a_script_for_every_shell_and_the_shell_takes_it(shell: str) -> None:
-    from typer.completion import get_completion_script
+    from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
     script = get_completion_script(prog_name=str(app.info.name), complete_var="_XSAM_BENCH_COMPLETE", shell=shell)
     assert "xsam-bench" in script

@@ -16,6 +16,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -270,6 +271,6 @@ def prepare_file(folder: GridFolder, kind: str, run_id: str) -> Path:
     return path
 
 
-def numbers(results: Path) -> object:
+def numbers(results: Path) -> pd.DataFrame:
     frame = read(results, "epochs").sort_values(["run_id", "epoch"], ignore_index=True)
     return frame[["run_id", "epoch", "train_loss", "test_accuracy"]]

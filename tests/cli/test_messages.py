@@ -92,7 +92,7 @@ def test_a_device_that_nobody_has_is_named(name: str, message: str) -> None:
 def test_a_results_folder_may_be_a_text(tmp_path: Path) -> None:
     (tmp_path / "g").mkdir()
     assert read(str(tmp_path)).empty
-    assert GridFolder(str(tmp_path), "g") == GridFolder(tmp_path, "g")  # type: ignore[arg-type]
+    assert GridFolder(str(tmp_path), "g") == GridFolder(tmp_path, "g")
     assert load_grid(str(ROOT / "configs" / "quickstart.yaml")).name == "quickstart"
 
 

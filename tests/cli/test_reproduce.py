@@ -21,7 +21,7 @@ from xsam.store import GridFolder, read, write_epochs, write_run
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
-    return pq.read_table(path).to_pylist()  # type: ignore[no-any-return]
+    return pq.read_table(path).to_pylist()
 
 
 def first_run(bench: Bench) -> tuple[GridFolder, dict[str, Any]]:

@@ -17,7 +17,7 @@ LoadText = Callable[..., Grid]
 def fake_task() -> Iterator[None]:
     """The task ``fake`` of ``fake_task.py``."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(TASKS, "fake", "tests.grid.fake_task:TASK")  # type: ignore[arg-type]
+        patch.setitem(TASKS, "fake", "tests.grid.fake_task:TASK")
         yield
 
 

@@ -166,8 +166,8 @@ def test_a_link_that_was_made_though_the_answer_says_that_it_exists_is_no_lost_r
     real = os.link
 
     def answer_lost(*paths: object) -> None:  # as on NFS: the request is sent again, and finds its own work
-        real(*paths)  # type: ignore[arg-type]
-        real(*paths)  # type: ignore[arg-type]
+        real(*paths)
+        real(*paths)
 
     monkeypatch.setattr(os, "link", answer_lost)
     lease = Lease.acquire(tmp_path, "a")

@@ -246,7 +246,7 @@ def test_what_is_no_base_and_no_model_is_refused():
 def test_other_implementations_order_of_arguments_is_told_the_way_out(given):
     model = problems.plain_net()
     with pytest.raises(TypeError, match=r"as in SAM\(torch.optim.SGD\(model.parameters\(\), lr=0.1\), rho=0.05\)"):
-        SAM(*given(model.parameters()), lr=0.1, momentum=0.9)
+        SAM(*given(model.parameters()), lr=0.1, momentum=0.9)  # type: ignore[call-arg]
     optimizer = SAM(problems.sgd(model))
     for name in ("first_step", "second_step"):
         with pytest.raises(AttributeError, match=rf"SAM has no {name}\(\): call step\(closure\), or .* ascend\(\)"):

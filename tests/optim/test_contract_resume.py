@@ -6,6 +6,7 @@ import copy
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ STEPS, SAVED_AFTER = 8, 4
 CASES = [(method, base) for method, base in family.PAIRS if base in ("momentum", "adam")]
 
 
-def build(method, base):
+def build(method: str, base: str) -> tuple[torch.nn.Module, Any, Any]:
     """A model with dropout and BatchNorm, its optimizer and a schedule."""
     torch.manual_seed(3)
     model = torch.nn.Sequential(

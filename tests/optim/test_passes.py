@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import gc
 import weakref
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from torch import nn
 from tests.optim import problems
 from xsam.optim import SAM, XSAM, BaseAlone
 
-METHODS = {
+METHODS: dict[str, Callable[..., Any]] = {
     "base": lambda model, **keywords: BaseAlone(problems.sgd(model, lr=0.0), model=model),
     "sam": lambda model, **keywords: SAM(problems.sgd(model, lr=0.0), rho=0.5, ascent_steps=3, model=model, **keywords),
     "xsam": lambda model, **keywords: XSAM(

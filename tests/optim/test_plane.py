@@ -100,9 +100,9 @@ def test_two_zero_vectors_give_zero():
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("place", [0, 1])
 def test_non_finite_vectors_give_non_finite_ones(bad, place):
-    pair = [torch.tensor([1.0, 2.0]), torch.tensor([2.0, 1.0])]
+    first, second = pair = torch.tensor([1.0, 2.0]), torch.tensor([2.0, 1.0])
     pair[place][1] = bad
-    for vector in vectors(*pair, ALPHAS[1:]):
+    for vector in vectors(first, second, ALPHAS[1:]):
         assert not vector.isfinite().all()
 
 

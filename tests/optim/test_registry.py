@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import pytest
 
@@ -135,7 +136,7 @@ def test_a_radius_per_step_is_the_total_over_all_steps(method):
     params = resolved(method, "sgd", rho_per_step=0.1, **steps)
     assert params["rho"] == pytest.approx(0.3 if steps else 0.1)
     assert "rho_per_step" not in params
-    optimizer = registry.build(method, params, problems.batch_norm_net())
+    optimizer: Any = registry.build(method, params, problems.batch_norm_net())
     assert optimizer.rho == params["rho"]
 
 
@@ -179,7 +180,7 @@ PARTS = [{}, {"active_from": 0.4}, {"active_from": 0.5, "active_until": 0.9}, {"
 def test_the_cost_of_a_part_of_a_run_is_counted_before_it_runs(method, given, part):
     params, steps, steps_per_epoch = resolved(method, "sgd", **given, **part), 11, 4
     model = problems.plain_net()
-    optimizer = registry.build(method, params, model, steps=steps)
+    optimizer: Any = registry.build(method, params, model, steps=steps)
     for step, batch in enumerate(problems.batches(steps)):
         if step % steps_per_epoch == 0 and pass_counts.searches_each_epoch(params):
             optimizer.request_alpha_search()

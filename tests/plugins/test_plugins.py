@@ -170,7 +170,7 @@ def test_a_base_is_known_alone_and_under_every_method(place: Path) -> None:
 
 def test_a_base_needs_a_learning_rate() -> None:
     with pytest.raises(ValueError, match="needs the parameter 'lr'"):
-        Plugin("bases", version="1").base("flat", lambda parameters: None, {})  # type: ignore[arg-type,return-value]
+        Plugin("bases", version="1").base("flat", lambda parameters: None, {})
 
 
 def test_declaring_a_plug_in_imports_no_torch() -> None:

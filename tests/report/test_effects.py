@@ -43,7 +43,7 @@ def test_claims_stand_under_their_verdicts_each_at_its_effect() -> None:
         "contradicted by -1.0 (5 seeds)", "Not decided, one way or the other:", "undecided by 0.1 (5 seeds)",
     ]  # fmt: skip
     marks = [line for line in figure.axes[0].lines if line.get_marker() not in ("None", "")]
-    assert [float(line.get_xdata()[0]) for line in marks] == pytest.approx([1.02, 2.02, -0.98, 0.12])  # type: ignore[index]
+    assert [float(line.get_xdata()[0]) for line in marks] == pytest.approx([1.02, 2.02, -0.98, 0.12])
 
 
 def test_what_has_another_unit_or_no_effect_is_left_out() -> None:

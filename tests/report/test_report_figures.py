@@ -12,6 +12,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.container import ErrorbarContainer
+from matplotlib.patches import Rectangle
 
 from tests.report.fixtures.make import RESULTS
 from xsam.grid.grid import Grid
@@ -102,6 +104,7 @@ def test_radii_are_marked_where_they_were_measured_and_steps_at_whole_numbers() 
 def test_a_side_that_is_level_shows_its_deviation_too() -> None:
     (axes,) = panel_figure(wide_panel(1, "sgd")).axes
     (band,) = axes.patches
+    assert isinstance(band, Rectangle)
     assert (band.get_y(), band.get_height()) == (48, 4)
 
 
@@ -131,7 +134,8 @@ def test_arms_beside_one_that_collapsed_are_drawn_once_more_and_larger() -> None
     content(figure, "png")
     assert not legend.get_window_extent().overlaps(part.get_tightbbox())
     for axes in (whole, part):
-        first, second, third = (bar.lines[0].get_xdata() for bar in axes.containers)
+        containers = [one for one in axes.containers if isinstance(one, ErrorbarContainer)]
+        first, second, third = (bars.lines[0].get_xdata() for bars in containers)
         assert all(first < second), "bars at one x stand side by side"
         assert all(second < third)
         assert second == pytest.approx([1.0, 3.0, 10.0])

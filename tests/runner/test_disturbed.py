@@ -48,8 +48,8 @@ def numbers(bench: Bench) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Everything of the tables that must not depend on how often a run was interrupted."""
     runs = read(bench.results).set_index("run_id").sort_index()
     epochs = read(bench.results, "epochs").sort_values(["run_id", "epoch"]).reset_index(drop=True)
-    told = [column for column in runs if column.startswith(("test_", "val_", "param_", "best_"))]
-    times = [column for column in epochs if column.endswith("seconds")]
+    told = [column for column in runs.columns if column.startswith(("test_", "val_", "param_", "best_"))]
+    times = [column for column in epochs.columns if column.endswith("seconds")]
     return runs[["status", "forwards", "backwards", *told]], epochs.drop(columns=times)
 
 

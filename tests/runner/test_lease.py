@@ -91,7 +91,7 @@ def test_a_process_with_the_same_pid_started_later_does_not_keep_the_lease(tmp_p
 def test_where_the_holder_cannot_be_seen_only_a_minute_of_silence_frees_it(
     tmp_path: Path, change: dict[str, object]
 ) -> None:
-    holder = replace(Process.current(), **change)  # type: ignore[arg-type]
+    holder = replace(Process.current(), **change)
     plant(tmp_path / "fresh", holder, age=leases.STALE_SECONDS - 20)
     plant(tmp_path / "silent", holder, age=leases.STALE_SECONDS + 20)
     assert Lease.acquire(tmp_path / "fresh", "mine") is None

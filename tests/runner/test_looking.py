@@ -20,9 +20,10 @@ from tests.runner.training import spec_of
 from tests.tasks import archives
 from xsam.atomic import write_json
 from xsam.grid import load_grid
-from xsam.grid.diagnostics import MEASUREMENTS, Diagnostics
+from xsam.grid.diagnostics import Diagnostics
 from xsam.grid.spec import RunSpec
 from xsam.optim import registry
+from xsam.plugins.kinds import MEASUREMENTS
 from xsam.runner import callbacks
 from xsam.runner.measure import measure
 from xsam.runner.order import WorkOrder

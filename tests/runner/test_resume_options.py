@@ -38,7 +38,7 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
 @pytest.mark.parametrize("stop_after", [1, STEPS - 1])
 def test_an_interrupted_run_ends_bit_for_bit_the_same(name: str, stop_after: int, tmp_path: Path) -> None:
     torch._dynamo.reset()
-    compiled = {
+    compiled: dict[str, tuple[str, dict[str, Any]]] = {
         "compile": ("xsam", {"compile": True}),
         "compiled BatchNorm": ("xsam", {"compile": True, "model": "resnet8", "train_subset": 256, "ema_decay": 0.9}),
     }

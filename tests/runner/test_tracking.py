@@ -93,7 +93,7 @@ def numbers(results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """All that a run's numbers are, without what no two runs share."""
     own = ("seconds", "_at", "launch", "attempts", "resumed_from_step", "provenance", "peak_memory_bytes")
     runs, epochs = read(results), read(results, "epochs")
-    keep = [[name for name in table if not name.endswith(own)] for table in (runs, epochs)]
+    keep = [[name for name in table.columns if not name.endswith(own)] for table in (runs, epochs)]
     return runs[keep[0]].sort_values("run_id", ignore_index=True), epochs[keep[1]].sort_values(
         ["run_id", "epoch"], ignore_index=True
     )

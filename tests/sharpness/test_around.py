@@ -88,7 +88,7 @@ def test_directions_are_those_of_the_optimizers(k: int) -> None:
 
     def step(make: type[SAM] | type[XSAM], rho: float, **options: float) -> tuple[Tensor, SAM | XSAM]:
         other = copy.deepcopy(still)
-        optimizer = make(torch.optim.SGD(other.parameters(), lr=0.0), rho=rho, ascent_steps=k, **options)  # type: ignore[arg-type]
+        optimizer = make(torch.optim.SGD(other.parameters(), lr=0.0), rho=rho, ascent_steps=k, **options)
         optimizer.step(lambda: loss_fn(other, batch))
         gradient = torch.cat([each.grad.reshape(-1) for each in other.parameters() if each.grad is not None])
         return gradient / gradient.norm(), optimizer
@@ -191,7 +191,7 @@ def test_the_ascent_plane_holds_its_marks() -> None:
 def test_random_planes_move_filters_by_their_size_and_no_biases() -> None:
     model, batches = problem("cnn")
     with torch.no_grad():
-        model[0].weight[1] *= 10  # type: ignore[index, operator]
+        model[0].weight[1] *= 10
     plane = random_plane(model, loss_fn, batches, extent=0.5, points=3, seed=4)
     assert plane == random_plane(model, loss_fn, batches, extent=0.5, points=3, seed=4)
     assert plane != random_plane(model, loss_fn, batches, extent=0.5, points=3, seed=5)

@@ -161,7 +161,7 @@ def test_mistakes_are_told() -> None:
     with pytest.raises(ValueError, match="k must be at most the number of parameters"):
         top_eigenvalues(model, loss_fn, batches, k=1000)
     with pytest.raises(ValueError, match="unknown batchnorm 'train'"):
-        top_eigenvalues(model, loss_fn, batches, batchnorm="train")  # type: ignore[arg-type]
+        top_eigenvalues(model, loss_fn, batches, batchnorm="train")
     with pytest.raises(ValueError, match="without detach"):
         top_eigenvalues(model, lambda model, batch: loss_fn(model, batch).detach(), batches)
     with pytest.raises(ValueError, match="scalar"):

@@ -190,7 +190,7 @@ class Launch:
 def numbers(results: Path, grid: str) -> pd.DataFrame:
     """What must not depend on where and how often a run was trained."""
     runs = read(results, grids=[grid]).set_index("run_id").sort_index()
-    told = [column for column in runs if column.startswith(("test_", "val_", "param_", "best_"))]
+    told = [column for column in runs.columns if column.startswith(("test_", "val_", "param_", "best_"))]
     return runs[["status", "forwards", "backwards", *told]]
 
 

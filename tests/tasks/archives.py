@@ -15,6 +15,7 @@ import pickle
 import struct
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 from xsam.tasks.vision.datasets import DATASETS, EVALUATION_SETS
+from xsam.tasks.vision.datasets.cifar import CifarDataset
 from xsam.tasks.vision.datasets.dataset import DataFile, Dataset
 
 GREY_EVERY = 60  # about as many of Tiny-ImageNet's files are grey
@@ -114,10 +116,12 @@ def jpeg(image: Image.Image) -> bytes:
     return stream.getvalue()
 
 
-class Python2Pickler(pickle._Pickler):  # type: ignore[name-defined]
+class Python2Pickler(pickle._Pickler):
     """Writes the pickles of Python 2 and its NumPy, which CIFAR's are."""
 
-    dispatch: ClassVar[dict[type, Any]] = dict(pickle._Pickler.dispatch)  # type: ignore[attr-defined]
+    write: Callable[[bytes], None]
+    memoize: Callable[[object], None]
+    dispatch: ClassVar[dict[type, Any]] = dict(pickle._Pickler.dispatch)
 
     def _save_string(self, value: bytes | str) -> None:
         content = value if isinstance(value, bytes) else value.encode("latin1")
@@ -139,7 +143,7 @@ def pickled(content: object) -> bytes:
     return stream.getvalue()
 
 
-def _write_cifar(real: Dataset, target: Path, train: int, test: int, seed: int, meta: dict[str, str]) -> Dataset:
+def _write_cifar(real: CifarDataset, target: Path, train: int, test: int, seed: int, meta: dict[str, str]) -> Dataset:
     random = np.random.default_rng(seed)
     files: dict[str, bytes] = {}
     for batches, total in ((real.train_files, train), (real.test_files, test)):

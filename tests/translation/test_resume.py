@@ -40,10 +40,10 @@ def bench_with_data(bench: Bench, data_dir: Path) -> Bench:
 
 def numbers(results: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, bytes]]:
     runs = read(results).set_index("run_id").sort_index()
-    told = [column for column in runs if column.startswith(("test_", "val_", "param_", "best_"))]
+    told = [column for column in runs.columns if column.startswith(("test_", "val_", "param_", "best_"))]
     epochs = read(results, "epochs").sort_values(["run_id", "epoch"]).reset_index(drop=True)
     outputs = {path.relative_to(results).as_posix(): path.read_bytes() for path in results.glob("*/outputs/*/*")}
-    timeless = [column for column in epochs if not column.endswith("seconds")]
+    timeless = [column for column in epochs.columns if not column.endswith("seconds")]
     return runs[["status", "forwards", "backwards", *told]], epochs[timeless], outputs
 
 

@@ -56,7 +56,7 @@ class Results:
 
     def write(self, folder: GridFolder, run: RunSpec) -> None:
         self.trained.append(run)
-        value = self.truth(run.params, int(run.params["seed"]))  # type: ignore[arg-type]
+        value = self.truth(run.params, int(run.params["seed"]))
         tested = self.test(run) if self.test else 50.0
         if isinstance(value, float):
             rows = [
@@ -130,7 +130,7 @@ def test_the_space_grows_beyond_the_edge_that_the_best_point_sits_on(
 ) -> None:
     results = Results(tmp_path, hill(lr=peak))
     tuned = search(grid_file(tmp_path, "{lr: [0.05, 0.1]}", limit=limit), results)
-    assert sorted(float(run.params["lr"]) for run in results.trained) == tried  # type: ignore[arg-type]
+    assert sorted(float(run.params["lr"]) for run in results.trained) == tried
     assert tuned.choices[0].params == {"lr": chosen}
     assert tuned.choices[0].edges == edges
 
@@ -241,7 +241,7 @@ def test_the_rule_makes_one_number_of_a_runs_epochs(tmp_path: Path, rule: str, c
     class Curves(Results):
         def write(self, folder: GridFolder, run: RunSpec) -> None:
             super().write(folder, run)
-            values = curves[float(run.params["lr"])]  # type: ignore[arg-type]
+            values = curves[float(run.params["lr"])]
             rows = [{"epoch": epoch, "val_accuracy": float(value)} for epoch, value in enumerate(values)]
             write_epochs(folder, run.run_id, rows)
 
@@ -312,7 +312,7 @@ def test_lists_on_the_axes_are_written_as_lists(tmp_path: Path) -> None:
     path = grid_file(tmp_path, "{lr: [0.05, 0.1, 0.2]}")
     text = path.read_text().replace("batch_size: [128]", "hidden: [[8], [8, 8]]").replace("hidden: [8], ", "")
     path.write_text(text)
-    results = Results(tmp_path, lambda params, seed: -abs(params["lr"] - 0.1 * len(params["hidden"])))  # type: ignore[arg-type]
+    results = Results(tmp_path, lambda params, seed: -abs(params["lr"] - 0.1 * len(params["hidden"])))
     out, *_ = write(search(path, results), path, tmp_path / "out.yaml", GridFolder(tmp_path, "g@tune"))
     assert {(run.params["hidden"], run.params["lr"]) for run in load_grid(out).runs} == {((8,), 0.1), ((8, 8), 0.2)}
 

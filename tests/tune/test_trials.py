@@ -66,7 +66,7 @@ class Searching(Results):
 
     def write(self, folder: GridFolder, run: RunSpec) -> None:
         super().write(folder, run)
-        value = self.truth(run.params, run.seed)  # type: ignore[arg-type]
+        value = self.truth(run.params, run.seed)
         if run.optimizer == "xsam" and isinstance(value, float):
             rows = [
                 {"epoch": epoch, "val_accuracy": value, "test_accuracy": 50.0, "alpha": alpha}
@@ -86,7 +86,7 @@ def points(runs: Sequence[RunSpec]) -> dict[str, set[tuple[tuple[str, float], ..
     tuned = ("lr", "rho", "probe_ratio", "gap_weight")
     found: dict[str, set[tuple[tuple[str, float], ...]]] = {}
     for run in runs:
-        own = tuple((name, float(run.axes[name])) for name in tuned if name in run.axes)  # type: ignore[arg-type]
+        own = tuple((name, float(run.axes[name])) for name in tuned if name in run.axes)
         found.setdefault(run.optimizer, set()).add(own)
     return found
 

@@ -84,7 +84,7 @@ class Patched(importlib.abc.MetaPathFinder):
             for one in (module.Follower, module.Leader):
                 one.step_done = at_a_step(one.step_done)
 
-        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        spec.loader.exec_module = exec_module
         return spec
 
 

@@ -18,7 +18,7 @@ class Injected(importlib.abc.MetaPathFinder):
         if name != "xsam.runner.run":
             return None
         sys.meta_path.remove(self)
-        spec = importlib.machinery.PathFinder.find_spec(name, path)  # type: ignore[arg-type]
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
         assert spec is not None
         assert spec.loader is not None
         execute = spec.loader.exec_module
@@ -28,7 +28,7 @@ class Injected(importlib.abc.MetaPathFinder):
             if fault.exists():
                 exec(compile(fault.read_text(), fault, "exec"), {"runner": module})
 
-        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        spec.loader.exec_module = exec_module
         return spec
 
 

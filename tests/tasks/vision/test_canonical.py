@@ -19,6 +19,7 @@ from tests.tasks import archives
 from xsam.tasks import DataMissing
 from xsam.tasks.data import available, prepare, recorded, require, verify
 from xsam.tasks.vision.datasets import DATASETS
+from xsam.tasks.vision.datasets.cifar import CifarDataset
 from xsam.tasks.vision.datasets.dataset import Dataset
 from xsam.tasks.vision.images import load
 
@@ -43,7 +44,7 @@ def shuffled(arrays: Arrays, seed: int) -> Arrays:
     return {name: array[order[name[2:]]] for name, array in arrays.items()}
 
 
-def write_archive(dataset: Dataset, target: Path, arrays: Arrays) -> Path:
+def write_archive(dataset: CifarDataset, target: Path, arrays: Arrays) -> Path:
     """CIFAR's original archive, its batches as long as they come."""
     files = {}
     for part, batches in (("train", dataset.train_files), ("test", dataset.test_files)):

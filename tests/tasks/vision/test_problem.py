@@ -79,8 +79,7 @@ def test_a_batch_depends_on_epoch_and_step_alone(augment, params):
 def test_an_epoch_visits_every_training_image_once_normalised(params):
     problem = opened(params, batch_size=100)
     data = load("digits", NOWHERE)
-    pixels = problem.train.images.flatten(1).tolist()
-    expected = sorted(zip(pixels, problem.train.labels.tolist(), strict=True))
+    expected = sorted(zip(problem.train.images.flatten(1).tolist(), problem.train.labels.tolist(), strict=True))
     for epoch in (0, 1):
         visited = []
         for step in range(problem.steps_per_epoch):

@@ -20,7 +20,7 @@ from xsam.tasks.translation.translation_run import PUBLISHED, SIZES, DataConfig,
 if TYPE_CHECKING:
     import torch
 
-    from xsam.tasks import Problem
+    from xsam.tasks.translation.problem import TranslationProblem
 
 NUMERICS = 1  # raise by hand whenever the same parameters give other numbers than before
 
@@ -87,7 +87,7 @@ class TranslationTask:
         """Unknown before the corpus is prepared."""
         return None
 
-    def open(self, run: TranslationRun, data_dir: Path, device: torch.device) -> Problem:
+    def open(self, run: TranslationRun, data_dir: Path, device: torch.device) -> TranslationProblem:
         """One run's model and data on ``device``; raises ``DataMissing`` where the corpus is not prepared."""
         from xsam.tasks.translation.pairs import load
         from xsam.tasks.translation.problem import TranslationProblem

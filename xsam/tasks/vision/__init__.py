@@ -20,7 +20,7 @@ from xsam.tasks.vision.vision_run import DataConfig, VisionRun
 if TYPE_CHECKING:
     import torch
 
-    from xsam.tasks import Problem, Stacked
+    from xsam.tasks import Stacked
     from xsam.tasks.vision.problem import VisionProblem
 
 # Eight seeds of 784-256-128-10 at batch 128, 30 million products, were 1.4 times as fast together as apart under SAM;
@@ -125,7 +125,7 @@ class VisionTask:
         """
         return steps_per_epoch(run.data.trained_on(), run.data.batch_size)
 
-    def open(self, run: VisionRun, data_dir: Path, device: torch.device) -> Problem:
+    def open(self, run: VisionRun, data_dir: Path, device: torch.device) -> VisionProblem:
         """One run's model and data on ``device``; raises ``DataMissing`` where a data set is not prepared."""
         from xsam.tasks.vision.evaluation import load_corrupted
         from xsam.tasks.vision.images import load
