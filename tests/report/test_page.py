@@ -16,8 +16,11 @@ from tests.report.fixtures.make import CLAIMS, HOSTILE, RESULTS
 from tests.report.hostile_grid import ATTACK, write_hostile_grid
 from xsam.report.analysis import load_report
 from xsam.report.claims.model import load_claims
-from xsam.report.write import render, stale, write_report
+from xsam.report.panel import Panel
+from xsam.report.selection import selected
+from xsam.report.write import render, stale, write, write_report
 
+COMMITTED = Path(__file__).parents[2] / "results"
 CHROMIUM = shutil.which("chromium")
 pytestmark = [pytest.mark.slow, pytest.mark.needs("chromium")]
 
@@ -219,6 +222,36 @@ def test_figures_are_drawn_when_seen_and_show_labels_as_they_are(page: Any) -> N
     hover = drawn.locator(".hoverlayer").first
     hover.locator("text").first.wait_for(state="attached")
     assert "±" in hover.text_content()
+
+
+def test_comparisons_are_rows_with_their_names_and_one_far_off_hides_no_other(site: Site, tmp_path: Path) -> None:
+    report = load_report(COMMITTED, ["multi_step_digits_tuned"])
+    write(render(report, figures=False), tmp_path)
+    panel = next(one for one in selected(report.grids[0])[0] if isinstance(one, Panel) and one.is_counted)
+    sides = [line for line in panel.lines if not line.is_level]
+    page = open_page(site._replace(out=tmp_path))
+    drawn = page.locator(f"#grid-0 .plot[data-figure='{selected(report.grids[0])[0].index(panel)}']")
+    drawn.scroll_into_view_if_needed()
+    drawn.locator(".ytick text").first.wait_for()
+    names = [re.sub(r"\s+", "", text) for text in drawn.locator(".ytick text").all_text_contents()]
+    assert names == [re.sub(r"\s+|: ", "", line.label) for line in sides]
+    marks = [mark.bounding_box() for mark in drawn.locator(".points path").all()]
+    assert len(marks) == len(sides)
+    assert [mark["y"] for mark in marks] == sorted(mark["y"] for mark in marks), "the first is at the top"
+    means = [float(line.mean[0]) for line in sides]
+    in_order = [
+        mark["x"] + mark["width"] / 2 for _, mark in sorted(zip(means, marks, strict=True), key=lambda one: one[0])
+    ]
+    assert in_order == pytest.approx(sorted(in_order), abs=2.0)  # pixels; a star is wider on one side
+    assert max(means) > 50 * sorted(means)[-2], "one collapsed"
+    assert in_order[-2] - in_order[0] > drawn.bounding_box()["width"] / 10, "the others can be told apart all the same"
+    page.mouse.move(marks[-1]["x"] + marks[-1]["width"] / 2, marks[-1]["y"] + marks[-1]["height"] / 2)
+    hover = drawn.locator(".hoverlayer").first
+    hover.locator("text").first.wait_for(state="attached")
+    assert f"{means[-1]:.3f}" in hover.text_content()
+    page.close()
+    assert site.said == []
+    site.asked.clear()
 
 
 def test_titles_and_names_are_seen_whole(page: Any) -> None:

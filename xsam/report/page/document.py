@@ -30,7 +30,7 @@ from xsam.report.tuning import tuning_sheet
 from xsam.stats import TOO_FEW
 
 TITLE = "xsam-bench report"
-_SCRIPTS = ("tables.js", "figures.js", "runs.js", "page.js")
+_SCRIPTS = ("tables.js", "figures.js", "rows.js", "runs.js", "page.js")
 
 
 @dataclass(frozen=True)

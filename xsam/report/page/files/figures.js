@@ -89,16 +89,13 @@ function curve([place, label, x, mean, spread], theme, withLine) {
   };
 }
 
-// Where things are counted one by one, as comparisons are, half a place is left on either side.
-function counted(lines) {
-  const at = lines.flatMap(([, , x]) => x).filter((one) => one !== null);
-  return at.length > 0 && at.every(Number.isInteger) && Math.max(...at) - Math.min(...at) <= 20;
+function isLevel([, , x]) {
+  return x.every((at) => at === null);
 }
 
 function rangeOf(figure) {
   const at = figure.lines.flatMap(([, , x]) => x).filter((one) => one !== null);
-  const beside = figure.kind === "points" && counted(figure.lines) ? 0.5 : 0;
-  return at.length ? [Math.min(...at) - beside, Math.max(...at) + beside] : [0, 1];
+  return at.length ? [Math.min(...at), Math.max(...at)] : [0, 1];
 }
 
 // A level has a band of its spread from end to end.
@@ -137,25 +134,27 @@ function circle(name, radius) {
 function tracesOf(figure, theme) {
   if (figure.z) return map(figure, theme);
   if (figure.kind === "bands") return figure.lines.flatMap((line) => band(line, theme, figure.within));
+  if (figure.rows) return rows(figure, theme);
   const range = rangeOf(figure);
   return figure.lines.flatMap((line) =>
-    line[2].every((at) => at === null) ? level(line, theme, range) : curve(line, theme, figure.kind === "curves"),
+    isLevel(line) ? level(line, theme, range) : curve(line, theme, figure.kind === "curves"),
   );
 }
 
 function layoutOf(figure, theme) {
   const axis = { gridcolor: theme.rule, linecolor: theme.rule, zeroline: false, automargin: true, ticks: "outside" };
-  const places = figure.kind === "points" && counted(figure.lines) ? { dtick: 1, range: rangeOf(figure) } : {};
   const square = figure.kind === "plane" ? { scaleanchor: "x", constrain: "domain" } : {};
   return {
-    title: { text: plain(figure.title), font: { size: 14 }, x: 0, xref: "paper" },
+    title: { text: plain(figure.title), font: { size: 14 }, x: 0, xref: figure.rows ? "container" : "paper" },
     font: { family: "system-ui, sans-serif", size: 12, color: theme.text },
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     margin: { l: 48, r: 12, t: 36, b: 40 },
-    xaxis: { ...axis, ...places, title: { text: plain(figure.x), standoff: 4 }, type: figure.log ? "log" : "-" },
-    yaxis: { ...axis, ...square, title: { text: wrapped(figure.y, SIDE) } },
-    legend: { orientation: "h", y: -0.3, yanchor: "top", x: 0 },
+    ...(figure.rows ? rowAxes(figure, axis) : {
+      xaxis: { ...axis, title: { text: plain(figure.x), standoff: 4 }, type: figure.log ? "log" : "-" },
+      yaxis: { ...axis, ...square, title: { text: wrapped(figure.y, SIDE) } },
+    }),
+    legend: { orientation: "h", x: 0, ...(figure.rows ? { yref: "container", y: 0 } : { y: -0.3, yanchor: "top" }) },
     showlegend: (figure.lines ?? []).length > 1 || Object.keys(figure.marks ?? {}).length > 0,
     hovermode: figure.kind === "bands" ? "x unified" : "closest",
     hoverlabel: { bgcolor: getComputedStyle(document.body).backgroundColor, font: { color: theme.text } },
@@ -168,12 +167,13 @@ function draw(place, figure) {
   figures.waiting.delete(place);
   figures.observer.unobserve(place);
   figures.drawn.set(place, figure);
-  return Plotly.react(place, tracesOf(figure, theme), layoutOf(figure, theme), CONFIG).then(() => makeRoom(place));
+  return Plotly.react(place, tracesOf(figure, theme), layoutOf(figure, theme), CONFIG).then(() => makeRoom(place, figure));
 }
 
-// A long legend takes its room from the plot, and gets it from the page instead.
-function makeRoom(place) {
-  const lacking = place.classList.contains("small") ? 0 : LEAST - (place._fullLayout?._size.h ?? LEAST);
+// A long legend takes its room from the plot, and gets it from the page instead; so do many rows.
+function makeRoom(place, figure) {
+  const least = Math.max(LEAST, figure.rows ? heightOf(figure) : 0);
+  const lacking = place.classList.contains("small") ? 0 : least - (place._fullLayout?._size.h ?? least);
   if (lacking < 1) return place;
   place.style.height = `${place.offsetHeight + Math.ceil(lacking)}px`;
   return Plotly.Plots.resize(place);
