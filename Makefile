@@ -58,10 +58,10 @@ test-repeat: $(VENV)/.installed-dev system-deps
 # The committed results of small models, again from nothing, into build/results (hours on two cores): every choice, every
 # run, and the reports of them. make results RESULTS_OF=single_step_digits: one of them. What sharpness, ablation_digits and
 # the grids that confirm take from single_step_digits and multi_step_digits is written in them, so they may come in any order.
-# Those of Fashion-MNIST need 'xsam-bench data prepare fashion_mnist' first; the seconds of overhead_fashion were measured by
-# 'xsam-bench run --jobs 1' with nothing beside it, and mean little as they come from here.
-RESULTS_OF := single_step_digits single_step_fashion single_step_resnet8 multi_step_digits compute_matched_digits \
-	ablation_digits confirm_digits confirm_multi_step_digits sharpness overhead_fashion quickstart
+# Those of Fashion-MNIST and CIFAR need 'xsam-bench data prepare' of fashion_mnist and of cifar10_12k first; the seconds of
+# overhead_fashion were measured by 'xsam-bench run --jobs 1' with nothing beside it, and mean little as they come from here.
+RESULTS_OF := single_step_digits single_step_fashion single_step_cifar single_step_resnet8 multi_step_digits \
+	compute_matched_digits ablation_digits confirm_digits confirm_multi_step_digits sharpness overhead_fashion quickstart
 results: $(VENV)/.installed
 	for grid in $(RESULTS_OF); do \
 	file=configs/cpu/$$grid.yaml; [ -e $$file ] || file=configs/$$grid.yaml; \

@@ -23,6 +23,8 @@ COMMITTED = (
     "overhead_fashion",
     "quickstart",
     "sharpness",
+    "single_step_cifar@tune",
+    "single_step_cifar_tuned",
     "single_step_digits@tune",
     "single_step_digits_tuned",
     "single_step_fashion@tune",

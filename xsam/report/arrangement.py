@@ -38,7 +38,8 @@ class Arrangement:
 
 
 @cache
-def _names() -> Mapping[tuple[str, str], str]:
+def packaged_names() -> Mapping[tuple[str, str], str]:
+    """Axis and value → what people call it, of what comes with the package."""
     text = (files("xsam.report") / "names.csv").read_text(encoding="utf-8")
     return {(row["axis"], row["value"]): row["name"] for row in csv.DictReader(text.splitlines())}
 
@@ -51,7 +52,7 @@ def name_of(table: Table, axis: str, value: Value) -> str:
         'ResNet-18'
     """
     written = label(value)
-    known = _names()
+    known = packaged_names()
     if written in table.report.names or axis != OPTIMIZER or (axis, written) in known:
         return table.report.names.get(written) or known.get((axis, written), written)
     # A label of a grid's own mostly begins with its method: xsam_rho_0.05.
@@ -67,7 +68,7 @@ def axis_name(axis: str) -> str:
     >>> axis_name("ascent_steps"), axis_name("hidden")
     ('k', 'hidden')
     """
-    return _names().get(("axis", axis), axis.replace("_", " "))
+    return packaged_names().get(("axis", axis), axis.replace("_", " "))
 
 
 def arranged(table: Table) -> Arrangement:

@@ -143,7 +143,9 @@ function tracesOf(figure, theme) {
 
 function layoutOf(figure, theme) {
   const axis = { gridcolor: theme.rule, linecolor: theme.rule, zeroline: false, automargin: true, ticks: "outside" };
-  const square = figure.kind === "plane" ? { scaleanchor: "x", constrain: "domain" } : {};
+  const [across, square] = figure.kind === "plane" ? [{ constrain: "domain" }, { constrain: "domain", scaleanchor: "x" }] : [];
+  const side = wrapped(figure.y, SIDE);
+  const standoff = 6 + 16 * (side.split("<br>").length - 1); // further lines stand between the first and the axis
   return {
     title: { text: plain(figure.title), font: { size: 14 }, x: 0, xref: figure.rows ? "container" : "paper" },
     font: { family: "system-ui, sans-serif", size: 12, color: theme.text },
@@ -151,8 +153,8 @@ function layoutOf(figure, theme) {
     plot_bgcolor: "rgba(0,0,0,0)",
     margin: { l: 48, r: 12, t: 36, b: 40 },
     ...(figure.rows ? rowAxes(figure, axis) : {
-      xaxis: { ...axis, title: { text: plain(figure.x), standoff: 4 }, type: figure.log ? "log" : "-" },
-      yaxis: { ...axis, ...square, title: { text: wrapped(figure.y, SIDE) } },
+      xaxis: { ...axis, ...across, title: { text: plain(figure.x), standoff: 4 }, type: figure.log ? "log" : "-" },
+      yaxis: { ...axis, ...square, title: { text: side, standoff } },
     }),
     legend: { orientation: "h", x: 0, ...(figure.rows ? { yref: "container", y: 0 } : { y: -0.3, yanchor: "top" }) },
     showlegend: (figure.lines ?? []).length > 1 || Object.keys(figure.marks ?? {}).length > 0,
