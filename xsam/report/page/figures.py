@@ -15,11 +15,11 @@ from xsam.report.sharpness import HEAT, Map
 def page_figures(chosen: Iterable[Panel | Map]) -> Iterator[dict[str, Any]]:
     """Each figure that :func:`xsam.report.selection.selected` chose.
 
-    All have ``name``, ``kind``, ``title``, ``x`` and ``y`` (axis titles). Panels have ``log``, ``rows`` (whether each side
-    is a row with its name), ``beyond`` (from where the rows' axis goes by factors, or null) and ``lines``: place, label, x,
-    mean, spread each, and the lower and upper ends of a band that is not mean ± spread. Maps have ``unit``, ``at`` (x and
-    y) and ``z`` (a list of rows); a ``"heat"`` also has ``path`` (x and y of a line on it), a ``"plane"`` ``limits`` (of
-    its colours, or null), ``radii`` and ``marks`` (name → radius, name → x and y).
+    All have ``name``, ``kind``, ``title``, ``x`` and ``y`` (axis titles). Panels have ``log``, ``rows`` (whether each
+    side is a row with its name), ``beyond`` (from where the rows' axis goes by factors, or null) and ``lines``: place,
+    label, x, mean, spread each, and the lower and upper ends of a band that is not mean ± spread. Maps have ``unit``,
+    ``at`` (x and y) and ``z`` (a list of rows); a ``"heat"`` also has ``path`` (x and y of a line on it), a ``"plane"``
+    ``limits`` (of its colours, or null), ``radii`` and ``marks`` (name → radius, name → x and y).
     """
     for shown in chosen:
         yield _map(shown) if isinstance(shown, Map) else _panel(shown)
