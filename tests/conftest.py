@@ -12,9 +12,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.gate import Gate
+
+# The same examples on every machine, however long one takes there; --hypothesis-profile=explore draws others each time.
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("explore", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 # torch's cache of compiled graphs takes graphs that were made for other instructions for its own: garbage, silently.
 os.environ.setdefault(

@@ -64,7 +64,7 @@ def yaml_matrix(matrix: dict[str, list[Any]]) -> str:
     return f"name: g\ntask: fake\nmatrix: {json.dumps(written)}\n"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(matrix=matrices(), data=st.data())
 def test_expansion_is_the_product_of_the_axes_with_collapse(
     load_text: LoadText, matrix: dict[str, list[Any]], data: st.DataObject

@@ -105,7 +105,7 @@ def grid_or_mistake(load_text: LoadText, text: str) -> Grid | GridError:
         return error
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     start=st.integers(0, len(FULL) - 1),
     removed=st.integers(0, 12),

@@ -40,7 +40,7 @@ def relative_error(actual, expected):
     return float((actual - expected).norm() / expected.norm())
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(exponent=st.floats(-35, 35))
 @pytest.mark.parametrize("method", SCALE_FREE)
 def test_a_step_scales_with_the_loss(method, exponent):

@@ -197,7 +197,7 @@ LOOKING = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(
     method=st.sampled_from(["sgd", "sam", "xsam", "looksam"]),
     precision=st.sampled_from(["fp32", "bf16", "fp16"]),

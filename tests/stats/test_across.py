@@ -43,14 +43,14 @@ def test_published_numbers_of_small_cases() -> None:
     assert probability_of_improvement(X, Y) == pytest.approx(1 / 3)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.lists(st.integers(-9, 9), min_size=1, max_size=6), min_size=1, max_size=5))
 def test_the_interquartile_mean_is_scipys_trimmed_mean(cells: list[list[int]]) -> None:
     flat = [value for cell in cells for value in cell]
     assert interquartile_mean(cells) == pytest.approx(scipy.stats.trim_mean(flat, 0.25))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=6), st.lists(st.integers(0, 5), min_size=1, max_size=6))
 def test_the_probability_of_improvement_is_scipys_u(ours: list[int], theirs: list[int]) -> None:
     reference = scipy.stats.mannwhitneyu(ours, theirs).statistic / (len(ours) * len(theirs))
@@ -129,7 +129,7 @@ def test_the_interval_of_the_mean_over_cells_covers_it(shared: bool) -> None:
     assert missed / experiments <= 0.05 + 3 * (0.05 * 0.95 / experiments) ** 0.5
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.lists(st.integers(0, 3), min_size=4, max_size=4), min_size=1, max_size=5), st.booleans())
 def test_mean_ranks_are_scipys(rows: list[list[int]], lower: bool) -> None:
     values = np.array(rows, dtype=float)

@@ -67,7 +67,7 @@ def test_each_answer_is_given_where_it_should(values: list[float], margin: float
     assert decide(difference([-value for value in values]), margin).verdict == mirrored
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     st.lists(st.lists(st.integers(-20, 30), min_size=3, max_size=7), min_size=1, max_size=7),
     st.sampled_from([None, 0.5, 2.0]),
@@ -86,7 +86,7 @@ def test_every_answer_can_be_read_off_its_interval(families: list[list[int]], ma
         assert not answer.seeds or answer.verdict == UNDECIDED
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=12))
 def test_holm_is_that_of_statsmodels(p_values: list[float | None]) -> None:
     known = [p for p in p_values if p is not None]

@@ -44,7 +44,7 @@ def test_the_interval_agrees_with_a_printed_t_table(degrees: int) -> None:
     assert found.mean - found.low == pytest.approx(half, rel=3e-4)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(numbers, numbers), min_size=3, max_size=15))
 def test_the_t_test_is_scipys(pairs: list[tuple[float, float]]) -> None:
     first, second = np.array(pairs).T
@@ -56,7 +56,7 @@ def test_the_t_test_is_scipys(pairs: list[tuple[float, float]]) -> None:
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high), rel=1e-6, abs=1e-9)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.integers(-4, 4), min_size=1, max_size=11))
 def test_sign_flips_are_counted_exactly(differences: list[int]) -> None:
     seen = abs(sum(differences))
@@ -170,7 +170,7 @@ def test_a_collapsed_run_has_a_value_and_fails() -> None:
     assert found.ranked == (1.0, -np.inf, 3.0, 2.0, 0.5, 1.5)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.integers(1, 1000), min_size=3, max_size=12, unique=True), st.randoms(use_true_random=False))
 def test_the_rank_test_is_scipys_where_there_are_no_ties(sizes: list[int], random: object) -> None:
     values = [size * (-1) ** (position * position // 2) for position, size in enumerate(sizes)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.translation.conftest import CPU
@@ -110,7 +110,6 @@ def test_weights_that_are_not_finite_are_an_error(trained):
 
 
 @given(rows=st.integers(1, 5), columns=st.integers(1, 400), count=st.integers(1, 20), seed=st.integers(0, 2**31 - 1))
-@settings(deadline=None)
 def test_the_best_candidates_are_those_of_topk(rows, columns, count, seed):
     count = min(count, columns)
     stream = torch.Generator().manual_seed(seed)

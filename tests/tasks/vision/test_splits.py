@@ -35,7 +35,7 @@ def test_allocation_by_hand():
         allocate([21, 13, 6], 41)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(counts=counts, seed=st.integers(0, 1000), val_fraction=st.floats(0, 0.9), data=st.data())
 def test_parts_are_disjoint_stratified_and_exact(counts, seed, val_fraction, data):
     labels = torch.cat([torch.full((n,), c) for c, n in enumerate(counts)])
@@ -91,7 +91,7 @@ def test_impossible_sizes_are_one_line(arguments, message):
         part_sizes(images, train_subset, val_fraction)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(n=st.integers(1, 300), classes=st.integers(2, 10), fraction=st.floats(0, 1), seed=st.integers(0, 1000))
 def test_label_noise_changes_exactly_the_given_share(n, classes, fraction, seed):
     labels = torch.arange(n) % classes
