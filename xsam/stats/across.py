@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from xsam.stats.bisection import turning_point
+from xsam.stats.bisection import bisection
 from xsam.stats.paired import ALPHA, Difference, t_quantile
 from xsam.stats.resampling import stratified_bootstrap
 
@@ -253,7 +253,7 @@ def _range_quantile(k: int) -> float:
     def share_within(q: float) -> float:
         return k * float(density @ (ndtr(z) - ndtr(z - q)) ** (k - 1))
 
-    return turning_point(lambda q: share_within(q) < 1 - ALPHA, 0.0, 16.0)
+    return bisection(lambda q: share_within(q) < 1 - ALPHA, 0.0, 16.0)
 
 
 def _cliques(ranks: Mapping[Any, float], critical: float) -> tuple[tuple[Any, ...], ...]:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 _HALVINGS = 60  # of an interval, to the last bit of a double
 
 
-def turning_point(too_low: Callable[[float], bool], low: float, high: float) -> float:
+def bisection(too_low: Callable[[float], bool], low: float, high: float) -> float:
     """The smallest number between ``low`` and ``high`` that is not too low, to the last bits of a double.
 
-    >>> turning_point(lambda x: x * x < 2, 0, 2)
+    >>> bisection(lambda x: x * x < 2, 0, 2)
     1.4142135623730951
     """
     for _ in range(_HALVINGS):

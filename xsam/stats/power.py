@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from xsam.stats.bisection import turning_point
+from xsam.stats.bisection import bisection
 
 POWER = 0.8
 MOST_SEEDS = 9999
@@ -126,4 +126,4 @@ def _noncentrality(n: int, alpha: float, power: float) -> float:
 
     critical = _quantile(n - 1, alpha)
     # The other tail has less than 1e-6 at this power, too little for the library's function to be sure of.
-    return turning_point(lambda middle: bool(1 - nctdtr(n - 1, middle, critical) < power), 0.0, 2 * critical + 10)
+    return bisection(lambda middle: bool(1 - nctdtr(n - 1, middle, critical) < power), 0.0, 2 * critical + 10)

@@ -39,6 +39,10 @@ function lineStyle(place, theme) {
   return { color: colourOf(place, theme), width: 2, dash };
 }
 
+function markOf(place, theme) {
+  return { color: colourOf(place, theme), symbol: SYMBOLS[place % SYMBOLS.length], size: 9 };
+}
+
 function named(place, label) {
   return { name: plain(label), legendgroup: String(place), hovertemplate: "%{y:.5~g} ± %{customdata:.3~g}" };
 }
@@ -76,7 +80,6 @@ function band([place, label, x, mean, spread, lowest, highest], theme, within = 
 }
 
 function curve([place, label, x, mean, spread], theme, withLine) {
-  const symbol = SYMBOLS[place % SYMBOLS.length];
   return {
     ...named(place, label),
     x,
@@ -85,7 +88,7 @@ function curve([place, label, x, mean, spread], theme, withLine) {
     error_y: { type: "data", array: spread, thickness: 1.2, width: 3 },
     mode: withLine ? "lines+markers" : "markers",
     line: lineStyle(place, theme),
-    marker: { color: colourOf(place, theme), symbol, size: 9 },
+    marker: markOf(place, theme),
   };
 }
 

@@ -12,6 +12,11 @@ function namesOf(figure) {
   return sidesOf(figure).map(([, label]) => label.split(": ").map((part) => wrapped(part, NAME)).join("<br>"));
 }
 
+// From the last row, at the bottom, to the first.
+function rowRange(figure) {
+  return [sidesOf(figure).length + 0.5, 0.5];
+}
+
 function heightOf(figure) {
   return LINE * namesOf(figure).flatMap((name) => [...name.split("<br>"), ""]).length;
 }
@@ -33,13 +38,12 @@ function row([place, label, x, [mean], [spread]], theme, beyond) {
     hovertemplate: "%{customdata[0]:.5~g} ± %{customdata[1]:.3~g}",
     error_x: bar,
     mode: "markers",
-    marker: { color: colourOf(place, theme), symbol: SYMBOLS[place % SYMBOLS.length], size: 9 },
+    marker: markOf(place, theme),
     showlegend: false,
   };
 }
 
 function rows(figure, theme) {
-  const range = [sidesOf(figure).length + 0.5, 0.5];
   const upright = ({ x, y, ...trace }) => ({
     ...trace,
     x: y.map((value) => placeOf(value, figure.beyond)),
@@ -48,7 +52,7 @@ function rows(figure, theme) {
     hovertemplate: null,
   });
   return figure.lines.flatMap((line) =>
-    isLevel(line) ? level(line, theme, range).map(upright) : row(line, theme, figure.beyond),
+    isLevel(line) ? level(line, theme, rowRange(figure)).map(upright) : row(line, theme, figure.beyond),
   );
 }
 
@@ -71,7 +75,6 @@ function rowAxes(figure, axis) {
   const at = ends.map((value) => placeOf(value, figure.beyond));
   const beside = BESIDE * (Math.max(...at) - Math.min(...at) || 1);
   const range = [Math.min(...at) - beside, Math.max(...at) + beside];
-  const sides = sidesOf(figure);
   return {
     xaxis: {
       ...axis,
@@ -82,9 +85,9 @@ function rowAxes(figure, axis) {
     yaxis: {
       ...axis,
       showgrid: false,
-      tickvals: sides.map(([, , [place]]) => place),
+      tickvals: sidesOf(figure).map(([, , [place]]) => place),
       ticktext: namesOf(figure),
-      range: [sides.length + 0.5, 0.5],
+      range: rowRange(figure),
     },
   };
 }
