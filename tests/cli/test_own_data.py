@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Bench
+from tests.stopping import StopAfter
 from tests.tasks.own_images import made, write_folders, write_npz, write_parquet
 from xsam.grid import load_grid
 from xsam.runner.order import WorkOrder
-from xsam.runner.stop import StopFlag
 from xsam.runner.worker import work
 from xsam.store import read
 from xsam.tasks import DataMissing, own
@@ -96,20 +96,6 @@ def test_runs_on_other_content_are_other_runs_and_those_before_are_kept(bench: B
     assert "nothing to do, 4 done" in bench("run", grid)
 
 
-class Later(StopFlag):
-    """The wish to stop, after somebody looked for it some times."""
-
-    looks = 0
-
-    @property
-    def requested(self) -> bool:
-        self.looks += 1
-        return self.looks > 12
-
-    @requested.setter
-    def requested(self, wanted: bool) -> None: ...
-
-
 @pytest.mark.slow
 def test_a_run_on_data_of_ones_own_goes_on_from_its_checkpoint(bench: Bench) -> None:
     grid = bench.write_grid(ONE.replace("sgd, sam", "sam").replace("seed: [0, 1]", "seed: [0]"))
@@ -118,7 +104,7 @@ def test_a_run_on_data_of_ones_own_goes_on_from_its_checkpoint(bench: Bench) -> 
     (run,) = load_grid(grid).runs
     order = WorkOrder(bench.results, "one", (run.run_id,), data, "launch", device="cpu")
     order.write_snapshot([run])
-    assert work(order, Later()) == 0
+    assert work(order, StopAfter(12)) == 0
     assert order.folder.checkpoint(run.run_id).exists()
     bench("data", "prepare", "my_birds", "--from", source)  # the same content
     bench("run", grid)

@@ -5,15 +5,11 @@ The processes run once, through all cases of ``two_processes``; the tests compar
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
-from tests.optim import family, problems, reference
+from tests.optim import family, problems, reference, two_processes
+from tests.optim.ranks import WORLD, results_of
 from tests.optim.two_processes import (
     CASES,
     METHODS,
@@ -21,7 +17,6 @@ from tests.optim.two_processes import (
     RHO,
     SEARCH_EVERY,
     STEPS,
-    WORLD,
     Branches,
     branch_closure,
     halves,
@@ -35,21 +30,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
     """For each rank its results, by case."""
-    folder = tmp_path_factory.mktemp("ranks")
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", f"from tests.optim import two_processes as two; two.work({rank}, {str(folder)!r})"],
-            cwd=Path(__file__).parents[2],
-            env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
-        )
-        for rank in range(WORLD)
-    ]
-    try:
-        assert [process.wait(timeout=300) for process in processes] == [0] * WORLD
-    finally:
-        for process in processes:
-            process.kill()
-    return [torch.load(folder / f"rank{rank}", weights_only=True) for rank in range(WORLD)]
+    return results_of(two_processes, tmp_path_factory.mktemp("ranks"))
 
 
 def one_process(method):

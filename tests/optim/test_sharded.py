@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
-from tests.optim import family, problems
-from tests.optim.two_processes import WORLD
+from tests.optim import family, problems, two_shards
+from tests.optim.ranks import results_of
 from tests.optim.two_shards import METHODS, STEPS
 
 pytestmark = pytest.mark.slow
@@ -19,21 +14,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shards")
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", f"from tests.optim import two_shards as two; two.work({rank}, {str(folder)!r})"],
-            cwd=Path(__file__).parents[2],
-            env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
-        )
-        for rank in range(WORLD)
-    ]
-    try:
-        assert [process.wait(timeout=300) for process in processes] == [0] * WORLD
-    finally:
-        for process in processes:
-            process.kill()
-    return [torch.load(folder / f"rank{rank}", weights_only=True) for rank in range(WORLD)]
+    return results_of(two_shards, tmp_path_factory.mktemp("shards"))
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -12,9 +11,10 @@ from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_
 from torch.nn.parallel import DistributedDataParallel
 
 from tests.optim import family, problems
+from tests.optim.ranks import WORLD
 from xsam.optim import SAM, XSAM, BaseAlone
 
-WORLD, STEPS, SEARCH_EVERY = 2, 20, 5
+STEPS, SEARCH_EVERY = 20, 5
 RHO, PROBE_RADIUS = 0.3, 0.8
 
 METHODS = {
@@ -223,9 +223,6 @@ CASES = {
 }
 
 
-def work(rank, folder):
-    """Entry of the two processes."""
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=WORLD)
-    torch.save({case: run(rank) for case, run in CASES.items()}, Path(folder) / f"rank{rank}")
-    dist.destroy_process_group()
+def results(rank):
+    """All cases, in one of the two processes."""
+    return {case: run(rank) for case, run in CASES.items()}

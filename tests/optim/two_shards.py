@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
-import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
 from tests.optim import family, problems
-from tests.optim.two_processes import WORLD, halves
+from tests.optim.ranks import WORLD
+from tests.optim.two_processes import halves
 
 METHODS = [name for name, (kind, _) in family.METHODS.items() if kind._works_on_parts]
 STEPS = 5
@@ -52,10 +50,6 @@ def refused():
     return found
 
 
-def work(rank, folder):
-    """Entry of the two processes."""
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=WORLD)
-    results = {method: train(method, rank) for method in METHODS}
-    torch.save({**results, "refused": refused()}, Path(folder) / f"rank{rank}")
-    dist.destroy_process_group()
+def results(rank):
+    """All methods, in one of the two processes."""
+    return {**{method: train(method, rank) for method in METHODS}, "refused": refused()}

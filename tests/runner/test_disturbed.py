@@ -8,11 +8,11 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import torch
 
 from tests.conftest import Bench
+from tests.stored import Numbers, assert_same_numbers, numbers
 from tests.waiting import PATIENCE, wait_until
 from xsam.grid import load_grid
 from xsam.runner import lease
@@ -38,25 +38,10 @@ RUN = ("--checkpoint-seconds", "0")
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, pd.DataFrame]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Numbers:
     bench = Bench(tmp_path_factory.mktemp("undisturbed"))
     bench("run", bench.write_grid(GRID), "--jobs", 1)
-    return numbers(bench)
-
-
-def numbers(bench: Bench) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Everything of the tables that must not depend on how often a run was interrupted."""
-    runs = read(bench.results).set_index("run_id").sort_index()
-    epochs = read(bench.results, "epochs").sort_values(["run_id", "epoch"]).reset_index(drop=True)
-    told = [column for column in runs.columns if column.startswith(("test_", "val_", "param_", "best_"))]
-    times = [column for column in epochs.columns if column.endswith("seconds")]
-    return runs[["status", "forwards", "backwards", *told]], epochs.drop(columns=times)
-
-
-def assert_same_numbers(bench: Bench, expected: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    runs, epochs = numbers(bench)
-    pd.testing.assert_frame_equal(runs, expected[0], check_exact=True)
-    pd.testing.assert_frame_equal(epochs, expected[1], check_exact=True)
+    return numbers(bench.results)
 
 
 def folder_of(bench: Bench) -> GridFolder:
@@ -117,9 +102,7 @@ def assert_none_trained_twice(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("finished", [0, 1, 3])
-def test_a_killed_worker_is_replaced_and_its_run_resumed(
-    bench: Bench, undisturbed: tuple[pd.DataFrame, pd.DataFrame], finished: int
-) -> None:
+def test_a_killed_worker_is_replaced_and_its_run_resumed(bench: Bench, undisturbed: Numbers, finished: int) -> None:
     grid = bench.write_grid(GRID)
     bench.gate.hold(EPOCH, STEP, passing=run_ids(bench)[:finished])
     front_end = bench.start("run", grid, "--jobs", 1, *RUN)
@@ -129,12 +112,12 @@ def test_a_killed_worker_is_replaced_and_its_run_resumed(
     kill(caught.values())
     bench.gate.open()
     finish(front_end)
-    assert_same_numbers(bench, undisturbed)
+    assert_same_numbers(bench.results, undisturbed)
     assert_resumed(bench, caught, REACHED - 1)
     assert_none_trained_twice(bench)
 
 
-def test_workers_live_on_without_their_front_end(bench: Bench, undisturbed: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+def test_workers_live_on_without_their_front_end(bench: Bench, undisturbed: Numbers) -> None:
     grid = bench.write_grid(GRID)
     bench.gate.hold()
     front_end = bench.start("run", grid, "--jobs", 1, *RUN)
@@ -145,15 +128,13 @@ def test_workers_live_on_without_their_front_end(bench: Bench, undisturbed: tupl
     held(bench, 2)
     bench.gate.open()
     finish(another)
-    assert_same_numbers(bench, undisturbed)
+    assert_same_numbers(bench.results, undisturbed)
     assert_none_trained_twice(bench)
     assert set(read(bench.results)["attempts"]) == {1}, "the new front end left the living worker its run"
 
 
 @pytest.mark.parametrize("finished", [0, 2])
-def test_killed_all_at_once_the_same_command_goes_on(
-    bench: Bench, undisturbed: tuple[pd.DataFrame, pd.DataFrame], finished: int
-) -> None:
+def test_killed_all_at_once_the_same_command_goes_on(bench: Bench, undisturbed: Numbers, finished: int) -> None:
     grid = bench.write_grid(GRID)
     bench.gate.hold(EPOCH, STEP, passing=run_ids(bench)[:finished])
     front_end = bench.start("run", grid, "--jobs", 2, *RUN)
@@ -167,12 +148,12 @@ def test_killed_all_at_once_the_same_command_goes_on(
     assert "running" not in status
     bench.gate.open()
     bench("run", grid, "--jobs", 2)
-    assert_same_numbers(bench, undisturbed)
+    assert_same_numbers(bench.results, undisturbed)
     assert_resumed(bench, caught, REACHED - 1)
     assert_none_trained_twice(bench)
 
 
-def test_two_front_ends_share_a_grid(bench: Bench, undisturbed: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+def test_two_front_ends_share_a_grid(bench: Bench, undisturbed: Numbers) -> None:
     grid = bench.write_grid(GRID)
     bench.gate.hold()
     front_ends = []
@@ -182,12 +163,12 @@ def test_two_front_ends_share_a_grid(bench: Bench, undisturbed: tuple[pd.DataFra
     bench.gate.open()
     for front_end in front_ends:
         finish(front_end)
-    assert_same_numbers(bench, undisturbed)
+    assert_same_numbers(bench.results, undisturbed)
     assert_none_trained_twice(bench)
 
 
 def test_a_checkpoint_that_cannot_be_trusted_is_set_aside_and_the_run_begins_anew(
-    bench: Bench, undisturbed: tuple[pd.DataFrame, pd.DataFrame]
+    bench: Bench, undisturbed: Numbers
 ) -> None:
     grid = bench.write_grid(GRID)
     bench.gate.hold(EPOCH, STEP)
@@ -204,7 +185,7 @@ def test_a_checkpoint_that_cannot_be_trusted_is_set_aside_and_the_run_begins_ane
     content["model"][name] = content["model"][name] * 1.0000001
     torch.save(content, path)
     bench("run", grid, "--jobs", 1)
-    assert_same_numbers(bench, undisturbed)
+    assert_same_numbers(bench.results, undisturbed)
     row = read(bench.results).set_index("run_id").loc[run_id]
     assert (row["resumed_from_step"], row["attempts"]) == (0, 2)
     assert "trained anew" in row["note"]
@@ -213,7 +194,7 @@ def test_a_checkpoint_that_cannot_be_trusted_is_set_aside_and_the_run_begins_ane
     assert not list(bench.results.glob("*/state/*/checkpoint.pt")), "finished runs need none"
 
 
-def test_ctrl_c_once_saves_and_stops(bench: Bench, undisturbed: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+def test_ctrl_c_once_saves_and_stops(bench: Bench, undisturbed: Numbers) -> None:
     grid = bench.write_grid(GRID)
     bench.gate.hold(EPOCH, STEP)
     front_end = bench.start("run", grid, "--jobs", 1, "--checkpoint-seconds", 600)
@@ -225,7 +206,7 @@ def test_ctrl_c_once_saves_and_stops(bench: Bench, undisturbed: tuple[pd.DataFra
     assert "1 interrupted" in output
     bench.gate.open()
     bench("run", grid, "--jobs", 1)
-    assert_same_numbers(bench, undisturbed)
+    assert_same_numbers(bench.results, undisturbed)
     assert_resumed(bench, caught, REACHED)
 
 

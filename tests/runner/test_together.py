@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Bench
+from tests.stopping import StopAfter
 from xsam.grid import load_grid
 from xsam.runner.lease import Lease
 from xsam.runner.order import WorkOrder
@@ -52,22 +53,6 @@ def test_they_are_near_the_runs_by_themselves(bench: Bench) -> None:
     kinds = [rows[rows["param_vectorise"] == kind] for kind in ("none", "seeds")]
     assert kinds[0]["test_loss_final"].tolist() == pytest.approx(kinds[1]["test_loss_final"].tolist(), rel=1e-3)
     assert kinds[0]["forwards"].tolist() == kinds[1]["forwards"].tolist()
-
-
-class StopAfter(StopFlag):
-    """A wish to stop after so many looks at it."""
-
-    def __init__(self, looks: int) -> None:
-        self.looks = looks
-        super().__init__()
-
-    @property
-    def requested(self) -> bool:
-        self.looks -= 1
-        return self.looks < 0
-
-    @requested.setter
-    def requested(self, value: bool) -> None: ...
 
 
 def test_runs_that_were_stopped_end_with_the_same_bits_whatever_their_company(tmp_path: Path) -> None:

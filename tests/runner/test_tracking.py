@@ -8,10 +8,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from tests.conftest import REQUIRE_ALL, Bench
+from tests.stored import assert_same_numbers, numbers
 from xsam.store import read
 from xsam.track import place_of
 
@@ -87,16 +87,6 @@ def needs(library: str) -> None:
 def started(bench: Bench, vectorise: bool = False) -> Path:
     (bench.folder / "trackers.py").write_text(PLUGIN, encoding="utf-8")
     return bench.write_grid(GRID.replace("VECTORISE", ", vectorise: seeds" if vectorise else ""))
-
-
-def numbers(results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """All that a run's numbers are, without what no two runs share."""
-    own = ("seconds", "_at", "launch", "attempts", "resumed_from_step", "provenance", "peak_memory_bytes")
-    runs, epochs = read(results), read(results, "epochs")
-    keep = [[name for name in table.columns if not name.endswith(own)] for table in (runs, epochs)]
-    return runs[keep[0]].sort_values("run_id", ignore_index=True), epochs[keep[1]].sort_values(
-        ["run_id", "epoch"], ignore_index=True
-    )
 
 
 def of_tensorboard(results: Path, name: str) -> dict[str, tuple[dict[str, list[tuple[int, float]]], str]]:
@@ -213,8 +203,7 @@ def test_a_record_is_read_back_and_changes_no_number(bench: Bench, plain: Path, 
     needs(tracker)
     bench("run", started(bench), "--jobs", 2, "--track", tracker)
     check(bench.results, tracker, tracker)
-    for mine, theirs in zip(numbers(bench.results), numbers(plain), strict=True):
-        pd.testing.assert_frame_equal(mine, theirs, check_exact=True)
+    assert_same_numbers(bench.results, numbers(plain))
 
 
 @pytest.mark.slow
@@ -227,8 +216,7 @@ def test_a_worker_killed_between_epochs_leaves_no_epoch_twice(bench: Bench, plai
     bench(*command, "--checkpoint-seconds", 0)
     assert read(bench.results)["attempts"].max() == 2
     check(bench.results, tracker, name)
-    for mine, theirs in zip(numbers(bench.results), numbers(plain), strict=True):
-        pd.testing.assert_frame_equal(mine, theirs, check_exact=True)
+    assert_same_numbers(bench.results, numbers(plain))
 
 
 @pytest.mark.slow
@@ -244,8 +232,7 @@ def test_a_tracker_that_fails_is_said_once_and_no_run_is_the_worse(bench: Bench,
     assert said.count("No space left") == 1
     assert "small: the records of 4 runs in " in said
     assert "full are not whole (OSError: [Errno 28] No space left on device); the runs themselves are" in said
-    for mine, theirs in zip(numbers(bench.results), numbers(plain), strict=True):
-        pd.testing.assert_frame_equal(mine, theirs, check_exact=True)
+    assert_same_numbers(bench.results, numbers(plain))
     logs = [path.read_text(encoding="utf-8") for path in bench.results.glob("small/state/*/log.txt")]
     assert [log.count("full records nothing more of this run: OSError") for log in logs] == [1] * 4
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from tests import waiting
 from tests.conftest import Bench
 from tests.gate import HOOK, Gate
+from tests.stored import Numbers, assert_same_numbers, numbers
 from xsam.grid import Grid
 from xsam.runner import lease
 from xsam.store import read
@@ -176,9 +176,9 @@ class Launch:
         runs = self.folder.singles("runs")
         wait_until(lambda: len(list(runs.glob("*.parquet"))) == len(self.run_ids()), "all runs finished")
 
-    def check(self, expected: pd.DataFrame, disturbed: Mapping[str, lease.Record] | None = None) -> None:
+    def check(self, expected: Numbers, disturbed: Mapping[str, lease.Record] | None = None) -> None:
         """All numbers are those of an undisturbed local run; each run was trained once, those disturbed went on."""
-        pd.testing.assert_frame_equal(numbers(self.bench.results, self.folder.name), expected, check_exact=True)
+        assert_same_numbers(self.bench.results, expected, self.folder.name)
         rows = read(self.bench.results, grids=[self.folder.name]).set_index("run_id")
         for run_id in self.run_ids():
             assert self.folder.log(run_id).read_text().count("INFO done") == 1
@@ -187,16 +187,9 @@ class Launch:
             assert rows.loc[run_id, "attempts"] == 2
 
 
-def numbers(results: Path, grid: str) -> pd.DataFrame:
-    """What must not depend on where and how often a run was trained."""
-    runs = read(results, grids=[grid]).set_index("run_id").sort_index()
-    told = [column for column in runs.columns if column.startswith(("test_", "val_", "param_", "best_"))]
-    return runs[["status", "forwards", "backwards", *told]]
-
-
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Numbers:
     """The numbers of ``GRID`` from a plain local run."""
     bench = Bench(tmp_path_factory.mktemp("undisturbed"))
     bench("run", bench.write_grid(GRID.replace("GRIDNAME", "plain")))
-    return numbers(bench.results, "plain")
+    return numbers(bench.results)

@@ -6,11 +6,11 @@ import os
 import signal
 from pathlib import Path
 
-import pandas as pd
 import torch
 
 from tests.conftest import Bench
 from tests.slurm.conftest import Launch, ask, wait_until
+from tests.stored import Numbers
 from xsam.runner import checkpoint
 from xsam.runner.checkpoint import Identity
 from xsam.store import read
@@ -27,7 +27,7 @@ def only(launch: Launch) -> tuple[int, str]:
     return record.holder.pid, record.holder.job
 
 
-def test_a_killed_worker_is_replaced_within_its_job(bench: Bench, undisturbed: pd.DataFrame) -> None:
+def test_a_killed_worker_is_replaced_within_its_job(bench: Bench, undisturbed: Numbers) -> None:
     launch = Launch(bench, "worker")
     launch.hold()
     launch.submit()
@@ -40,7 +40,7 @@ def test_a_killed_worker_is_replaced_within_its_job(bench: Bench, undisturbed: p
     launch.check(undisturbed, disturbed)
 
 
-def test_a_killed_job_is_submitted_again(bench: Bench, undisturbed: pd.DataFrame) -> None:
+def test_a_killed_job_is_submitted_again(bench: Bench, undisturbed: Numbers) -> None:
     launch = Launch(bench, "killed")
     launch.hold()
     launch.submit()
@@ -54,7 +54,7 @@ def test_a_killed_job_is_submitted_again(bench: Bench, undisturbed: pd.DataFrame
     launch.check(undisturbed, disturbed)
 
 
-def test_a_cancelled_job_is_submitted_again(bench: Bench, undisturbed: pd.DataFrame) -> None:
+def test_a_cancelled_job_is_submitted_again(bench: Bench, undisturbed: Numbers) -> None:
     launch = Launch(bench, "cancelled", parallelism=1, runs_per_job=2)
     launch.hold()
     launch.submit()
@@ -78,7 +78,7 @@ def test_a_cancelled_job_is_submitted_again(bench: Bench, undisturbed: pd.DataFr
     launch.check(undisturbed, disturbed)
 
 
-def test_a_requeued_job_goes_on_by_itself(bench: Bench, undisturbed: pd.DataFrame) -> None:
+def test_a_requeued_job_goes_on_by_itself(bench: Bench, undisturbed: Numbers) -> None:
     launch = Launch(bench, "requeued")
     launch.hold()
     launch.submit()
@@ -91,7 +91,7 @@ def test_a_requeued_job_goes_on_by_itself(bench: Bench, undisturbed: pd.DataFram
     launch.check(undisturbed, disturbed)
 
 
-def test_a_preempted_job_goes_on_by_itself(bench: Bench, undisturbed: pd.DataFrame) -> None:
+def test_a_preempted_job_goes_on_by_itself(bench: Bench, undisturbed: Numbers) -> None:
     launch = Launch(bench, "preempted", partition="low")
     launch.hold()
     launch.submit()
@@ -105,7 +105,7 @@ def test_a_preempted_job_goes_on_by_itself(bench: Bench, undisturbed: pd.DataFra
     launch.check(undisturbed, disturbed)
 
 
-def test_a_lost_node_costs_nothing(bench: Bench, undisturbed: pd.DataFrame) -> None:
+def test_a_lost_node_costs_nothing(bench: Bench, undisturbed: Numbers) -> None:
     launch = Launch(bench, "lost")
     launch.hold()
     launch.submit()
@@ -122,7 +122,7 @@ def test_a_lost_node_costs_nothing(bench: Bench, undisturbed: pd.DataFrame) -> N
     launch.check(undisturbed, disturbed)
 
 
-def test_jobs_at_their_time_limit(bench: Bench, undisturbed: pd.DataFrame) -> None:
+def test_jobs_at_their_time_limit(bench: Bench, undisturbed: Numbers) -> None:
     """One hears the warning and goes on by itself, the other is too busy to hear it and says what happened."""
     # SLURM looks every 30 s and warns that much too early; the late one must be busy before.
     late, warned = (Launch(bench, name, time=time, warn_seconds=10) for name, time in (("late", 2), ("warned", 1)))

@@ -13,7 +13,8 @@ import pytest
 
 from tests.conftest import Bench
 from tests.runner import test_tracking
-from tests.slurm.conftest import MAX_ARRAY_SIZE, PATIENCE, Launch, ask, numbers, wait_until
+from tests.slurm.conftest import MAX_ARRAY_SIZE, PATIENCE, Launch, ask, wait_until
+from tests.stored import numbers
 from xsam.store import read
 
 MANY = """
@@ -49,7 +50,7 @@ def test_120_runs_survive_their_front_end_and_equal_local_ones(
     plain("run", plain.write_grid(MANY.replace("GRIDNAME", "many")))
     launch.settle()
     assert [state["status"] for state in launch.states()] == ["done"] * 120
-    launch.check(numbers(plain.results, "many"))
+    launch.check(numbers(plain.results))
     assert set(read(bench.results)["attempts"]) == {1}
 
 
@@ -154,5 +155,5 @@ def test_jobs_that_run_side_by_side_record_their_runs_and_the_numbers_stay(
     plain("run", plain.write_grid(text))
     launch = Launch(bench, "small", text, runs_per_job=2)
     launch.finish("--track", "mlflow")
-    launch.check(numbers(plain.results, "small"))
+    launch.check(numbers(plain.results))
     test_tracking.check(bench.results, "mlflow", "mlflow")

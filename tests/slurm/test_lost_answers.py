@@ -6,16 +6,16 @@ import os
 import shutil
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from tests.conftest import Bench
 from tests.slurm.conftest import Launch, ask
+from tests.stored import Numbers
 
 
 @pytest.mark.parametrize("runs_per_job", [2, 4])
 def test_a_submission_whose_answer_got_lost_is_adopted_and_its_jobs_find_their_work(
-    bench: Bench, undisturbed: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs_per_job: int
+    bench: Bench, undisturbed: Numbers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs_per_job: int
 ) -> None:
     real, commands = shutil.which("sbatch"), tmp_path / "commands"
     commands.mkdir()

@@ -12,7 +12,8 @@ import pytest
 
 from tests.conftest import Bench
 from tests.plugins.conftest import GRID
-from tests.slurm.conftest import Launch, numbers
+from tests.slurm.conftest import Launch
+from tests.stored import numbers
 from xsam.store import read
 
 PLUGIN = Path(__file__).parents[1] / "plugins" / "my_sam.py"
@@ -33,7 +34,7 @@ def test_jobs_train_with_the_plug_in_of_their_launch_whatever_becomes_of_the_fil
     go.touch()
     launch.settle()
     assert [state["status"] for state in launch.states()] == ["done"] * 4
-    launch.check(numbers(plain.results, "mine"))
+    launch.check(numbers(plain.results))
     pd.testing.assert_frame_equal(
         read(bench.results, "sharpness", columns=["measure", "value"]),
         read(plain.results, "sharpness", columns=["measure", "value"]),

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Bench
+from tests.stopping import StopAfter
 from tests.translation.conftest import SIZES, sentence_pairs, write_pairs
 from xsam.grid import load_grid
 from xsam.runner.order import WorkOrder
-from xsam.runner.stop import StopFlag
 from xsam.runner.worker import work
 from xsam.store import read
 from xsam.tasks import DataMissing, own
@@ -186,20 +186,6 @@ def test_what_cannot_be_is_said(tmp_path: Path) -> None:
     assert prepare("pairs", data, source, bpe_merges=30).checksum == former
 
 
-class Later(StopFlag):
-    """The wish to stop, after somebody looked for it some times."""
-
-    looks = 0
-
-    @property
-    def requested(self) -> bool:
-        self.looks += 1
-        return self.looks > 12
-
-    @requested.setter
-    def requested(self, wanted: bool) -> None: ...
-
-
 @pytest.mark.slow
 def test_from_texts_to_a_report(bench: Bench) -> None:
     grid = bench.write_grid(GRID)
@@ -213,7 +199,7 @@ def test_from_texts_to_a_report(bench: Bench) -> None:
     runs = load_grid(grid).runs
     order = WorkOrder(bench.results, "toy", tuple(run.run_id for run in runs), data, "launch", device="cpu")
     order.write_snapshot(runs)
-    work(order, Later())  # stopped in mid-epoch
+    work(order, StopAfter(12))  # stopped in mid-epoch
     assert "toy: 2 done" in bench("run", grid, "--jobs", 1)
     bench("run", grid, "--jobs", 1, "--results", "others")
     rows, others = (read(place).sort_values("run_id") for place in (bench.results, bench.folder / "others"))
