@@ -13,7 +13,7 @@ Numbers = tuple[pd.DataFrame, pd.DataFrame]  # of the runs, and of their epochs
 
 # The columns that tell of one training alone, by how their names end.
 CIRCUMSTANCES = (
-    *("grid", "launch", "attempts", "deaths", "resumed_from_step", "started_at", "finished_at"),
+    *("grid", "launch", "attempts", "deaths", "resumed_from_step", "note", "started_at", "finished_at"),
     *("seconds", "peak_memory_bytes", "provenance"),
 )
 
