@@ -60,7 +60,7 @@ test-repeat: $(VENV)/.installed-dev system-deps
 # the grids that confirm take from single_step_digits and multi_step_digits is written in them, so they may come in any order.
 # Those of Fashion-MNIST and CIFAR need 'xsam-bench data prepare' of fashion_mnist and of cifar10_12k first; the seconds of
 # overhead_fashion were measured by 'xsam-bench run --jobs 1' with nothing beside it, and mean little as they come from here.
-RESULTS_OF := single_step_digits single_step_fashion single_step_cifar single_step_resnet8 multi_step_digits \
+RESULTS_OF := single_step_digits single_step_fashion single_step_cifar single_step_resnet8 multi_step_digits multi_step_fashion \
 	compute_matched_digits ablation_digits confirm_digits confirm_multi_step_digits sharpness overhead_fashion quickstart
 results: $(VENV)/.installed
 	for grid in $(RESULTS_OF); do \

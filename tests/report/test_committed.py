@@ -20,6 +20,8 @@ COMMITTED = (
     "multi30k",
     "multi_step_digits@tune",
     "multi_step_digits_tuned",
+    "multi_step_fashion@tune",
+    "multi_step_fashion_tuned",
     "overhead_fashion",
     "quickstart",
     "sharpness",

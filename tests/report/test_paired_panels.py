@@ -11,8 +11,9 @@ from tests.report.fixtures.make import RESULTS
 from xsam.grid.compare import Declared
 from xsam.grid.grid import Grid
 from xsam.report.analysis import analyse, load_grid
+from xsam.report.figures.drawing import panel_figure
 from xsam.report.paired_panels import MOST, paired_panels
-from xsam.report.panel import POINTS
+from xsam.report.panel import POINTS, Line, Panel, places_of
 from xsam.store import GridFolder, read
 
 
@@ -35,7 +36,8 @@ def test_every_declared_comparison_stands_at_its_place_with_its_interval_and_the
         assert line.mean[0] == one.difference.mean
         assert one.difference.low is not None
         assert line.mean[0] - line.spread[0] == pytest.approx(one.difference.low)
-    assert len({line.place for line in panel.lines}) == 3
+    assert {line.place for line in lines} == {places_of(["sgd", "sam"])["sam"]}, "that of sam everywhere"
+    assert nothing.place != lines[0].place
 
 
 def test_nothing_is_drawn_of_comparisons_without_an_interval_or_without_any(grid: Grid) -> None:
@@ -50,3 +52,15 @@ def test_many_comparisons_are_several_figures(grid: Grid) -> None:
     assert [panel.name for panel in panels] == ["differences-1", "differences-2"]
     assert [len(panel.lines) - 1 for panel in panels] == [MOST, MOST]
     assert all(math.isnan(panel.lines[0].x[0]) and panel.lines[0].label == "no difference" for panel in panels)
+
+
+def test_a_mark_far_off_stands_whole_within_its_axis() -> None:
+    means = (-1.1, -0.9, 0.2, 0.1, 62.0)
+    rows = [Line(0, f"xsam − sam: {place}", [float(place)], [mean], [0.1]) for place, mean in enumerate(means, 1)]
+    figure = panel_figure(Panel("differences", POINTS, "", "comparison", "accuracy, difference (%)", tuple(rows)))
+    (axes,) = figure.axes
+    assert axes.get_xscale() == "symlog"
+    figure.draw_without_rendering()
+    points = axes.transAxes.inverted().transform(axes.transData.transform([(mean, 1) for mean in means]))[:, 0]
+    assert points.min() > 0.02
+    assert points.max() < 0.98

@@ -104,6 +104,9 @@ def test_a_variant_has_the_colour_of_its_method_and_nothing_else_shares_one_with
     }
     assert len(set(places.values())) == len(places)
     assert len(set(places_of(["sgd", "adam", "adamw"]).values())) == 3
+    own = places_of(["mine_per_step", "mine", "other", "sam"])
+    assert own["mine_per_step"] % len(COLOURS) == own["mine"] % len(COLOURS) != own["other"] % len(COLOURS)
+    assert len(set(own.values())) == len(own)
 
 
 def test_a_label_looks_the_same_where_variants_are_left_out() -> None:

@@ -61,7 +61,7 @@ def test_every_grid_has_its_files_and_the_index_lists_them(
     grid, frame = multi_step
     assert (out / "toy" / "table.md").read_text(encoding="utf-8") == markdown(sheets(analyse(grid, grid.report, frame)))
     assert (out / "README.md").read_text().splitlines()[4:6] == [
-        "- [toy](toy/table.md): 12 of 24 runs done",
+        "- [toy](toy/table.md): 12 of 24 runs done, 4 failed, 3 diverged",
         "- [toy@1a2b](toy%401a2b/table.md): 0 of 2 runs done",
     ]
     assert str(tmp_path) not in "".join(path.read_text(encoding="utf-8") for path in written)

@@ -29,23 +29,29 @@ _PLACES = {"sgd": 0, "adam": 0, "adamw": 0, "sam": 1, "xsam": 2, "asam": 3, "gsa
 def places_of(labels: Iterable[str]) -> dict[str, int]:
     """Label → its place, which says what it looks like, in every figure of a grid.
 
-    A label that begins like one of ``_PLACES`` has that one's colour and another line; every other one takes the colour
-    that fewest have, the last of them, since SGD, SAM and XSAM come first.
+    A label that begins like one of ``_PLACES``, or like another label, has that one's colour and another line; every
+    other one takes the colour that fewest have, the last of them, since SGD, SAM and XSAM come first.
 
-    >>> places_of(["adam", "xsam", "xsam_alpha_1.3", "mine"])
-    {'adam': 0, 'xsam': 2, 'xsam_alpha_1.3': 9, 'mine': 13}
+    >>> places_of(["adam", "xsam", "xsam_alpha_1.3", "mine", "mine_too"])
+    {'adam': 0, 'xsam': 2, 'xsam_alpha_1.3': 9, 'mine': 13, 'mine_too': 20}
     """
     listed = list(dict.fromkeys(labels))
     first = {_PLACES[label]: label for label in reversed(listed) if label in _PLACES}
     places = {label: place for place, label in first.items()}
-    variants = {label: {at for name, at in _PLACES.items() if f"{label}_".startswith(f"{name}_")} for label in listed}
-    for label in sorted(listed, key=lambda one: not variants[one]):  # variants first
+    known = {label: {at for name, at in _PLACES.items() if f"{label}_".startswith(f"{name}_")} for label in listed}
+    # Variants of what is known come first, and a label before its own variants.
+    for label in sorted(listed, key=lambda one: (not known[one], any(_is_variant(one, other) for other in listed))):
         if label not in places:
             taken = Counter(place % len(COLOURS) for place in places.values())
-            colour = min(variants[label] or range(len(COLOURS)), key=lambda one: (taken[one], -one))
+            own = known[label] or {places[other] % len(COLOURS) for other in places if _is_variant(label, other)}
+            colour = min(own or range(len(COLOURS)), key=lambda one: (taken[one], -one))
             further = count(colour + len(COLOURS), len(COLOURS))
             places[label] = next(place for place in further if place not in places.values())
     return {label: places[label] for label in listed}
+
+
+def _is_variant(label: str, of: str) -> bool:
+    return label.startswith(f"{of}_")
 
 
 @dataclass(frozen=True)

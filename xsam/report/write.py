@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -171,6 +172,10 @@ def _index(report: Report) -> str:
 
 
 def _entry(grid: GridReport) -> str:
+    name = grid.grid.name
+    if not grid.analyses:
+        statuses = grid.runs.drop_duplicates("run_id")["status"].tolist()
+        return f"[{escape(name)}]({quote(name)}/tuning.md): {_progress(statuses, len(grid.grid.runs))}"
     # A run that stands in several cells or tables counts once.
     outcomes = {
         one.run_id: one.status
@@ -178,11 +183,6 @@ def _entry(grid: GridReport) -> str:
         for cell in analysis.table.cells.values()
         for one in cell.outcomes
     }
-    done = sum(status in ("done", "no value") for status in outcomes.values())
-    name = grid.grid.name
-    if not grid.analyses:
-        finished = grid.runs.loc[grid.runs["status"] == "done", "run_id"].nunique()
-        return f"[{escape(name)}]({quote(name)}/tuning.md): {finished} of {len(grid.grid.runs)} runs done"
     links = [f"[{escape(name)}]({quote(name)}/table.md)"]
     links += [
         f"[{escape(one.name)}]({quote(f'{name}/{one.name}')}/table.md)" for one in grid.grid.tables if one.name != TABLE
@@ -191,4 +191,11 @@ def _entry(grid: GridReport) -> str:
         links[0] = escape(name)
     if grid.tuning is not None:
         links.append(f"[tuning]({quote(name)}/tuning.md)")
-    return f"{', '.join(links)}: {done} of {len(outcomes)} runs done"
+    return f"{', '.join(links)}: {_progress(outcomes.values(), len(outcomes))}"
+
+
+def _progress(statuses: Iterable[str], runs: int) -> str:
+    """Such as "12 of 24 runs done, 2 diverged"; a run that has no row is missing from the first number alone."""
+    counts = Counter("done" if status == "no value" else status for status in statuses)
+    others = "".join(f", {counts[status]:,} {status}" for status in ("failed", "diverged") if counts[status])
+    return f"{counts['done']:,} of {runs:,} runs done{others}"

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from xsam.report.close_up import close_up, outside
 from xsam.report.figures.style import COLOURS, add_legend, by_factors, look, new_figure, new_pair, styled, ticks
-from xsam.report.panel import BANDS, POINTS, Line, Panel, thinned
+from xsam.report.panel import BANDS, CURVES, POINTS, Line, Panel, thinned
 from xsam.report.sharpness import HEAT, Map
 
 _LONGEST = 7  # marks on an axis of factors
@@ -126,6 +126,8 @@ def _draw(axes: Axes, line: Line, panel: Panel, size: dict[str, Any]) -> None:
     elif line.is_level:
         axes.axhline(mean[0], color=style["color"], linestyle=":", label=line.label)
         axes.axhspan(low[0], high[0], color=style["color"], alpha=0.1, linewidth=0)
+    elif kind == CURVES and not np.any(high > low):  # nothing to draw bars of, in the legend neither
+        axes.plot(line.x, mean, label=line.label, **style)
     else:
         style["linestyle"] = "none" if kind == POINTS else style["linestyle"]
         axes.errorbar(line.x, mean, np.abs([mean - low, high - mean]), label=line.label, **style, **size)

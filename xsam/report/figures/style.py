@@ -21,6 +21,7 @@ WIDTH, HEIGHT = 3.4, 2.6  # inches: one column of a two-column paper
 _FURTHER = 1.8  # inches: how much higher a figure is by a drawing below the first
 _DPI = 200
 _TITLE, _SIDE, _LABEL = 44, 34, 48  # characters that fit into a line above, beside and below the axes
+_BESIDE = 0.04  # of an axis of factors: left free beyond its ends, so that no mark is cut
 _TICKS = 6  # on either axis at most, so that numbers of five digits keep apart
 _LEGEND: dict[str, Any] = {"frameon": False, "borderaxespad": 0, "columnspacing": 1.2, "handletextpad": 0.5}
 _SETTINGS: dict[Any, Any] = {
@@ -107,8 +108,12 @@ def by_factors(axes: Axes, beyond: float, apart: float) -> None:
 
     Marks keep ``apart`` by this share of the axis, 0 and the largest values first.
     """
-    low, high = (end * 1.3 if abs(end) > beyond else end for end in axes.get_xlim())
+    ends = axes.get_xlim()
     axes.set_xscale("symlog", linthresh=beyond, linscale=2)
+    scale = axes.xaxis.get_transform()
+    first, last = scale.transform(ends)
+    beside = _BESIDE * (last - first)
+    low, high = scale.inverted().transform((first - beside, last + beside))
     axes.set_xlim(low, high)
     sides = (sign * 10**power * tick for power in range(-2, 4) for tick in (1, 2, 5) for sign in (1, -1))
     marked: dict[float, float] = {}  # value → where it stands on the axis, as a share of its length
