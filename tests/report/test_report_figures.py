@@ -22,8 +22,8 @@ from xsam.report.close_up import close_up
 from xsam.report.figures import figures_of
 from xsam.report.figures.drawing import panel_figure
 from xsam.report.figures.style import content, look
-from xsam.report.panel import CURVES, Line, Panel, file_names
-from xsam.report.panels import band_of, curves_of, sweep_panels
+from xsam.report.panel import CURVES, POINTS, Line, Panel, file_names
+from xsam.report.panels import band_of, cost_panels, curves_of, sweep_panels
 from xsam.report.selection import selected
 from xsam.report.text import baseline_side, side_label
 
@@ -43,6 +43,17 @@ def report() -> GridReport:
 def test_a_grid_has_its_figures(report: GridReport) -> None:
     names = [name for name, _ in figures_of(selected(report, None)[0])]
     assert sorted(name for name in names if name in NAMES) == sorted(NAMES)
+
+
+def test_marks_of_one_cost_stand_next_to_each_other_and_one_cost_for_all_is_no_figure(report: GridReport) -> None:
+    costs = {"sgd": 150.0, "sam": 300.0, "xsam": 300.0, "gsam": 300.0}
+    lines = tuple(Line(at, name, [x], [90.0 + at], [1.0]) for at, (name, x) in enumerate(costs.items()))
+    (axes,) = panel_figure(Panel("cost", POINTS, "", "backward passes", "accuracy (%)", lines)).axes
+    drawn = [float(bars.lines[0].get_xdata()[0]) for bars in axes.containers]
+    assert drawn == pytest.approx([150.0, 297.0, 300.0, 303.0])
+    table = report.analyses[0].table
+    alike = replace(table, cells={place: cell for place, cell in table.cells.items() if cell.label != "sgd"})
+    assert [len(list(cost_panels(one))) for one in (table, alike)] == [4, 0], "SGD costs half as much"
 
 
 def test_bands_are_mean_and_deviation_over_the_seeds(report: GridReport) -> None:

@@ -233,7 +233,10 @@ def _sweep(place: int, label: str, cells: Mapping[Value, Cell]) -> Line:
 
 
 def cost_panels(table: Table) -> Iterator[Panel]:
-    """Two panels a row: each column's mean over its backward passes, and over its wall time, where it is not that."""
+    """Two panels a row: each column's mean over its backward passes, and over its wall time, where it is not that.
+
+    A panel is left out where all columns cost the same.
+    """
     places = places_in(table)
     for cost, unit in _COSTS.items():
         if cost == table.column:
@@ -245,7 +248,7 @@ def cost_panels(table: Table) -> Iterator[Panel]:
                 for key, cell in distinct_cells(table, row)
                 if cell.mean is not None and (at := cell.cost(cost)) is not None
             ]
-            if len(lines) > 1:
+            if len({line.x[0] for line in lines}) > 1:
                 yield Panel(
                     names[row], POINTS, title_of(table, row), unit, _with_unit(table.column, table.metric), tuple(lines)
                 )

@@ -20,6 +20,7 @@ from xsam.report.sharpness import HEAT, Map
 
 _LONGEST = 7  # marks on an axis of factors
 _BESIDE = 0.55  # of the gap between two x: how far the bars at one x are spread
+_STEP = 0.02  # of the range of all x: how far marks at one x stand from each other
 _NAME, _WHOLE = 28, 54  # characters of a row's name in a line, and of what stands over the whole figure
 _ROW, _ROOM = 0.15, 1.1  # inches: a line of a row's name, and what title and axis take
 
@@ -28,8 +29,8 @@ def panel_figure(panel: Panel) -> Figure:
     """The panel's lines with bands or error bars of one standard deviation.
 
     Where a value far off presses the others together (:func:`xsam.report.close_up.close_up`), the part where they lie
-    is grey, and drawn once more below, and bars at one x stand side by side. Marks that only stand one after the other
-    are rows, each with its name.
+    is grey, and drawn once more below, and bars at one x stand side by side, as marks of one cost do. Marks that only
+    stand one after the other are rows, each with its name.
     """
     if panel.is_counted:
         return _rows(panel)
@@ -81,7 +82,8 @@ def _rows(panel: Panel) -> Figure:
 
 def _fill(axes: Axes, panel: Panel, apart: bool) -> None:
     size: dict[str, Any] = {"markersize": 2.5, "capsize": 1.2} if apart else {"capsize": 2}
-    for line in _side_by_side(panel) if apart else panel.lines:
+    lines = _side_by_side(panel) if apart else _next_to_each_other(panel) if panel.kind == POINTS else panel.lines
+    for line in lines:
         _draw(axes, line, panel, size)
     _mark_x(axes, panel)
 
@@ -100,6 +102,21 @@ def _side_by_side(panel: Panel) -> list[Line]:
         by = _BESIDE * gap * (moved.index(line) / max(1, len(moved) - 1) - 0.5)
         x = np.asarray(line.x, dtype=float)
         lines.append(replace(line, x=x * math.exp(by) if panel.log_x else x + by))
+    return lines
+
+
+def _next_to_each_other(panel: Panel) -> list[Line]:
+    """The marks, those of one and the same x moved sideways a little, so that they do not cover each other."""
+    alike: dict[float, list[Line]] = {}
+    for line in panel.lines:
+        if not line.is_level:
+            alike.setdefault(float(line.x[0]), []).append(line)
+    step = _STEP * (max(alike, default=0.0) - min(alike, default=0.0))
+    lines = []
+    for line in panel.lines:
+        others = [] if line.is_level else alike[float(line.x[0])]
+        by = step * (others.index(line) - (len(others) - 1) / 2) if others else 0.0
+        lines.append(replace(line, x=np.asarray(line.x, dtype=float) + by))
     return lines
 
 
