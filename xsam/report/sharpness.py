@@ -26,6 +26,7 @@ DIRECTIONS = {
     "xsam": "XSAM: v(α*)",
     "best": "best found",
 }
+_LIKE = {"local": "sgd", "sam": "sam", "wide_sam": "sam_effective", "xsam": "xsam"}  # what it looks like in figures
 _TRIED = tuple(name for name in DIRECTIONS if name != "best")
 
 
@@ -232,10 +233,11 @@ def _share_panels(prefix: str, addition: str, x: str, shares: pd.DataFrame) -> I
     """A panel for each optimizer, over the second level of the index."""
     groups = {str(label): group for label, group in shares.groupby(level="optimizer")}
     names = file_names(prefix, [(label,) for label in groups])
+    looks = places_of(_LIKE.values())
     for label, group in groups.items():
         lines = (
-            _line(place, DIRECTIONS[str(direction)], group[direction].groupby(level=1))
-            for place, direction in enumerate(group.columns)
+            _line(looks[_LIKE[str(direction)]], DIRECTIONS[str(direction)], group[direction].groupby(level=1))
+            for direction in group.columns
         )
         title = f"directions at ρ_m, trained by {label}{addition}"
         yield Panel(names[(label,)], CURVES, title, x, "share of the best rise", tuple(lines))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from textwrap import fill
 from typing import Any
 
@@ -14,23 +13,22 @@ from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from xsam.report.close_up import close_up, outside
+from xsam.report.figures.apart import apart
 from xsam.report.figures.style import COLOURS, add_legend, by_factors, look, new_figure, new_pair, styled, ticks
 from xsam.report.panel import BANDS, CURVES, POINTS, Line, Panel, thinned
 from xsam.report.sharpness import HEAT, Map
 
-_LONGEST = 7  # marks on an axis of factors
-_BESIDE = 0.55  # of the gap between two x: how far the bars at one x are spread
-_STEP = 0.02  # of the range of all x: how far marks at one x stand from each other
+_LONGEST = 7  # marks on an axis at the values measured
+_CLOSE = 0.08  # of the axis: numbers of neighbouring marks would touch
 _NAME, _WHOLE = 28, 54  # characters of a row's name in a line, and of what stands over the whole figure
 _ROW, _ROOM = 0.15, 1.1  # inches: a line of a row's name, and what title and axis take
 
 
 def panel_figure(panel: Panel) -> Figure:
-    """The panel's lines with bands or error bars of one standard deviation.
+    """The panel's lines with bands or error bars of one standard deviation; bars and marks at one x stand side by side.
 
     Where a value far off presses the others together (:func:`xsam.report.close_up.close_up`), the part where they lie
-    is grey, and drawn once more below, and bars at one x stand side by side, as marks of one cost do. Marks that only
-    stand one after the other are rows, each with its name.
+    is grey, and drawn once more below. Marks that only stand one after the other are rows, each with its name.
     """
     if panel.is_counted:
         return _rows(panel)
@@ -41,9 +39,9 @@ def panel_figure(panel: Panel) -> Figure:
         else:
             figure, axes, below = new_pair(panel.title, panel.x, panel.y, _enlarged(panel, near))
             axes.axhspan(*near, color="black", alpha=0.12, linewidth=0, zorder=0)
-            _fill(below, panel, apart=True)
+            _fill(below, panel, small=True)
             below.set_ylim(*near)
-        _fill(axes, panel, apart=near is not None)
+        _fill(axes, panel, small=near is not None)
         add_legend(figure, axes)
     return figure
 
@@ -80,53 +78,22 @@ def _rows(panel: Panel) -> Figure:
     return figure
 
 
-def _fill(axes: Axes, panel: Panel, apart: bool) -> None:
-    size: dict[str, Any] = {"markersize": 2.5, "capsize": 1.2} if apart else {"capsize": 2}
-    lines = _side_by_side(panel) if apart else _next_to_each_other(panel) if panel.kind == POINTS else panel.lines
-    for line in lines:
+def _fill(axes: Axes, panel: Panel, small: bool) -> None:
+    size: dict[str, Any] = {"markersize": 2.5, "capsize": 1.2} if small else {"capsize": 2}
+    for line in apart(panel):
         _draw(axes, line, panel, size)
     _mark_x(axes, panel)
 
 
-def _side_by_side(panel: Panel) -> list[Line]:
-    """The lines, each moved sideways a little, so that their bars at one x do not cover each other."""
-    at = sorted({float(value) for line in panel.lines for value in line.x if not math.isnan(value)})
-    scaled = np.log(at) if panel.log_x else np.asarray(at)
-    gap = float(np.diff(scaled).min()) if len(at) > 1 else 1.0
-    moved = [line for line in panel.lines if not line.is_level]
-    lines = []
-    for line in panel.lines:
-        if line.is_level:
-            lines.append(line)
-            continue
-        by = _BESIDE * gap * (moved.index(line) / max(1, len(moved) - 1) - 0.5)
-        x = np.asarray(line.x, dtype=float)
-        lines.append(replace(line, x=x * math.exp(by) if panel.log_x else x + by))
-    return lines
-
-
-def _next_to_each_other(panel: Panel) -> list[Line]:
-    """The marks, those of one and the same x moved sideways a little, so that they do not cover each other."""
-    alike: dict[float, list[Line]] = {}
-    for line in panel.lines:
-        if not line.is_level:
-            alike.setdefault(float(line.x[0]), []).append(line)
-    step = _STEP * (max(alike, default=0.0) - min(alike, default=0.0))
-    lines = []
-    for line in panel.lines:
-        others = [] if line.is_level else alike[float(line.x[0])]
-        by = step * (others.index(line) - (len(others) - 1) / 2) if others else 0.0
-        lines.append(replace(line, x=np.asarray(line.x, dtype=float) + by))
-    return lines
-
-
 def _mark_x(axes: Axes, panel: Panel) -> None:
-    """Factors are marked where something was measured, whole numbers at whole numbers."""
+    """Factors, and a few numbers that lie apart, are marked where something was measured; others at round numbers."""
     at = sorted({float(value) for line in panel.lines for value in line.x if not math.isnan(value)})
+    few = panel.kind == CURVES and 1 < len(at) <= _LONGEST and np.diff(at).min() > _CLOSE * (at[-1] - at[0])
     if panel.log_x:
         axes.set_xscale("log")
+    if panel.log_x or few:
         shown = at[thinned(len(at), _LONGEST)]
-        axes.set_xticks(shown, [f"{value:g}" for value in shown])
+        axes.set_xticks(shown, [f"{value:,g}" for value in shown])
         axes.xaxis.set_minor_locator(NullLocator())
     else:
         axes.xaxis.set_major_locator(ticks(whole=all(value.is_integer() for value in at)))
