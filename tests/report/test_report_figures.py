@@ -49,7 +49,7 @@ def test_marks_of_one_cost_stand_next_to_each_other_and_one_cost_for_all_is_no_f
     costs = {"sgd": 150.0, "sam": 300.0, "xsam": 300.0, "gsam": 300.0}
     lines = tuple(Line(at, name, [x], [90.0 + at], [1.0]) for at, (name, x) in enumerate(costs.items()))
     (axes,) = panel_figure(Panel("cost", POINTS, "", "backward passes", "accuracy (%)", lines)).axes
-    drawn = [float(bars.lines[0].get_xdata()[0]) for bars in axes.containers]
+    drawn = [float(bars[0].get_xdata()[0]) for bars in axes.containers]
     assert drawn == pytest.approx([150.0, 297.0, 300.0, 303.0])
     table = report.analyses[0].table
     alike = replace(table, cells={place: cell for place, cell in table.cells.items() if cell.label != "sgd"})
