@@ -16,12 +16,12 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import Bench
+from tests.stored import assert_same_numbers, numbers
 from xsam.atomic import write_json
 from xsam.cli import main
 from xsam.grid.grid import Grid
@@ -253,7 +253,7 @@ def test_run_sets_everything_aside_and_does_it_again(bench: Bench) -> None:
     said = bench("run", grid, "--jobs", 1)
     assert "Traceback" not in said
     assert f"{len(runs)} done" in said
-    assert numbers(bench.results).equals(before)
+    assert_same_numbers(bench.results, before)
     rows = read(bench.results).set_index("run_id")
     for (kind, damage), run in zip(cases, runs, strict=True):
         assert (rows.loc[run.run_id, "attempts"] > 1) or kind == "lease", (kind, damage.__name__)
@@ -269,8 +269,3 @@ def prepare_file(folder: GridFolder, kind: str, run_id: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}")
     return path
-
-
-def numbers(results: Path) -> pd.DataFrame:
-    frame = read(results, "epochs").sort_values(["run_id", "epoch"], ignore_index=True)
-    return frame[["run_id", "epoch", "train_loss", "test_accuracy"]]

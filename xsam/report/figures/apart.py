@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -46,14 +47,15 @@ def _bars(panel: Panel) -> list[Line]:
 
 
 def _marks(panel: Panel) -> list[Line]:
-    alike: dict[float, list[Line]] = {}
-    for line in panel.lines:
-        if not line.is_level:
-            alike.setdefault(float(line.x[0]), []).append(line)
+    alike = Counter(float(line.x[0]) for line in panel.lines if not line.is_level)
     step = _MARK * (max(alike, default=0.0) - min(alike, default=0.0))
-    moved = {
-        id(line): line.x[0] + step * (number - (len(lines) - 1) / 2)
-        for lines in alike.values()
-        for number, line in enumerate(lines)
-    }
-    return [replace(line, x=[moved[id(line)]]) if id(line) in moved else line for line in panel.lines]
+    before: Counter[float] = Counter()
+    lines: list[Line] = []
+    for line in panel.lines:
+        if line.is_level:
+            lines.append(line)
+            continue
+        x = float(line.x[0])
+        lines.append(replace(line, x=[x + step * (before[x] - (alike[x] - 1) / 2)]))
+        before[x] += 1
+    return lines
