@@ -139,6 +139,8 @@ class Campaign:
             "front end": lambda: [one.pid for one in self.front_ends if one.poll() is None],
         }[who]()
         free = [pid for pid in pids if pid not in self.stopped]
+        if who == "front end" and what is signal.SIGINT:  # before it is itself, Python alone answers, with a traceback
+            free = [pid for pid in free if processes.receives(pid, signal.SIGTERM)]
         if not free:
             return False
         pid = self.chance.choice(free)

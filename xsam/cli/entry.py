@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import sys
 
 # What the extra ``bench`` installs, by the names that it is imported by.
@@ -36,6 +37,8 @@ def main() -> None:
         finally:
             gc.enable()
         command.main()
+    except KeyboardInterrupt:  # while its modules load; later the command answers by itself
+        sys.exit(128 + signal.SIGINT)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in HARNESS:
