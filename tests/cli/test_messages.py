@@ -130,15 +130,19 @@ def test_the_readmes_table_of_cells_keeps_data_sets_apart() -> None:
 
 
 def test_a_grid_file_in_place_of_a_stored_grid_is_told_its_grids_name(grid: Path) -> None:
-    results = str(ROOT / "results")
-    write(grid, "matrix: {}")
+    write(grid, "matrix: {model: [mlp], dataset: [digits], optimizer: [sgd], seed: [0]}", "params: {epochs: 1}")
+    file = grid.with_name("sharpness.yaml")
+    file.write_text(grid.read_text(encoding="utf-8").replace("name: g", "name: sharpness"), encoding="utf-8")
+    results = str(grid.parent / "results")
+    done = CliRunner().invoke(app, ["run", str(file), "--results", results])
+    assert done.exit_code == 0, done.output
     for verb in ("status", "watch", "report", "compact", "cancel", "runs"):
         assert said(verb, str(grid), "--results", results).endswith(
             f"no grid '{grid}': that is a grid file, and its grid is called 'g', which is not stored here: "
             f"'xsam-bench run {grid}' comes first"
         ), verb
-    assert said("status", "cpu/multi30k", "--results", results).endswith(
-        "no grid 'cpu/multi30k': that is a grid file, and its grid is called 'multi30k'"
+    assert said("status", "cpu/sharpness", "--results", results).endswith(
+        "no grid 'cpu/sharpness': that is a grid file, and its grid is called 'sharpness'"
     )
     grid.write_text("[")
     assert "no grid" in said("status", str(grid), "--results", results)
